@@ -1,0 +1,52 @@
+"""fastnn: the neural network you write from scratch, on NumPy, Numba or CuPy.
+
+The same layers and networks run on the backend that is selected: ``fastnn.set_backend("cupy")``.
+"""
+
+from fastnn.backends import (
+    Backend,
+    BackendInfo,
+    available_backends,
+    get_backend,
+    set_backend,
+    to_numpy,
+    use_backend,
+)
+from fastnn.consistency import check_gradients
+from fastnn.errors import BackendFallbackWarning, BackendUnavailableError, CorruptFileError
+from fastnn.functions import cross_entropy_error, numerical_gradient, one_hot, softmax
+from fastnn.layers import Affine, Layer, Relu, SoftmaxWithLoss
+from fastnn.networks import MultiLayerNet, Sequential, TwoLayerNet
+from fastnn.optimizers import SGD, Optimizer
+from fastnn.training import History, fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Affine",
+    "Backend",
+    "BackendFallbackWarning",
+    "BackendInfo",
+    "BackendUnavailableError",
+    "CorruptFileError",
+    "History",
+    "Layer",
+    "MultiLayerNet",
+    "Optimizer",
+    "Relu",
+    "Sequential",
+    "SoftmaxWithLoss",
+    "TwoLayerNet",
+    "available_backends",
+    "check_gradients",
+    "cross_entropy_error",
+    "fit",
+    "get_backend",
+    "numerical_gradient",
+    "one_hot",
+    "set_backend",
+    "softmax",
+    "to_numpy",
+    "use_backend",
+]

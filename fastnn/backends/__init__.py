@@ -1,0 +1,20 @@
+"""Backends: their specification, their selection, and one file for each."""
+
+from fastnn.backends.base import Backend, BackendInfo
+from fastnn.backends.selection import (
+    available_backends,
+    get_backend,
+    set_backend,
+    use_backend,
+)
+from fastnn.backends.transfer import to_numpy
+
+__all__ = [
+    "Backend",
+    "BackendInfo",
+    "available_backends",
+    "get_backend",
+    "set_backend",
+    "to_numpy",
+    "use_backend",
+]

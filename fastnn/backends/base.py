@@ -1,0 +1,232 @@
+"""The specification of a backend: an array namespace, the movement of arrays, ten primitives.
+
+Every primitive is written once here, in plain code of the Python array API standard
+(https://data-apis.org/array-api), and says *what* is computed. A backend for a new array library
+names its namespace ``xp`` and inherits the rest; an override may only say the same thing faster.
+Two names of shapes recur: a batch has ``N`` samples, a layer takes ``D`` features and gives ``M``.
+
+The argument ``out`` is a hint as in NumPy: the result is written there, if given, and returned.
+Primitives trust their arguments: shapes, dtypes and labels were checked at the public edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastnn.backends.transfer import host_array
+
+if TYPE_CHECKING:
+    from fastnn.backends.loop import Runner
+    from fastnn.plan import StepPlan
+
+Array = Any
+"""An array of some backend: ``numpy.ndarray``, ``cupy.ndarray``, ..."""
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What is known of a backend on this machine; see `fastnn.available_backends`.
+
+    Attributes
+    ----------
+    name : str
+        The name that `fastnn.set_backend` takes.
+    usable : bool
+        Whether it can run here.
+    reason : str
+        Why it cannot, and what to do; empty if it can.
+    version, device : str or None
+        Version of the library underneath, and the name of the processor or GPU.
+    memory : int or None
+        Memory of that device in bytes.
+    threads : int or None
+        CPU threads that matrix products use; None on a GPU.
+    """
+
+    name: str
+    usable: bool
+    reason: str = ""
+    version: str | None = None
+    device: str | None = None
+    memory: int | None = None
+    threads: int | None = None
+
+
+class Backend:
+    """An array engine. Subclasses set `name` and `xp`, and override what they do better."""
+
+    name: ClassVar[str]
+    xp: Any
+    device: Any = None
+    on_host: ClassVar[bool] = False
+    """Whether its arrays are NumPy arrays."""
+
+    @classmethod
+    def unavailable_reason(cls) -> str | None:
+        """Say why this backend cannot run here, in words that lead to the fix; None if it can."""
+        return None
+
+    def info(self) -> BackendInfo:
+        """Describe this usable backend."""
+        return BackendInfo(self.name, usable=True)
+
+    def __repr__(self) -> str:
+        return f"<fastnn backend {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from fastnn.backends.selection import resolve
+
+        return resolve, (self.name,)
+
+    # Movement of arrays
+
+    def owns(self, array: object) -> bool:
+        """Whether `array` lives where this backend computes."""
+        raise NotImplementedError
+
+    def asarray(self, array: object, dtype: str | None = None) -> Array:
+        """Bring `array` (of any library, or nested lists) here, as `dtype`; no copy if it is."""
+        if self.owns(array):
+            return self.astype(array, dtype) if dtype else array
+        host = host_array(array)
+        host = host.astype(dtype or host.dtype.newbyteorder("="), order="C", copy=False)
+        return self.xp.asarray(host, device=self.device)
+
+    def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
+        """Bring an array of this backend to the host."""
+        raise NotImplementedError
+
+    def synchronize(self) -> None:
+        """Wait until everything queued on the device is done."""
+
+    def astype(self, array: Array, dtype: str) -> Array:
+        """Cast an array of this backend; no copy if it has `dtype` already."""
+        return self.xp.astype(array, getattr(self.xp, dtype), copy=False)
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
+        """Allocate an array here, its entries undefined."""
+        return self.xp.empty(shape, dtype=getattr(self.xp, dtype), device=self.device)
+
+    def copy(self, array: Array) -> Array:
+        """Copy an array of this backend."""
+        return self.xp.asarray(array, copy=True)
+
+    # Primitives
+
+    def affine(
+        self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
+    ) -> Array:
+        """``x @ W + b``, through ReLU on request. x (N, D), W (D, M), b (M,) -> (N, M)."""
+        result = x @ W + b
+        return _store(self.relu(result) if relu else result, out)
+
+    def affine_backward(
+        self,
+        dout: Array,
+        x: Array,
+        W: Array,
+        *,
+        relu: bool = False,
+        input_gradient: bool = True,
+        out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """Gradients ``dx, dW, db`` of `affine` for ``dout`` (N, M).
+
+        With `relu`, ``x`` is what a ReLU gave and ``dx`` is taken back through that ReLU as well.
+        Without `input_gradient`, ``dx`` is not computed, and None.
+        """
+        dx = None
+        if input_gradient:
+            dx = dout @ self.xp.matrix_transpose(W)
+            if relu:
+                dx = self.relu_backward(dx, x <= 0)
+        dW = self.xp.matrix_transpose(x) @ dout
+        db = self.xp.sum(dout, axis=0)
+        if out is None:
+            return dx, dW, db
+        return (
+            _store(dx, out[0]) if input_gradient else None,
+            _store(dW, out[1]),
+            _store(db, out[2]),
+        )
+
+    def relu(self, x: Array, *, out: Array | None = None) -> Array:
+        """``max(x, 0)``, for x of any shape; NaN stays NaN."""
+        return _store(self.xp.where(x <= 0, self.xp.zeros_like(x), x), out)
+
+    def relu_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
+        """Gradient of `relu`: 0 where the boolean ``mask`` (``x <= 0``) holds, else ``dout``."""
+        return _store(self.xp.where(mask, self.xp.zeros_like(dout), dout), out)
+
+    def softmax(self, x: Array, *, out: Array | None = None) -> Array:
+        """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum so as to be stable."""
+        with np.errstate(over="ignore"):
+            e = self.xp.exp(x - self.xp.max(x, axis=-1, keepdims=True))
+        return _store(e / self.xp.sum(e, axis=-1, keepdims=True), out)
+
+    def softmax_cross_entropy(
+        self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """Losses ``-log softmax(x)[n, t[n]]`` and ``y = softmax(x)``.
+
+        x (N, C), t (N,) indices of classes -> losses (N,), y (N, C). With ``s = x - max(x)`` the
+        loss is ``log(sum(exp(s))) - s[t]``: no logarithm of a y that was rounded to 0. It is
+        bounded by the largest finite number where ``s`` overflows.
+        """
+        xp = self.xp
+        with np.errstate(over="ignore"):
+            s = x - xp.max(x, axis=1, keepdims=True)
+        e = xp.exp(s)
+        total = xp.sum(e, axis=1, keepdims=True)
+        losses = (xp.log(total) - xp.take_along_axis(s, t[:, None], axis=1))[:, 0]
+        largest = xp.full_like(losses, float(xp.finfo(losses.dtype).max))
+        losses = xp.where(losses > largest, largest, losses)
+        y = e / total
+        return (losses, y) if out is None else (_store(losses, out[0]), _store(y, out[1]))
+
+    def softmax_cross_entropy_backward(
+        self, y: Array, t: Array, *, out: Array | None = None
+    ) -> Array:
+        """Gradient of the mean loss by x: ``(y - one_hot(t)) / N``. y (N, C), t (N,) -> (N, C)."""
+        classes = self.xp.arange(y.shape[1], dtype=t.dtype, device=self.device)
+        target = self.xp.astype(t[:, None] == classes[None, :], y.dtype)
+        return _store((y - target) / y.shape[0], out)
+
+    def mean(self, losses: Array, *, out: Array | None = None) -> Array:
+        """``sum(losses / N)``, which no finite losses (N,) overflow -> ()."""
+        return _store(self.xp.sum(losses / losses.shape[0]), out)
+
+    def count_correct(self, scores: Array, t: Array) -> Array:
+        """Of how many samples the largest score (N, C) is that of the label t (N,) -> () int64."""
+        correct = self.xp.argmax(scores, axis=1) == t
+        return self.xp.sum(self.xp.astype(correct, self.xp.int64))
+
+    def take_rows(
+        self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None
+    ) -> Array:
+        """``x[rows]`` as `dtype`: a mini-batch. x (K, ...), rows (N,) int64 -> (N, ...)."""
+        batch = self.xp.take(x, rows, axis=0)
+        return _store(self.astype(batch, dtype) if dtype else batch, out)
+
+    def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
+        """Do ``W -= lr * dW`` in place, for a parameter of any shape."""
+        W -= lr * dW
+        return W
+
+    # Training
+
+    def compile(self, plan: StepPlan) -> Runner:
+        """Turn a step plan into something that runs; by default a loop over its steps."""
+        from fastnn.backends.loop import Loop
+
+        return Loop(self, plan)
+
+
+def _store(result: Array, out: Array | None) -> Array:
+    if out is None:
+        return result
+    out[...] = result
+    return out

@@ -1,0 +1,142 @@
+"""Numba: compiled kernels where one pass over memory does what NumPy does in several.
+
+Matrix products stay with NumPy's BLAS. The rest of a training step are kernels of
+`fastnn.kernels.cpu`, which is where the reasons stand. They take C-contiguous arrays: inputs are
+made so here, and for a result that has to go elsewhere NumPy does the work.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+
+from fastnn.backends.base import Array
+from fastnn.backends.numpy_backend import NumpyBackend
+
+
+class NumbaBackend(NumpyBackend):
+    """NumPy arrays, compiled kernels."""
+
+    name = "numba"
+
+    def __init__(self) -> None:
+        from fastnn.kernels import cpu
+
+        self._kernels = cpu
+
+    @classmethod
+    def unavailable_reason(cls) -> str | None:
+        """See `Backend.unavailable_reason`: Numba may be missing, or refuse this NumPy."""
+        if importlib.util.find_spec("numba") is None:
+            return "Numba is not installed; pip install numba."
+        try:
+            import numba  # noqa: F401
+        except Exception as error:
+            return f"Numba is installed but does not import ({error}); pip install -U numba numpy."
+        try:
+            import fastnn.kernels.cpu  # noqa: F401
+        except ModuleNotFoundError as error:
+            return f"{error}; install fastnn (pip install -e . in a clone) rather than copy it."
+        return None
+
+    def library_version(self) -> str:
+        """See `NumpyBackend.library_version`."""
+        import numba
+
+        return str(numba.__version__)
+
+    def affine(
+        self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
+    ) -> Array:
+        """See `Backend.affine`."""
+        result = np.matmul(x, W, out=out)
+        if not (result.flags.c_contiguous and result.dtype == b.dtype):
+            return super().affine(x, W, b, relu=relu, out=out)
+        add = self._kernels.add_bias_relu if relu else self._kernels.add_bias
+        add(result, np.ascontiguousarray(b))
+        return result
+
+    def relu(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.relu`."""
+        result = np.empty(x.shape, x.dtype) if out is None else out
+        if not result.flags.c_contiguous:
+            return super().relu(x, out=out)
+        self._kernels.relu(_flat(x), result.reshape(-1))
+        return result
+
+    def relu_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.relu_backward`."""
+        result = np.empty(dout.shape, dout.dtype) if out is None else out
+        if not result.flags.c_contiguous:
+            return super().relu_backward(dout, mask, out=out)
+        self._kernels.zero_where(_flat(dout), _flat(mask), result.reshape(-1))
+        return result
+
+    def _zero_behind_relu(self, dx: Array, x: Array) -> None:
+        if dx.flags.c_contiguous:
+            self._kernels.zero_behind_relu(dx.reshape(-1), _flat(x))
+        else:
+            super()._zero_behind_relu(dx, x)
+
+    def softmax(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.softmax`."""
+        y = np.empty(x.shape, x.dtype) if out is None else out
+        if not y.flags.c_contiguous:
+            return super().softmax(x, out=out)
+        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        self._kernels.softmax(rows, y.reshape(rows.shape))
+        return y
+
+    def softmax_cross_entropy(
+        self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """See `Backend.softmax_cross_entropy`."""
+        losses, y = (np.empty(x.shape[:1], x.dtype), np.empty(x.shape, x.dtype)) if not out else out
+        if not (losses.flags.c_contiguous and y.flags.c_contiguous):
+            return super().softmax_cross_entropy(x, t, out=out)
+        self._kernels.softmax_cross_entropy(
+            np.ascontiguousarray(x), np.ascontiguousarray(t), losses, y
+        )
+        return losses, y
+
+    def softmax_cross_entropy_backward(
+        self, y: Array, t: Array, *, out: Array | None = None
+    ) -> Array:
+        """See `Backend.softmax_cross_entropy_backward`."""
+        dx = np.empty(y.shape, y.dtype) if out is None else out
+        if not dx.flags.c_contiguous:
+            return super().softmax_cross_entropy_backward(y, t, out=out)
+        self._kernels.softmax_cross_entropy_backward(
+            np.ascontiguousarray(y), np.ascontiguousarray(t), dx
+        )
+        return dx
+
+    def count_correct(self, scores: Array, t: Array) -> Array:
+        """See `Backend.count_correct`."""
+        return np.asarray(
+            self._kernels.count_correct(np.ascontiguousarray(scores), np.ascontiguousarray(t))
+        )
+
+    def take_rows(
+        self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None
+    ) -> Array:
+        """See `Backend.take_rows`."""
+        batch = np.empty((len(rows), *x.shape[1:]), dtype or x.dtype) if out is None else out
+        if not (x.flags.c_contiguous and batch.flags.c_contiguous):
+            return super().take_rows(x, rows, dtype=dtype, out=out)
+        self._kernels.take_rows(
+            x.reshape(len(x), -1), np.ascontiguousarray(rows), batch.reshape(len(rows), -1)
+        )
+        return batch
+
+    def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
+        """See `Backend.sgd_update`."""
+        if not W.flags.c_contiguous:
+            return super().sgd_update(W, dW, lr=lr)
+        self._kernels.sgd_update(W.reshape(-1), _flat(dW), lr)
+        return W
+
+
+def _flat(x: Array) -> Array:
+    return np.ascontiguousarray(x).reshape(-1)

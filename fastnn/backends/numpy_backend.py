@@ -1,0 +1,106 @@
+"""NumPy: the specification on the host, its results written where the step plan wants them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+
+from fastnn.backends.base import Array, Backend, BackendInfo
+from fastnn.backends.processor import matrix_product_threads, physical_memory, processor_name
+from fastnn.backends.transfer import host_array
+
+
+class NumpyBackend(Backend):
+    """The reference backend, and the one that is always there."""
+
+    name = "numpy"
+    xp: Any = array_api_compat.numpy
+    on_host = True
+
+    def info(self) -> BackendInfo:
+        """See `Backend.info`."""
+        return BackendInfo(
+            self.name,
+            usable=True,
+            version=self.library_version(),
+            device=processor_name(),
+            memory=physical_memory(),
+            threads=matrix_product_threads(),
+        )
+
+    def library_version(self) -> str:
+        """Version of the library underneath."""
+        return np.__version__
+
+    def owns(self, array: object) -> bool:
+        """See `Backend.owns`."""
+        return isinstance(array, np.ndarray)
+
+    def asarray(self, array: object, dtype: str | None = None) -> Array:
+        """See `Backend.asarray`."""
+        host = host_array(array)
+        return host.astype(dtype or host.dtype.newbyteorder("="), order="C", copy=False)
+
+    def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
+        """See `Backend.to_numpy`."""
+        return np.asarray(array)
+
+    def astype(self, array: Array, dtype: str) -> Array:
+        """See `Backend.astype`."""
+        return array.astype(dtype, copy=False)
+
+    def affine(
+        self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
+    ) -> Array:
+        """See `Backend.affine`."""
+        result = np.matmul(x, W, out=out)
+        result += b
+        return self.relu(result, out=result) if relu else result
+
+    def affine_backward(
+        self,
+        dout: Array,
+        x: Array,
+        W: Array,
+        *,
+        relu: bool = False,
+        input_gradient: bool = True,
+        out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """See `Backend.affine_backward`."""
+        into_dx, into_dW, into_db = (None, None, None) if out is None else out
+        dx = None
+        if input_gradient:
+            dx = np.matmul(dout, W.T, out=into_dx)
+            if relu:
+                self._zero_behind_relu(dx, x)
+        dW = np.matmul(x.T, dout, out=into_dW)
+        db = np.add.reduce(dout, axis=0, out=into_db)
+        return dx, dW, db
+
+    def _zero_behind_relu(self, dx: Array, x: Array) -> None:
+        np.copyto(dx, 0, where=x <= 0)
+
+    def relu(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.relu`."""
+        return np.maximum(x, 0, out=out)
+
+    def relu_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.relu_backward`."""
+        if out is None:
+            return np.where(mask, dout.dtype.type(0), dout)
+        if out is not dout:
+            np.copyto(out, dout)
+        np.copyto(out, 0, where=mask)
+        return out
+
+    def take_rows(
+        self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None
+    ) -> Array:
+        """See `Backend.take_rows`."""
+        if out is None or out.dtype != x.dtype:
+            return super().take_rows(x, rows, dtype=dtype, out=out)
+        # mode="raise" would gather into a temporary first, lest an error leave `out` half done.
+        return np.take(x, rows, axis=0, out=out, mode="clip")

@@ -1,0 +1,206 @@
+"""Which backend is active: names, fallbacks, and a choice for each context."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from fastnn.backends.base import Backend, BackendInfo
+from fastnn.errors import BackendFallbackWarning, BackendUnavailableError
+
+REGISTRY = {
+    "cupy": "fastnn.backends.cupy_backend:CupyBackend",
+    "numba": "fastnn.backends.numba_backend:NumbaBackend",
+    "numpy": "fastnn.backends.numpy_backend:NumpyBackend",
+}
+"""Name of every backend, in the order in which "auto" tries them, and where its class is."""
+
+CPU_BACKENDS = ("numba", "numpy")
+"""What a backend that cannot run falls back to, the best first."""
+
+_active: ContextVar[Backend] = ContextVar("fastnn_backend")
+_loaded: dict[str, Backend] = {}
+_reasons: dict[str, str] = {}
+_default: Backend | None = None
+_lock = threading.RLock()
+
+
+def set_backend(backend: str | Backend, *, strict: bool = False) -> Backend:
+    """Select the backend that layers and networks made from now on use.
+
+    The choice holds for the current context: the thread or asyncio task that calls, and the tasks
+    that it starts. A new thread starts from the process-wide default: the environment variable
+    ``FASTNN_BACKEND``, else "auto". What was made before keeps the backend it was made on.
+
+    Parameters
+    ----------
+    backend : {"numpy", "numba", "cupy", "auto"} or Backend
+        "auto" takes the first of cupy, numba and numpy that can run.
+    strict : bool, optional
+        Raise where the backend cannot run, instead of falling back to the best one on the CPU.
+
+    Returns
+    -------
+    Backend
+        The backend now active.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of that name.
+    BackendUnavailableError
+        With `strict`, if the backend cannot run here; the message says why and what to do.
+
+    Warns
+    -----
+    BackendFallbackWarning
+        Without `strict`, if another backend took its place, with the same words.
+    """
+    chosen = resolve(backend, strict=strict)
+    _active.set(chosen)
+    return chosen
+
+
+def get_backend() -> Backend:
+    """Return the backend that is active in this context.
+
+    Raises
+    ------
+    ValueError
+        If none was selected and ``FASTNN_BACKEND`` names none that exists.
+    """
+    chosen = _active.get(None)
+    return _process_default() if chosen is None else chosen
+
+
+@contextmanager
+def use_backend(backend: str | Backend, *, strict: bool = False) -> Iterator[Backend]:
+    """Select a backend for the body of a ``with`` statement; arguments as of `set_backend`."""
+    chosen = resolve(backend, strict=strict)
+    token = _active.set(chosen)
+    try:
+        yield chosen
+    finally:
+        _active.reset(token)
+
+
+def available_backends() -> dict[str, BackendInfo]:
+    """Tell for every backend whether it can run here, and if not, why.
+
+    Returns
+    -------
+    dict of str to BackendInfo
+        Name to usable or not, reason, version, device, memory (bytes) and threads, in the order
+        in which "auto" tries them.
+    """
+    described = {}
+    for name in REGISTRY:
+        try:
+            described[name] = load_backend(name).info()
+        except BackendUnavailableError as error:
+            described[name] = BackendInfo(name, usable=False, reason=str(error))
+    return described
+
+
+def resolve(backend: str | Backend, *, strict: bool = False) -> Backend:
+    """Find the backend for a name, falling back to the CPU; see `set_backend`."""
+    if isinstance(backend, Backend):
+        return backend
+    if not isinstance(backend, str):
+        kind = type(backend).__name__
+        raise TypeError(f"a backend is a name such as 'numba', or a Backend; got {kind}")
+    if backend == "auto":
+        return _first_usable(REGISTRY)
+    try:
+        return load_backend(backend)
+    except BackendUnavailableError as error:
+        if strict:
+            raise
+        fallback = _first_usable(name for name in CPU_BACKENDS if name != backend)
+        warnings.warn(
+            f"{error} Falling back to the {fallback.name} backend.",
+            BackendFallbackWarning,
+            stacklevel=_depth_of_caller(),
+        )
+        return fallback
+
+
+def load_backend(name: str) -> Backend:
+    """Return the one instance of a backend, or raise `BackendUnavailableError` with the reason."""
+    if name not in REGISTRY:
+        raise ValueError(_unknown(name))
+    with _lock:
+        if name in _reasons:
+            raise BackendUnavailableError(_reasons[name])
+        if name not in _loaded:
+            module, _, class_name = REGISTRY[name].partition(":")
+            backend_class: type[Backend] = getattr(importlib.import_module(module), class_name)
+            reason = backend_class.unavailable_reason()
+            if reason is not None:
+                _reasons[name] = f"The {name} backend cannot run here: {reason}"
+                raise BackendUnavailableError(_reasons[name])
+            _loaded[name] = backend_class()
+        return _loaded[name]
+
+
+def loaded_backends() -> tuple[Backend, ...]:
+    """Return the backends in use in this process so far, which is whose arrays can be around."""
+    return tuple(_loaded.values())
+
+
+def backend_of(array: object) -> Backend:
+    """Return the backend where an array lives; on the host, the active one before the others."""
+    active = get_backend()
+    for backend in (active, *loaded_backends()):
+        if backend.owns(array):
+            return backend
+    return active if active.on_host else load_backend("numpy")
+
+
+def _process_default() -> Backend:
+    global _default
+    if _default is None:
+        with _lock:
+            if _default is None:
+                name = os.environ.get("FASTNN_BACKEND") or "auto"
+                try:
+                    _default = resolve(name)
+                except ValueError as error:
+                    raise ValueError(f"environment variable FASTNN_BACKEND: {error}") from None
+    return _default
+
+
+def _first_usable(names: Iterable[str]) -> Backend:
+    for name in names:
+        try:
+            return load_backend(name)
+        except BackendUnavailableError:
+            continue
+    raise BackendUnavailableError("no backend can run here")  # pragma: no cover - NumPy always can
+
+
+def _unknown(name: str) -> str:
+    names = ", ".join(repr(known) for known in (*REGISTRY, "auto"))
+    nearest = difflib.get_close_matches(name.lower(), [*REGISTRY, "auto"], n=1, cutoff=0.4)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return f"there is no backend {name!r}: choose one of {names}{hint}"
+
+
+def _depth_of_caller() -> int:
+    """Count the frames up to the first one outside fastnn, for a warning to point there."""
+    package = str(Path(__file__).parent.parent)
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((package, _CONTEXTLIB)):
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+_CONTEXTLIB = contextmanager.__code__.co_filename

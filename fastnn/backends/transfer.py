@@ -1,0 +1,57 @@
+"""Arrays of any library, brought to the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def host_array(array: object) -> np.ndarray[Any, Any]:
+    """Return `array` (of any library, a number, or nested lists) as a plain NumPy array.
+
+    Raises
+    ------
+    TypeError
+        For a masked array, whose hidden values would silently be used, and for an object that
+        gives no numbers.
+    ValueError
+        For ragged lists.
+    """
+    from fastnn.backends.selection import loaded_backends
+
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("masked arrays are not supported: fill the gaps first, x.filled(value)")
+    if isinstance(array, np.ndarray):
+        return np.asarray(array)
+    for backend in loaded_backends():
+        if backend.owns(array):
+            return backend.to_numpy(array)
+    try:
+        return np.asarray(array)
+    except (TypeError, RuntimeError) as error:
+        kind = f"{type(array).__module__}.{type(array).__qualname__}"
+        raise TypeError(
+            f"cannot bring a {kind} to the host: {error}; convert it to a NumPy array first"
+        ) from error
+
+
+def to_numpy(array: object) -> np.ndarray[Any, Any]:
+    """Bring an array of any backend to the host.
+
+    Parameters
+    ----------
+    array : array_like
+        What `predict`, `gradient` or `params` handed out, on whatever backend; any shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same numbers; `array` itself, not a copy, if it is a NumPy array already.
+
+    Raises
+    ------
+    TypeError
+        If `array` is of a library that does not give its numbers to NumPy.
+    """
+    return host_array(array)

@@ -1,0 +1,13 @@
+"""What fastnn raises and warns beyond the built-in exceptions."""
+
+
+class BackendUnavailableError(RuntimeError):
+    """The backend that was asked for cannot run on this machine; the message says how to mend it."""
+
+
+class BackendFallbackWarning(UserWarning):
+    """The backend that was asked for cannot run on this machine, and another one took its place."""
+
+
+class CorruptFileError(ValueError):
+    """A saved network was cut short, changed after it was written, or is another kind of file."""

@@ -1,0 +1,206 @@
+"""Functions of arrays: they compute where their array lives, and give an array there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.base import Array, Backend
+from fastnn.backends.selection import backend_of
+from fastnn.backends.transfer import host_array, to_numpy
+from fastnn.layers import common_dtype
+from fastnn.validation import check_count, check_labels, check_real, dtype_name
+
+STEP = 1e-4
+"""The book's ``h``: half of the distance between the two points of a central difference."""
+
+
+def softmax(x: object) -> Array:
+    """Softmax over the last axis.
+
+    Parameters
+    ----------
+    x : array_like (..., C)
+        Scores, of any real dtype and any finite size.
+
+    Returns
+    -------
+    array (..., C)
+        ``exp(x) / sum(exp(x))``, computed with ``x - max(x)``; float32 for float32 and float16,
+        else float64; on the backend of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` holds no real numbers.
+    ValueError
+        If `x` is a single number, or its last axis is empty.
+    """
+    backend = backend_of(x)
+    scores = _real(x, backend, "x")
+    if scores.ndim == 0 or scores.shape[-1] == 0:
+        raise ValueError(f"softmax: x has shape {tuple(scores.shape)}: expected (..., C)")
+    return backend.softmax(scores)
+
+
+def cross_entropy_error(y: object, t: object) -> Array:
+    """Mean cross-entropy of probabilities to labels.
+
+    Parameters
+    ----------
+    y : array_like (N, C) or (C,)
+        Probabilities, as `softmax` gives them.
+    t : array_like (N,) or (N, C)
+        Labels: indices of classes, or one-hot. For `y` of shape (C,): an index, or (C,).
+
+    Returns
+    -------
+    array ()
+        ``mean(-log(max(y[n, t[n]], tiny)))``, finite for a sure wrong answer: `tiny` is the
+        smallest normal number of the dtype. (The book adds 1e-7 to every y instead, which makes
+        the loss of every answer wrong by as much.)
+
+    Raises
+    ------
+    TypeError
+        If an array holds no real numbers.
+    ValueError
+        If shapes do not fit, or a label is out of range, not integral or not one-hot.
+    """
+    backend = backend_of(y)
+    xp = backend.xp
+    probabilities = _real(y, backend, "y")
+    labels = t if backend.owns(t) else host_array(t)
+    if probabilities.ndim == 1:
+        probabilities = xp.reshape(probabilities, (1, -1))
+        labels = labels.reshape(1, -1) if labels.ndim == 1 and labels.size > 1 else labels
+        labels = labels.reshape(1) if labels.size == 1 else labels
+    if probabilities.ndim != 2 or 0 in probabilities.shape:
+        raise ValueError(
+            f"cross_entropy_error: y has shape {tuple(probabilities.shape)}: expected (N, C)"
+        )
+    samples, classes = probabilities.shape
+    indices = check_labels(labels, samples, classes, backend).indices
+    chosen = xp.take_along_axis(probabilities, indices[:, None], axis=1)[:, 0]
+    tiny = xp.full_like(chosen, float(xp.finfo(chosen.dtype).smallest_normal))
+    return backend.mean(-xp.log(xp.where(chosen < tiny, tiny, chosen)))
+
+
+def one_hot(t: object, classes: int | None = None, *, dtype: str = "float32") -> Array:
+    """Turn indices of classes into rows with one 1.
+
+    Parameters
+    ----------
+    t : array_like (N,)
+        Indices, ``0 <= t < classes``.
+    classes : int, optional
+        Number of classes; by default the largest index + 1.
+    dtype : str, optional
+        Dtype of the result.
+
+    Returns
+    -------
+    array (N, classes)
+
+    Raises
+    ------
+    TypeError
+        If `t` holds no real numbers, or `classes` is no integer.
+    ValueError
+        If `t` is not one-dimensional, or an index is out of range or not integral.
+    """
+    backend = backend_of(t)
+    xp = backend.xp
+    labels = t if backend.owns(t) else host_array(t)
+    check_real(labels, "t")
+    if labels.ndim != 1:
+        raise ValueError(f"one_hot: t has shape {tuple(labels.shape)}: expected (N,)")
+    if classes is None:
+        largest = to_numpy(labels).max(initial=0)
+        classes = int(largest) + 1 if math.isfinite(largest) else 1
+    check_count(classes, "classes")
+    indices = check_labels(labels, labels.shape[0], classes, backend).indices
+    columns = xp.arange(classes, dtype=indices.dtype, device=backend.device)
+    return backend.astype(indices[:, None] == columns[None, :], dtype)
+
+
+def numerical_gradient(f: Callable[[Array], Any], x: Array, *, h: float = STEP) -> Array:
+    """Gradient of a function by central differences.
+
+    Parameters
+    ----------
+    f : callable
+        Takes `x` and gives a number. It may as well read `x` from outside: the entries of `x`
+        itself are changed, one after the other, and restored to the last bit, also when `f`
+        raises.
+    x : array of float32 or float64
+        Where the gradient is taken; any shape, any layout, on any backend, writable.
+    h : float, optional
+        Half of the distance between the two points.
+
+    Returns
+    -------
+    array
+        ``(f(x + h) - f(x - h)) / ((x + h) - (x - h))`` for each entry, in float64, of the shape of
+        `x`, on its backend. The denominator is what the dtype of `x` made of ``2 h``.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no array, or not of float32 or float64 (the entries of an integer array cannot
+        be changed by `h`).
+    ValueError
+        If `x` is read-only, `f` gives something else than one number, or an entry is so large
+        that adding `h` does not change it.
+    """
+    backend = backend_of(x)
+    _check_differentiable(x, backend)
+    values = np.empty(tuple(x.shape))
+    for index in np.ndindex(*x.shape):
+        before = backend.copy(x[index]) if backend.owns(x[index]) else x[index]
+        at = float(before)
+        try:
+            x[index] = at + h
+            above, result_above = float(x[index]), _number(f(x))
+            x[index] = at - h
+            below, result_below = float(x[index]), _number(f(x))
+        finally:
+            x[index] = before
+        if above == below:
+            raise ValueError(
+                f"x[{index}] is {at}: adding h = {h} does not change it in {dtype_name(x)}; "
+                "use float64 or a larger h"
+            )
+        values[index] = (result_above - result_below) / (above - below)
+    return backend.asarray(values)
+
+
+def _check_differentiable(x: Array, backend: Backend) -> None:
+    if not backend.owns(x):
+        raise TypeError(f"numerical_gradient changes x in place: it must be an array, got {x!r}")
+    name = dtype_name(x)
+    if name not in ("float32", "float64"):
+        raise TypeError(
+            f"x has dtype {name}, whose entries cannot be changed by a small step: "
+            "pass x.astype('float64')"
+        )
+    if isinstance(x, np.ndarray) and not x.flags.writeable:
+        raise ValueError("numerical_gradient changes x in place, and x is read-only: pass x.copy()")
+
+
+def _number(result: object) -> float:
+    array = to_numpy(result)
+    if array.size != 1 or array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"f must give one real number, got shape {array.shape} of {array.dtype.name}"
+        )
+    return float(array.reshape(()))
+
+
+def _real(x: object, backend: Backend, name: str) -> Array:
+    array = x if backend.owns(x) else host_array(x)
+    check_real(array, name)
+    return backend.asarray(array, common_dtype([array]))

@@ -1,0 +1,338 @@
+"""The layers of a network, as in *Deep Learning from Scratch*, chapter 5.
+
+A layer has `forward` and `backward`. It keeps what `backward` needs, and calls the primitives of
+the backend that was active when it was made; the formulas stand in `fastnn.backends.base`. A layer
+of your own needs nothing but these two methods. If it has parameters, it names them in
+`parameters`, and leaves the gradient of each ``name`` in ``dname``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastnn.backends.base import Array, Backend
+from fastnn.backends.selection import get_backend
+from fastnn.validation import (
+    DTYPES,
+    Labels,
+    check_labels,
+    check_owned,
+    check_real,
+    dtype_name,
+    own_array,
+)
+
+
+class Layer:
+    """What fastnn's layers have in common.
+
+    Attributes
+    ----------
+    parameters : tuple of str
+        Names of the attributes that training changes.
+    backend : Backend
+        Where the layer computes.
+    """
+
+    parameters: ClassVar[tuple[str, ...]] = ()
+    backend: Backend
+
+    def __init__(self) -> None:
+        self.backend = get_backend()
+
+    def forward(self, x: Array) -> Array:
+        """Give the layer's output for a batch."""
+        raise NotImplementedError
+
+    def backward(self, dout: Array) -> Array:
+        """Give the gradient by the input, from that by the output, and keep the parameters'."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Drop what `forward` and `backward` kept."""
+
+    def _check(self, array: object, name: str) -> None:
+        check_owned(array, self.backend, name, type(self).__name__)
+        check_real(array, name)
+
+
+class Affine(Layer):
+    """``x @ W + b``, the fully connected layer.
+
+    Parameters
+    ----------
+    W : array_like (D, M)
+        Weights. float32 and float64 are kept, and not copied if contiguous and on the backend; other
+        real dtypes become float32 (float16) or float64.
+    b : array_like (M,)
+        Biases.
+
+    Attributes
+    ----------
+    W, b : array (D, M), (M,)
+        The parameters, on the layer's backend.
+    x : array (N, D) or None
+        The last input, flattened.
+    dW, db : array (D, M), (M,) or None
+        The gradients of the last `backward`.
+
+    Raises
+    ------
+    TypeError
+        If W or b hold no real numbers.
+    ValueError
+        If their shapes do not fit.
+    """
+
+    parameters = ("W", "b")
+
+    def __init__(self, W: object, b: object) -> None:
+        super().__init__()
+        W, b = own_array(W, self.backend), own_array(b, self.backend)
+        check_real(W, "W")
+        check_real(b, "b")
+        if W.ndim != 2 or b.ndim != 1 or W.shape[1] != b.shape[0] or 0 in W.shape:
+            raise ValueError(
+                f"W has shape {tuple(W.shape)} and b {tuple(b.shape)}: "
+                "expected (D, M) and (M,), at least 1 each"
+            )
+        dtype = common_dtype([W, b])
+        self.W: Array = self.backend.asarray(W, dtype)
+        self.b: Array = self.backend.asarray(b, dtype)
+        self.forget()
+
+    def forget(self) -> None:
+        """See `Layer.forget`."""
+        self.x: Array = None
+        self.dW: Array = None
+        self.db: Array = None
+        self._input_shape: tuple[int, ...] = ()
+
+    def forward(self, x: Array) -> Array:
+        """Give ``x @ W + b``.
+
+        Parameters
+        ----------
+        x : array (N, ...)
+            A batch on the layer's backend; more than two dimensions are flattened to (N, D).
+            Any real dtype; it is cast to that of W.
+
+        Returns
+        -------
+        array (N, M)
+
+        Raises
+        ------
+        TypeError
+            If `x` is on another device, or holds no real numbers.
+        ValueError
+            If it has no batch axis, or a number of features other than D.
+        """
+        self._check(x, "x")
+        features = self.W.shape[0]
+        if x.ndim < 2 or 0 in x.shape or int(np.prod(x.shape[1:])) != features:
+            raise ValueError(
+                f"Affine: x has shape {tuple(x.shape)} and W {tuple(self.W.shape)}: "
+                f"expected x of shape (N, {features}), N at least 1"
+            )
+        self._input_shape = tuple(x.shape)
+        flat = x if x.ndim == 2 else self.backend.xp.reshape(x, (x.shape[0], -1))
+        self.x = self.backend.astype(flat, dtype_name(self.W))
+        return self.backend.affine(self.x, self.W, self.b)
+
+    def backward(self, dout: Array, *, input_gradient: bool = True) -> Array:
+        """Give ``dx``, of the shape of x, and keep ``dW`` and ``db``.
+
+        Parameters
+        ----------
+        dout : array (N, M)
+            Gradient of the loss by the output.
+        input_gradient : bool, optional
+            False where nobody needs ``dx``: None is returned.
+
+        Raises
+        ------
+        RuntimeError
+            If `forward` was not called before.
+        TypeError
+            If `dout` is on another device, or holds no real numbers.
+        ValueError
+            If it has another shape than the output.
+        """
+        self._check(dout, "dout")
+        expected = (_called(self.x, "Affine").shape[0], self.W.shape[1])
+        _check_shape(dout, expected, "Affine")
+        dx, self.dW, self.db = self.backend.affine_backward(
+            self.backend.astype(dout, dtype_name(self.W)),
+            self.x,
+            self.W,
+            input_gradient=input_gradient,
+        )
+        return None if dx is None else self.backend.xp.reshape(dx, self._input_shape)
+
+
+class Relu(Layer):
+    """``max(x, 0)``.
+
+    Attributes
+    ----------
+    mask : array of bool or None
+        Where the last input was not positive: the gradient is 0 there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forget()
+
+    def forget(self) -> None:
+        """See `Layer.forget`."""
+        self.mask: Array = None
+
+    def forward(self, x: Array) -> Array:
+        """Give ``max(x, 0)``, of the shape of `x` (any) and its dtype; NaN stays NaN.
+
+        Raises
+        ------
+        TypeError
+            If `x` is on another device, or holds no real numbers.
+        """
+        self._check(x, "x")
+        x = self.backend.astype(x, common_dtype([x]))
+        self.mask = x <= 0
+        return self.backend.relu(x)
+
+    def backward(self, dout: Array) -> Array:
+        """Give `dout` where the input was positive, and 0 elsewhere.
+
+        Raises
+        ------
+        RuntimeError
+            If `forward` was not called before.
+        TypeError
+            If `dout` is on another device, or holds no real numbers.
+        ValueError
+            If it has another shape than the output.
+        """
+        self._check(dout, "dout")
+        _check_shape(dout, tuple(_called(self.mask, "Relu").shape), "Relu")
+        return self.backend.relu_backward(
+            self.backend.astype(dout, common_dtype([dout])), self.mask
+        )
+
+
+class SoftmaxWithLoss(Layer):
+    """Softmax and the mean cross-entropy to the labels, as the last layer.
+
+    Attributes
+    ----------
+    loss : array () or None
+        The last mean loss, on the layer's backend.
+    y : array (N, C) or None
+        The last probabilities.
+    t : array (N,), int64, or None
+        The last labels, as indices of classes, however they were given.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forget()
+
+    def forget(self) -> None:
+        """See `Layer.forget`."""
+        self.loss: Array = None
+        self.y: Array = None
+        self.t: Array = None
+
+    def forward(self, x: Array, t: Array | Labels) -> Array:
+        """Give the mean over the batch of ``-log softmax(x)[t]``.
+
+        Parameters
+        ----------
+        x : array (N, C)
+            Scores on the layer's backend, of any finite size.
+        t : array (N,) or (N, C)
+            Labels on the layer's backend: indices of classes, or one-hot.
+
+        Returns
+        -------
+        array ()
+            The loss, on the backend; finite for finite scores.
+
+        Raises
+        ------
+        TypeError
+            If an array is on another device, or holds no real numbers.
+        ValueError
+            If shapes do not fit, or a label is out of range, not integral or not one-hot.
+        """
+        self._check(x, "x")
+        if x.ndim != 2 or 0 in x.shape:
+            raise ValueError(f"SoftmaxWithLoss: x has shape {tuple(x.shape)}: expected (N, C)")
+        if not isinstance(t, Labels):
+            check_owned(t, self.backend, "t", "SoftmaxWithLoss")
+        t = check_labels(t, x.shape[0], x.shape[1], self.backend)
+        self.t = t.indices
+        x = self.backend.astype(x, common_dtype([x]))
+        losses, self.y = self.backend.softmax_cross_entropy(x, self.t)
+        self.loss = self.backend.mean(losses)
+        return self.loss
+
+    def backward(self, dout: float = 1) -> Array:
+        """Give ``dout * (y - one_hot(t)) / N``, the gradient (N, C) by the scores.
+
+        Raises
+        ------
+        RuntimeError
+            If `forward` was not called before.
+        """
+        _called(self.y, "SoftmaxWithLoss")
+        dx = self.backend.softmax_cross_entropy_backward(self.y, self.t)
+        return dx if isinstance(dout, int | float) and dout == 1 else dx * dout
+
+
+def parameter_names(layer: Any) -> tuple[str, ...]:
+    """Names of a layer's parameters; a layer of the user's own need not have any."""
+    return tuple(getattr(layer, "parameters", ()))
+
+
+def move_layer(layer: Any, backend: Backend, dtype: str) -> None:
+    """Set a layer's parameters, copied, on `backend` in `dtype`; drop what it kept."""
+    moved = {
+        name: backend.copy(backend.asarray(getattr(layer, name), dtype))
+        for name in parameter_names(layer)
+    }
+    for name, array in moved.items():
+        setattr(layer, name, array)
+    if isinstance(layer, Layer):
+        layer.backend = backend
+        layer.forget()
+
+
+def copy_layer(layer: Any, backend: Backend, dtype: str) -> Any:
+    """Copy a layer, with parameters of its own."""
+    twin = copy.copy(layer) if isinstance(layer, Layer) else copy.deepcopy(layer)
+    move_layer(twin, backend, dtype)
+    return twin
+
+
+def common_dtype(arrays: Iterable[Array]) -> str:
+    """Give the dtype to compute in: float32 if all are float32 or float16, else float64."""
+    names = {dtype_name(array) for array in arrays}
+    return DTYPES[0] if names <= {"float16", "float32"} else DTYPES[1]
+
+
+def _called(kept: Array, layer: str) -> Array:
+    if kept is None:
+        raise RuntimeError(f"{layer}: call forward before backward")
+    return kept
+
+
+def _check_shape(dout: Array, expected: tuple[int, ...], layer: str) -> None:
+    if tuple(dout.shape) != expected:
+        raise ValueError(f"{layer}: dout has shape {tuple(dout.shape)}, the output had {expected}")
+
+

@@ -1,0 +1,495 @@
+"""Networks: layers in order, and the edge where host arrays enter."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from os import PathLike
+from typing import Any, Self
+
+import numpy as np
+
+from fastnn.backends.base import Array, Backend
+from fastnn.backends.selection import get_backend, resolve
+from fastnn.layers import (
+    Affine,
+    Layer,
+    Relu,
+    SoftmaxWithLoss,
+    common_dtype,
+    copy_layer,
+    move_layer,
+    parameter_names,
+)
+from fastnn.storage import LoadMethod, save_network
+from fastnn.validation import (
+    check_batch,
+    check_count,
+    check_dtype,
+    check_labels,
+    check_real,
+    check_same_length,
+    dtype_name,
+    own_array,
+)
+
+CHUNK = 8192
+"""Samples that `accuracy` evaluates at a time, which bounds its memory."""
+
+
+class Sequential:
+    """Layers, one after the other, and a loss.
+
+    Parameters
+    ----------
+    layers : iterable of layers, or mapping of names to layers
+        Anything with `forward` and `backward`; see `fastnn.layers`. Without names they are called
+        ``Affine1, Relu1, Affine2, ...``. They must have been made on one backend.
+    last_layer : layer, optional
+        Its ``forward(x, t)`` gives the loss; `SoftmaxWithLoss` by default.
+
+    Attributes
+    ----------
+    layers : OrderedDict
+        The layers by name.
+    lastLayer : layer
+        The loss, also as `last_layer`.
+    backend : Backend
+        Where the network computes; see `to`.
+    dtype : str
+        "float32" or "float64": in what; see `astype`.
+
+    Raises
+    ------
+    TypeError
+        If a layer has no `forward` and `backward`.
+    ValueError
+        If a layer appears twice, or the layers are of several backends.
+    """
+
+    def __init__(
+        self, layers: Iterable[Any] | Mapping[str, Any], last_layer: Any | None = None
+    ) -> None:
+        self.layers: OrderedDict[str, Any] = _named(layers)
+        self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
+        own = [layer for layer in self.layers.values() if isinstance(layer, Layer)]
+        backends = {layer.backend for layer in own}
+        if len(backends) > 1:
+            names = ", ".join(sorted(backend.name for backend in backends))
+            raise ValueError(f"the layers were made on several backends ({names}): make them on one")
+        self.backend: Backend = backends.pop() if backends else get_backend()
+        parameters = [getattr(layer, name) for layer, name in self.owners().values()]
+        self.dtype = common_dtype(parameters) if parameters else "float32"
+        for layer in self._all_layers():
+            foreign = [getattr(layer, name) for name in parameter_names(layer)]
+            same = all(self.backend.owns(p) and dtype_name(p) == self.dtype for p in foreign)
+            if not same or (isinstance(layer, Layer) and layer.backend is not self.backend):
+                move_layer(layer, self.backend, self.dtype)
+
+    @property
+    def lastLayer(self) -> Any:
+        """The loss, under the book's name."""
+        return self.last_layer
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters by name, live: ``W1, b1, W2, ...``; see `Parameters`."""
+        return Parameters(self)
+
+    def owners(self) -> dict[str, tuple[Any, str]]:
+        """Give for each parameter's name its layer and the attribute there."""
+        counts: dict[str, int] = {}
+        owners: dict[str, tuple[Any, str]] = {}
+        for layer in self.layers.values():
+            for attribute in parameter_names(layer):
+                counts[attribute] = counts.get(attribute, 0) + 1
+                owners[f"{attribute}{counts[attribute]}"] = (layer, attribute)
+        return owners
+
+    def predict(self, x: object) -> Array:
+        """Give the scores of the classes, before softmax.
+
+        Parameters
+        ----------
+        x : array_like (N, ...), or (D,) for one sample
+            Of any library and real dtype; it is brought to the network's device and dtype. NaN
+            and infinity are let through.
+
+        Returns
+        -------
+        array (N, C), or (C,)
+            On the network's backend.
+
+        Raises
+        ------
+        TypeError
+            If `x` holds no real numbers.
+        ValueError
+            If it is empty or has the wrong number of features.
+        """
+        batch, single = self._batch(x)
+        scores = self._forward(batch)
+        return scores[0, ...] if single else scores
+
+    def loss(self, x: object, t: object) -> float:
+        """Give the mean loss of a batch.
+
+        Parameters
+        ----------
+        x : array_like (N, ...), or (D,) for one sample
+            See `predict`.
+        t : array_like (N,) or (N, C)
+            Labels: indices of classes, or one-hot. For one sample an index, or (C,).
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        TypeError
+            If an array holds no real numbers.
+        ValueError
+            If shapes do not fit, the batch is empty, or a label is out of range, not integral or
+            not one-hot.
+        """
+        scores, targets = self._scores_and_targets(x, t)
+        return float(self.last_layer.forward(scores, targets))
+
+    def accuracy(self, x: object, t: object) -> float:
+        """Give the fraction of samples whose largest score is that of their label.
+
+        Parameters and errors are those of `loss`. Large data sets are evaluated in pieces.
+        """
+        x, t = own_array(x, self.backend), own_array(t, self.backend)
+        if _ndim(x) <= 1:
+            pieces = [(x, t)]
+        else:
+            check_same_length(x, t)
+            starts = range(0, max(1, x.shape[0]), CHUNK)
+            pieces = [(x[i : i + CHUNK, ...], t[i : i + CHUNK, ...]) for i in starts]
+        correct = samples = 0
+        for piece_x, piece_t in pieces:
+            batch, targets, single = self.batch_and_targets(piece_x, piece_t)
+            scores = self._forward(batch)
+            labels = check_labels(targets, scores.shape[0], scores.shape[1], self.backend)
+            correct += int(self.backend.count_correct(scores, labels.indices))
+            samples += scores.shape[0]
+        return correct / samples
+
+    def gradient(self, x: object, t: object) -> dict[str, Array]:
+        """Give the gradient of the mean loss by every parameter, by backpropagation.
+
+        Parameters and errors are those of `loss`.
+
+        Returns
+        -------
+        dict of str to array
+            Of the shape of each parameter, on the network's backend; not used again by fastnn.
+        """
+        scores, targets = self._scores_and_targets(x, t)
+        self.last_layer.forward(scores, targets)
+        dout = self.last_layer.backward(1)
+        layers = list(self.layers.values())
+        for layer in reversed(layers[1:]):
+            dout = layer.backward(dout)
+        if layers and type(layers[0]) is Affine:
+            layers[0].backward(dout, input_gradient=False)
+        elif layers:
+            layers[0].backward(dout)
+        return {
+            name: getattr(layer, f"d{attribute}")
+            for name, (layer, attribute) in self.owners().items()
+        }
+
+    def numerical_gradient(self, x: object, t: object) -> dict[str, Array]:
+        """Give the gradient of the mean loss by central differences, to check `gradient`.
+
+        It is evaluated in float64 on a copy of the network, whatever the network's dtype, for
+        every parameter by the definition, ``(loss(p + h) - loss(p - h)) / (2 h)``, ``h = 1e-4``.
+        Parameters and errors are those of `loss`.
+
+        Returns
+        -------
+        dict of str to array of float64
+            Of the shape of each parameter, on the network's backend.
+        """
+        from fastnn.gradients import network_numerical_gradient
+
+        return network_numerical_gradient(self, x, t)
+
+    def to(self, backend: str | Backend, *, strict: bool = False) -> Self:
+        """Move the network to another backend, in place.
+
+        Parameters
+        ----------
+        backend, strict
+            As of `fastnn.set_backend`: where the backend cannot run the network moves to the best
+            one on the CPU, with a warning, or raises.
+
+        Returns
+        -------
+        Sequential
+            The network itself.
+        """
+        self._move(resolve(backend, strict=strict), self.dtype)
+        return self
+
+    def astype(self, dtype: object) -> Self:
+        """Change the dtype of the parameters to float32 or float64, in place.
+
+        Returns
+        -------
+        Sequential
+            The network itself.
+
+        Raises
+        ------
+        ValueError
+            For any other dtype.
+        """
+        self._move(self.backend, check_dtype(dtype))
+        return self
+
+    def copy(self) -> Self:
+        """Give a network of its own with the same parameters, backend and dtype."""
+        twin = self.__class__.__new__(self.__class__)
+        twin.__dict__.update(self.__dict__)
+        twin.layers = OrderedDict(
+            (name, copy_layer(layer, self.backend, self.dtype))
+            for name, layer in self.layers.items()
+        )
+        twin.last_layer = copy_layer(self.last_layer, self.backend, self.dtype)
+        return twin
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the network to a safetensors file, atomically.
+
+        Parameters
+        ----------
+        path : path
+            An existing file is replaced when the new one is complete, and stays whole otherwise.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        save_network(self, path)
+
+    load = LoadMethod()
+
+    def __repr__(self) -> str:
+        inside = ", ".join(self.layers)
+        return (
+            f"{type(self).__name__}({inside}; {type(self.last_layer).__name__}) "
+            f"on {self.backend.name}, {self.dtype}"
+        )
+
+    def _all_layers(self) -> Iterator[Any]:
+        yield from self.layers.values()
+        yield self.last_layer
+
+    def _move(self, backend: Backend, dtype: str) -> None:
+        moved = [copy_layer(layer, backend, dtype) for layer in self._all_layers()]
+        for layer, twin in zip(self._all_layers(), moved, strict=True):
+            layer.__dict__.update(twin.__dict__)
+        self.backend, self.dtype = backend, dtype
+
+    def _batch(self, x: object) -> tuple[Array, bool]:
+        x = own_array(x, self.backend)
+        single = _ndim(x) == 1
+        if single:
+            x = x[None, :]
+        return check_batch(x, self.backend, self.dtype), single
+
+    def batch_and_targets(self, x: object, t: object) -> tuple[Array, Array, bool]:
+        batch, single = self._batch(x)
+        t = own_array(t, self.backend)
+        check_real(t, "t")
+        if single:
+            t = t[None, ...] if tuple(t.shape) != (1,) else t
+        check_same_length(batch, t)
+        return batch, t, single
+
+    def _forward(self, x: Array) -> Array:
+        for layer in self.layers.values():
+            x = layer.forward(x)
+        return x
+
+    def _scores_and_targets(self, x: object, t: object) -> tuple[Array, Any]:
+        batch, t, _ = self.batch_and_targets(x, t)
+        scores = self._forward(batch)
+        return scores, self.targets(t, scores.shape[1])
+
+    def targets(self, t: object, classes: int) -> Any:
+        """Check `t` and bring it to the device, as the last layer takes it."""
+        if isinstance(self.last_layer, SoftmaxWithLoss):
+            return check_labels(t, len(t), classes, self.backend)  # type: ignore[arg-type]
+        return self.backend.asarray(t)
+
+
+class Parameters(MutableMapping[str, Array]):
+    """The parameters of a network by name, as a live view.
+
+    ``params["W1"]`` is the array that the layer computes with, so ``params["W1"] -= g`` takes
+    effect. So does ``params["W1"] = new``: a copy of `new` is brought to the network's device and
+    dtype, and refused if its shape is another.
+    """
+
+    def __init__(self, network: Sequential) -> None:
+        self._network = network
+
+    def __getitem__(self, name: str) -> Array:
+        layer, attribute = self._owner(name)
+        return getattr(layer, attribute)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        layer, attribute = self._owner(name)
+        current = getattr(layer, attribute)
+        if value is current:
+            return
+        backend = self._network.backend
+        array = own_array(value, backend)
+        check_real(array, name)
+        if tuple(array.shape) != tuple(current.shape):
+            raise ValueError(
+                f"parameter {name!r} has shape {tuple(current.shape)}, "
+                f"the new value {tuple(array.shape)}"
+            )
+        setattr(layer, attribute, backend.copy(backend.asarray(array, self._network.dtype)))
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a network's parameters cannot be removed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._network.owners())
+
+    def __len__(self) -> int:
+        return len(self._network.owners())
+
+    def __repr__(self) -> str:
+        return repr({name: tuple(array.shape) for name, array in self.items()})
+
+    def _owner(self, name: str) -> tuple[Any, str]:
+        owners = self._network.owners()
+        if name not in owners:
+            raise KeyError(f"no parameter {name!r}: the network has {', '.join(owners) or 'none'}")
+        return owners[name]
+
+
+class MultiLayerNet(Sequential):
+    """Affine layers with ReLU between them, on the active backend.
+
+    Parameters
+    ----------
+    input_size : int
+        Number of features D.
+    hidden_sizes : iterable of int
+        Units of each hidden layer.
+    output_size : int
+        Number of classes C.
+    weight_init_std : float or "he", optional
+        Standard deviation of the initial weights; "he" takes ``sqrt(2 / D)`` for each layer (He
+        et al. 2015, https://arxiv.org/abs/1502.01852), which deeper networks need.
+    dtype : {"float32", "float64"}, optional
+        What the network computes in.
+    seed : int, optional
+        Seed of the initial weights. One seed gives the same weights on every backend.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer or under 1, `weight_init_std` is negative or not finite, or the
+        dtype is another.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_sizes: Iterable[int],
+        output_size: int,
+        weight_init_std: float | str = "he",
+        *,
+        dtype: str = "float32",
+        seed: int | None = None,
+    ) -> None:
+        dtype = check_dtype(dtype)
+        sizes = [check_count(input_size, "input_size")]
+        sizes += [check_count(size, "hidden size") for size in hidden_sizes]
+        sizes += [check_count(output_size, "output_size")]
+        generator = np.random.default_rng(seed)
+        layers: list[Layer] = []
+        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+            W = _initial_std(weight_init_std, inputs) * generator.standard_normal((inputs, outputs))
+            layers += [Affine(W.astype(dtype), np.zeros(outputs, dtype)), Relu()]
+        super().__init__(layers[:-1])
+
+
+class TwoLayerNet(MultiLayerNet):
+    """The book's network: Affine, ReLU, Affine, softmax with cross-entropy.
+
+    Parameters
+    ----------
+    input_size, hidden_size, output_size : int
+        Features D, hidden units, classes C.
+    weight_init_std : float, optional
+        Standard deviation of the initial weights.
+    dtype : {"float32", "float64"}, optional
+        What the network computes in.
+    seed : int, optional
+        Seed of the initial weights. One seed gives the same weights on every backend.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `MultiLayerNet`.
+
+    References
+    ----------
+    Saito, *Deep Learning from Scratch*, O'Reilly Japan 2016, chapter 5.7.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        weight_init_std: float = 0.01,
+        *,
+        dtype: str = "float32",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, [hidden_size], output_size, weight_init_std, dtype=dtype, seed=seed
+        )
+
+
+def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
+    if isinstance(layers, Mapping):
+        named = OrderedDict(layers)
+    else:
+        named = OrderedDict()
+        counts: dict[str, int] = {}
+        for layer in layers:
+            kind = type(layer).__name__
+            counts[kind] = counts.get(kind, 0) + 1
+            named[f"{kind}{counts[kind]}"] = layer
+    for name, layer in named.items():
+        if not (callable(getattr(layer, "forward", None)) and hasattr(layer, "backward")):
+            raise TypeError(f"layer {name!r} is a {type(layer).__name__}: it needs forward, backward")
+    if len({id(layer) for layer in named.values()}) < len(named):
+        raise ValueError("a layer appears twice: make one for each place")
+    return named
+
+
+def _initial_std(std: float | str, inputs: int) -> float:
+    if std == "he":
+        return float(np.sqrt(2 / inputs))
+    if isinstance(std, str) or not np.isfinite(std) or std < 0:
+        raise ValueError(f"weight_init_std must be finite and not negative, or 'he', got {std!r}")
+    return float(std)
+
+
+def _ndim(x: Any) -> int:
+    return len(x.shape)

@@ -1,0 +1,212 @@
+"""The step plan: one training step of a network, laid out once as a flat list of steps.
+
+Each step names a primitive of the backend and the arrays that it reads and writes, by name. What
+no layer should know is decided here: the first layer needs no input gradient; a ReLU between two
+Affine layers is computed with the one before it, and taken back with the one behind it. A layer
+that is not one of fastnn's own takes part by its `forward` and `backward`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastnn.layers import Affine, Relu, SoftmaxWithLoss, parameter_names
+
+if TYPE_CHECKING:
+    from fastnn.backends.base import Array, Backend
+    from fastnn.networks import Sequential
+    from fastnn.optimizers import Optimizer
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call: ``writes = primitive(*reads, **options, **hyperparameters)``.
+
+    `call` stands in for the primitive where a layer of the user's own does the work.
+    """
+
+    primitive: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    hyperparameters: tuple[str, ...] = ()
+    call: Callable[..., Any] | None = None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the step changes what it reads, rather than filling a buffer."""
+        return set(self.writes) <= set(self.reads)
+
+
+@dataclass
+class StepPlan:
+    """What a backend compiles.
+
+    Attributes
+    ----------
+    steps : list of Step
+        In the order in which they run. They read ``x_data`` and ``t_data`` (the data set),
+        ``rows`` (which samples make the batch) and the parameters, and write ``loss``.
+    arrays : dict
+        The data set, the parameters and the optimizer's state, by name.
+    shapes : dict
+        Shape and dtype of every buffer, for a full batch.
+    per_sample : set of str
+        Those buffers whose first axis is the batch; a shorter batch uses their leading rows.
+    dtype : str
+        The network's dtype.
+    batch_size : int
+        The largest batch.
+    """
+
+    dtype: str
+    batch_size: int
+    arrays: dict[str, Array]
+    steps: list[Step] = field(default_factory=list)
+    shapes: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
+    per_sample: set[str] = field(default_factory=set)
+
+    def allocate(self, backend: Backend) -> dict[str, Array]:
+        """Allocate the buffers on `backend`."""
+        return {name: backend.empty(*described) for name, described in self.shapes.items()}
+
+    def add_batch(self, name: str, shape: tuple[int, ...], dtype: str | None = None) -> str:
+        """Describe a buffer with one row of `shape` a sample."""
+        self.shapes[name] = ((self.batch_size, *shape), dtype or self.dtype)
+        self.per_sample.add(name)
+        return name
+
+    def add_like(self, name: str, parameter: str) -> str:
+        """Describe a buffer of the shape of a parameter."""
+        self.shapes[name] = (tuple(self.arrays[parameter].shape), self.dtype)
+        return name
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A stretch of layers that the plan treats as one: Affine, Affine with ReLU, or any layer."""
+
+    layer: Any
+    names: tuple[str, ...]  # of its parameters
+    x: str
+    affine: bool
+    relu: bool
+
+
+def make_plan(
+    network: Sequential, x: Array, t: Array, optimizer: Optimizer, batch_size: int
+) -> StepPlan:
+    """Lay out a training step.
+
+    Parameters
+    ----------
+    network : Sequential
+        Its parameters are used as they are, and updated in place.
+    x : array (K, ...), on the network's backend
+        The data set; each batch is cast to the network's dtype as it is gathered.
+    t : array (K, ...), on the network's backend
+        Labels as indices of classes, int64, or whatever a loss layer of the user's own takes.
+    optimizer : Optimizer
+        Says how a parameter is updated.
+    batch_size : int
+        The largest batch.
+    """
+    owners = network.owners()
+    parameters = {name: getattr(layer, attribute) for name, (layer, attribute) in owners.items()}
+    layers = list(network.layers.values())
+    if layers and isinstance(layers[0], Affine):
+        x = network.backend.xp.reshape(x, (x.shape[0], -1))
+    plan = StepPlan(network.dtype, batch_size, {"x_data": x, "t_data": t, **parameters})
+
+    plan.add_batch("x:0", tuple(x.shape[1:]))
+    plan.steps.append(Step("take_rows", ("x_data", "rows"), ("x:0",), {"dtype": network.dtype}))
+    plan.steps.append(Step("take_rows", ("t_data", "rows"), ("t",)))
+    blocks, scores = _forward(plan, layers, owners)
+    dout = _loss(plan, network.last_layer, scores)
+    _backward(plan, blocks, dout)
+    for name in parameters:
+        plan.arrays.update(optimizer.state_for(name, parameters[name], network.backend))
+        plan.steps.append(optimizer.step(name, f"d{name}"))
+    return plan
+
+
+def _forward(
+    plan: StepPlan, layers: list[Any], owners: dict[str, tuple[Any, str]]
+) -> tuple[list[_Block], str]:
+    blocks: list[_Block] = []
+    current, flat = "x:0", len(plan.shapes["x:0"][0]) == 2
+    position = 0
+    while position < len(layers):
+        layer = layers[position]
+        names = tuple(name for name, (owner, _) in owners.items() if owner is layer)
+        affine = type(layer) is Affine and flat
+        relu = (
+            affine
+            and position + 2 < len(layers)
+            and type(layers[position + 1]) is Relu
+            and type(layers[position + 2]) is Affine
+        )
+        position += 2 if relu else 1
+        out = f"x:{position}"
+        blocks.append(_Block(layer, names, current, affine, relu))
+        if affine:
+            plan.add_batch(out, (layer.W.shape[1],))
+            plan.steps.append(Step("affine", (current, *names), (out,), {"relu": relu}))
+        else:
+            plan.steps.append(Step("forward", (current,), (out,), call=layer.forward))
+        current, flat = out, type(layer) is Affine or (flat and type(layer) is Relu)
+    return blocks, current
+
+
+def _loss(plan: StepPlan, last_layer: Any, scores: str) -> str:
+    if type(last_layer) is not SoftmaxWithLoss:
+        plan.steps.append(Step("forward", (scores, "t"), ("loss",), call=last_layer.forward))
+        plan.steps.append(Step("backward", (), ("dout",), call=last_layer.backward))
+        return "dout"
+    plan.shapes["loss"] = ((), plan.dtype)
+    if scores in plan.shapes:
+        width = plan.shapes[scores][0][1:]
+        for name in ("y", "dout"):
+            plan.add_batch(name, width)
+        plan.add_batch("losses", ())
+    plan.steps.append(Step("softmax_cross_entropy", (scores, "t"), ("losses", "y")))
+    plan.steps.append(Step("mean", ("losses",), ("loss",)))
+    plan.steps.append(Step("softmax_cross_entropy_backward", ("y", "t"), ("dout",)))
+    return "dout"
+
+
+def _backward(plan: StepPlan, blocks: list[_Block], dout: str) -> None:
+    for index in reversed(range(len(blocks))):
+        block = blocks[index]
+        dx = f"d{block.x}"
+        gradients = tuple(f"d{name}" for name in block.names)
+        if not block.affine:
+            call = _backward_of(block.layer)
+            plan.steps.append(Step("backward", (dout,), (dx, *gradients), call=call))
+        else:
+            first = index == 0
+            for gradient, name in zip(gradients, block.names, strict=True):
+                plan.add_like(gradient, name)
+            if not first:
+                plan.add_batch(dx, (block.layer.W.shape[0],))
+            W = block.names[0]
+            after_relu = not first and blocks[index - 1].relu
+            options = {"relu": after_relu, "input_gradient": not first}
+            reads, writes = (dout, block.x, W), (dx, *gradients)
+            plan.steps.append(Step("affine_backward", reads, writes, options))
+        dout = dx
+
+
+def _backward_of(layer: Any) -> Callable[[Array], Any]:
+    """The `backward` of a layer, giving its parameters' gradients along with ``dx``."""
+    names = parameter_names(layer)
+    if not names:
+        return layer.backward  # type: ignore[no-any-return]
+
+    def backward(dout: Array) -> tuple[Array, ...]:
+        dx = layer.backward(dout)
+        return (dx, *[getattr(layer, f"d{name}") for name in names])
+
+    return backward

@@ -1,0 +1,287 @@
+"""Training: mini-batches from the whole data set, through a step plan."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.optimizers import SGD, Optimizer
+from fastnn.plan import make_plan
+from fastnn.validation import (
+    Labels,
+    check_batch,
+    check_count,
+    check_finite,
+    check_real,
+    check_same_length,
+    dtype_name,
+    own_array,
+)
+
+if TYPE_CHECKING:
+    from fastnn.backends.base import Array
+    from fastnn.networks import Sequential
+
+LOOK_SECONDS = 0.1
+"""How long training runs on its own before the progress bar is told."""
+
+KEPT_AS_THEY_ARE = ("uint8", "int8")
+"""Dtypes that a data set keeps on the device; each batch is cast as it is gathered."""
+
+
+@dataclass
+class History:
+    """What `fit` saw.
+
+    Attributes
+    ----------
+    losses : list of float
+        Mean loss of each step's batch, before its update.
+    train_accuracies, validation_accuracies : list of float
+        After each epoch, of the training data and of the validation data; empty without
+        `validation`.
+    epoch_seconds : list of float
+        Seconds of training in each epoch, evaluation and callbacks aside.
+    samples : int
+        Samples that were trained on, all epochs together.
+    interrupted : bool
+        Whether Ctrl-C ended the training.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    train_accuracies: list[float] = field(default_factory=list)
+    validation_accuracies: list[float] = field(default_factory=list)
+    epoch_seconds: list[float] = field(default_factory=list)
+    samples: int = 0
+    interrupted: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were finished."""
+        return len(self.epoch_seconds) - int(self.interrupted)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, evaluation and callbacks aside."""
+        return math.fsum(self.epoch_seconds)
+
+    @property
+    def samples_per_second(self) -> float:
+        """Samples trained on in a second; 0 before the first."""
+        return self.samples / self.seconds if self.seconds else 0.0
+
+
+Callback = Callable[["Sequential", History], object]
+"""Called after each epoch. It may change the parameters and the optimizer's learning rate; if it
+returns True, training ends."""
+
+
+def fit(
+    network: Sequential,
+    x: object,
+    t: object,
+    *,
+    epochs: int = 1,
+    batch_size: int = 100,
+    optimizer: Optimizer | None = None,
+    seed: int | None = None,
+    validation: tuple[object, object] | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+) -> History:
+    """Train a network by mini-batches.
+
+    Each epoch takes the samples once, in an order drawn on the host by
+    ``numpy.random.default_rng(seed)``, so that one seed gives the same batches on every backend.
+    The last batch of an epoch is shorter where the data set is not a multiple of `batch_size`.
+
+    Parameters
+    ----------
+    network : Sequential
+        Trained in place: when an epoch is over its parameters are new arrays, and those that were
+        handed out before keep their values.
+    x : array_like (K, ...)
+        The data set, finite. Brought to the network's device once; uint8 stays uint8 there.
+    t : array_like (K,) or (K, C)
+        Labels: indices of classes, or one-hot.
+    epochs : int, optional
+        How often to go through the data set; 0 trains nothing.
+    batch_size : int, optional
+        Samples of a step, from 1 to K.
+    optimizer : Optimizer, optional
+        By default ``SGD(lr=0.1)``.
+    seed : int, optional
+        Seed of the batches; by default another one each time.
+    validation : tuple (x, t), optional
+        If given, the accuracies of the training and of this data are evaluated after each epoch.
+    callbacks : sequence of callable, optional
+        Each is called after each epoch as ``callback(network, history)``; training ends if one
+        returns True.
+    progress : bool, optional
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    History
+        Also after Ctrl-C, which ends the training after the current step.
+
+    Raises
+    ------
+    TypeError
+        If an array holds no real numbers, or a count is no integer.
+    ValueError
+        If shapes do not fit, an input is NaN or infinite (the message tells where), a label is
+        out of range, not integral or not one-hot, or `batch_size` is not in 1 ... K. The network
+        is unchanged then.
+    """
+    epochs = check_count(epochs, "epochs", least=0)
+    batch_size = check_count(batch_size, "batch_size")
+    optimizer = SGD(lr=0.1) if optimizer is None else optimizer
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be one of fastnn's, such as SGD(0.1), got {optimizer!r}")
+    data, labels = _data_set(network, x, t)
+    if batch_size > data.shape[0]:
+        raise ValueError(f"batch_size is {batch_size}, but there are {data.shape[0]} samples")
+    if validation is not None:
+        network.loss(validation[0], validation[1])  # an error now rather than after an epoch
+    history = History()
+    if epochs == 0:
+        return history
+    order = np.random.default_rng(seed)
+    training = _Training(network, data, labels, optimizer, batch_size)
+    steps = math.ceil(data.shape[0] / batch_size) * epochs
+    with _progress_bar(steps, progress) as bar:
+        try:
+            for _ in range(epochs):
+                training.epoch(order.permutation(data.shape[0]), history, bar)
+                if validation is not None:
+                    history.train_accuracies.append(network.accuracy(x, t))
+                    history.validation_accuracies.append(network.accuracy(*validation))
+                if training.callbacks_end_it(callbacks, history):
+                    break
+        except KeyboardInterrupt:
+            history.interrupted = True
+    return history
+
+
+class _Training:
+    """A compiled plan over parameters of its own, and their way back to the network.
+
+    While it trains, the network's layers hold the plan's own arrays, which are updated in place
+    and which nobody else has seen. Callbacks are shown copies.
+    """
+
+    def __init__(
+        self, network: Sequential, x: Array, t: Array, optimizer: Optimizer, batch_size: int
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.layers = list(network.layers.values())
+        self.backend, self.dtype = network.backend, network.dtype
+        self.owners = network.owners()
+        self._show_copies()
+        self.plan = make_plan(network, x, t, optimizer, batch_size)
+        self.runner = self.backend.compile(self.plan)
+        self.steps_at_once = 1
+
+    def epoch(self, order: np.ndarray[Any, Any], history: History, bar: Any) -> None:
+        """Train on every sample once, in this order."""
+        rows = self.backend.asarray(order)
+        whole = len(order) // self.batch_size * self.batch_size
+        history.epoch_seconds.append(0.0)
+        try:
+            if whole:
+                self._run(rows[:whole], self.batch_size, history, bar)
+            if whole < len(order):
+                self._run(rows[whole:], len(order) - whole, history, bar)
+        finally:
+            self.runner.flush()
+
+    def callbacks_end_it(self, callbacks: Sequence[Callback], history: History) -> bool:
+        """Show the network to the callbacks, and take over what they changed."""
+        if not callbacks:
+            return False
+        self._show_copies()
+        end = any([callback(self.network, history) is True for callback in callbacks])
+        if end:
+            return True
+        self._check_unchanged()
+        for name, (layer, attribute) in self.owners.items():
+            buffer = self.plan.arrays[name]
+            buffer[...] = getattr(layer, attribute)
+            setattr(layer, attribute, buffer)
+        self.runner.reload()
+        return False
+
+    def _run(self, rows: Array, batch: int, history: History, bar: Any) -> None:
+        rows = self.backend.xp.reshape(rows, (-1, batch))
+        done = 0
+        while done < rows.shape[0]:
+            started = time.perf_counter()
+            some = rows[done : done + self.steps_at_once, ...]
+            losses = self.runner.run(some, self.optimizer.hyperparameters())
+            history.losses += self.backend.to_numpy(losses).tolist()
+            seconds = time.perf_counter() - started
+            history.epoch_seconds[-1] += seconds
+            history.samples += some.shape[0] * batch
+            done += some.shape[0]
+            if seconds < LOOK_SECONDS / 2:
+                self.steps_at_once *= 2
+            elif seconds > LOOK_SECONDS * 2:
+                self.steps_at_once = max(1, self.steps_at_once // 2)
+            if bar is not None:
+                bar.update(some.shape[0])
+                bar.set_postfix(loss=f"{history.losses[-1]:.4f}", refresh=False)
+
+    def _show_copies(self) -> None:
+        for layer, attribute in self.owners.values():
+            setattr(layer, attribute, self.backend.copy(getattr(layer, attribute)))
+
+    def _check_unchanged(self) -> None:
+        network = self.network
+        same = (
+            network.backend is self.backend
+            and network.dtype == self.dtype
+            and list(map(id, network.layers.values())) == list(map(id, self.layers))
+        )
+        if not same:
+            raise RuntimeError(
+                "a callback changed the network's backend, dtype or layers: call fit again for that"
+            )
+
+
+def _data_set(network: Sequential, x: object, t: object) -> tuple[Array, Array]:
+    """Check a data set and bring it to the network's device, in a dtype that it is trained from."""
+    backend = network.backend
+    data, labels = own_array(x, backend), own_array(t, backend)
+    check_real(data, "x")
+    check_real(labels, "t")
+    if data.ndim < 2:
+        raise ValueError(f"x has shape {tuple(data.shape)}: a data set has shape (K, features, ...)")
+    if 0 in data.shape:
+        raise ValueError(f"x has shape {tuple(data.shape)}: the data set is empty")
+    check_same_length(data, labels)
+    if dtype_name(data) in KEPT_AS_THEY_ARE:
+        data = backend.asarray(data)
+    else:
+        data = check_batch(data, backend, network.dtype)
+    check_finite(data, backend)
+    classes = network.predict(data[:1, ...]).shape[1]
+    targets = network.targets(labels, classes)
+    return data, targets.indices if isinstance(targets, Labels) else targets
+
+
+def _progress_bar(steps: int, shown: bool) -> AbstractContextManager[Any]:
+    if not shown:
+        return nullcontext()
+    from tqdm.auto import tqdm
+
+    bar: AbstractContextManager[Any] = tqdm(total=steps, unit="step", mininterval=LOOK_SECONDS)
+    return bar

@@ -1,0 +1,190 @@
+"""The public edge: what comes in is checked here, once, in the same words for every backend."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.base import Array, Backend
+from fastnn.backends.transfer import host_array
+
+DTYPES = ("float32", "float64")
+"""What a network computes in."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels that have been checked.
+
+    Attributes
+    ----------
+    indices : array (N,), int64
+        The class of each sample, on the backend's device.
+    """
+
+    indices: Array
+
+
+def dtype_name(array: Array) -> str:
+    """Name the dtype of an array of any library: "float32", "uint8", ..."""
+    if isinstance(array, np.ndarray):
+        return array.dtype.name
+    return str(array.dtype).rpartition(".")[2]
+
+
+def check_dtype(dtype: object) -> str:
+    """Return the name of a dtype that networks compute in."""
+    try:
+        name = np.dtype(dtype).name  # type: ignore[call-overload]
+    except TypeError:
+        name = str(dtype)
+    if name not in DTYPES:
+        raise ValueError(f"dtype {name!r} is not supported: choose 'float32' or 'float64'")
+    return str(name)
+
+
+def check_real(array: Array, name: str) -> None:
+    """Refuse what is no real number: complex, object, string and date arrays."""
+    kind = dtype_name(array)
+    if not kind.startswith(("float", "int", "uint", "bool")):
+        raise TypeError(f"{name} has dtype {kind}: it must hold real numbers")
+
+
+def own_array(array: object, backend: Backend) -> Array:
+    """Give an array of the backend as it is, and anything else as an array on the host."""
+    return array if backend.owns(array) else host_array(array)
+
+
+def check_owned(array: object, backend: Backend, name: str, layer: str) -> None:
+    """Refuse, in a low-level call, an array that lives elsewhere."""
+    if not backend.owns(array):
+        kind = f"{type(array).__module__}.{type(array).__qualname__}"
+        place = f" on {array.device}" if hasattr(array, "device") else ""
+        raise TypeError(
+            f"{layer}: {name} is a {kind}{place}, and this layer computes on the {backend.name} "
+            f"backend: bring it there with layer.backend.asarray({name}), or call the network, "
+            "which does"
+        )
+
+
+def check_batch(x: object, backend: Backend, dtype: str, *, name: str = "x") -> Array:
+    """Check inputs of a network and bring them to its device in its dtype."""
+    array = own_array(x, backend)
+    check_real(array, name)
+    if array.ndim == 0:
+        raise ValueError(f"{name} is a single number: it must have shape (N, features, ...)")
+    if 0 in array.shape:
+        raise ValueError(f"{name} has shape {tuple(array.shape)}: an empty batch has no result")
+    with np.errstate(over="ignore"):  # beyond float32: infinity, which the result will show
+        return backend.asarray(array, dtype)
+
+
+def check_same_length(x: Array, t: Array) -> None:
+    """Refuse inputs and labels that are not of the same samples."""
+    samples = x.shape[0]
+    if t.ndim == 0 or t.shape[0] != samples:
+        raise ValueError(
+            f"x has {samples} samples (shape {tuple(x.shape)}) and t has "
+            f"{t.shape[0] if t.ndim else 'one number'} (shape {tuple(t.shape)}): "
+            "they must be of the same batch"
+        )
+
+
+def check_labels(t: object, samples: int, classes: int, backend: Backend) -> Labels:
+    """Check labels, given as indices of classes (N,) or one-hot (N, C), and bring them to a device.
+
+    Raises
+    ------
+    TypeError
+        If they are no real numbers.
+    ValueError
+        If there is not one label for each sample, an index is not an integer in ``0 <= t < C``,
+        or a row is not one-hot.
+    """
+    if isinstance(t, Labels):
+        return t
+    labels = own_array(t, backend)
+    check_real(labels, "t")
+    if dtype_name(labels) == "bool":
+        xp = _namespace(labels)
+        labels = xp.astype(labels, xp.uint8)
+    shape = tuple(labels.shape)
+    if labels.ndim == 2 and shape == (samples, classes):
+        return Labels(backend.asarray(_indices_of_one_hot(labels), "int64"))
+    if labels.ndim == 1 and shape == (samples,):
+        _check_indices(labels, classes)
+        return Labels(backend.asarray(labels, "int64"))
+    if labels.ndim == 2 and shape[0] == samples:
+        raise ValueError(
+            f"one-hot labels t have shape {shape}, but there are {classes} classes: "
+            f"expected ({samples}, {classes}), or indices of shape ({samples},)"
+        )
+    raise ValueError(
+        f"labels t have shape {shape}, but there are {samples} samples and {classes} classes: "
+        f"expected ({samples},), or one-hot ({samples}, {classes})"
+    )
+
+
+def _check_indices(labels: Array, classes: int) -> None:
+    xp = _namespace(labels)
+    wrong = ~((labels >= 0) & (labels < classes))
+    if dtype_name(labels).startswith("float"):
+        wrong = wrong | (xp.floor(labels) != labels)
+    if bool(xp.any(wrong)):
+        position, value = _first(labels, wrong)
+        raise ValueError(
+            f"label t[{position}] is {value}: labels are integers from 0 to {classes - 1} "
+            f"({classes} classes)"
+        )
+
+
+def _indices_of_one_hot(labels: Array) -> Array:
+    xp = _namespace(labels)
+    one = xp.astype(labels == 1, xp.int64)
+    wrong = (xp.sum(one, axis=1) != 1) | ~xp.all((labels == 1) | (labels == 0), axis=1)
+    if bool(xp.any(wrong)):
+        position, row = _first(labels, wrong)
+        raise ValueError(f"row {position} of t is not one-hot (one 1, else 0): {row}")
+    return xp.argmax(one, axis=1)
+
+
+def _namespace(array: Array) -> Any:
+    import array_api_compat
+
+    return array_api_compat.array_namespace(array)
+
+
+def _first(labels: Array, wrong: Array) -> tuple[int, Any]:
+    host, where = host_array(labels), host_array(wrong)
+    position = int(np.argmax(where))
+    return position, host[position]
+
+
+def check_finite(x: Array, backend: Backend, *, name: str = "x") -> None:
+    """Refuse NaN and infinity, telling where the first one is; in pieces, for large data sets."""
+    if not dtype_name(x).startswith("float"):
+        return
+    xp = backend.xp
+    rows = max(1, (1 << 20) // max(1, math.prod(x.shape[1:])))
+    for start in range(0, x.shape[0], rows):
+        piece = x[start : start + rows, ...]
+        if bool(xp.all(xp.isfinite(piece))):
+            continue
+        host = backend.to_numpy(piece)
+        index = np.argwhere(~np.isfinite(host))[0]
+        position = ", ".join(str(i) for i in (start + int(index[0]), *index[1:].tolist()))
+        raise ValueError(
+            f"{name}[{position}] is {host[tuple(index)]}: training needs finite inputs"
+        )
+
+
+def check_count(value: object, name: str, *, least: int = 1) -> int:
+    """Return a whole number that is at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)

@@ -1,0 +1,1 @@
+"""What only the author of a kernel opens: compiled code underneath the backends."""

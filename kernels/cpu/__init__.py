@@ -1,0 +1,38 @@
+"""Kernels for the CPU, compiled by Numba when first called and kept on disk.
+
+Each does in one pass over memory what array code does in several. They take C-contiguous arrays
+(the backend sees to it), so that each compiles to one vectorised loop rather than
+one a layout. They run on one thread and release the interpreter lock: at the sizes of these
+networks starting threads costs more than the loops, and the matrix products have BLAS's threads.
+No kernel turns a label or a row number into an address that it has not compared with the bounds.
+"""
+
+from fastnn.kernels.cpu.activation import (
+    add_bias,
+    add_bias_relu,
+    relu,
+    zero_behind_relu,
+    zero_where,
+)
+from fastnn.kernels.cpu.batch import take_rows
+from fastnn.kernels.cpu.loss import (
+    count_correct,
+    softmax,
+    softmax_cross_entropy,
+    softmax_cross_entropy_backward,
+)
+from fastnn.kernels.cpu.update import sgd_update
+
+__all__ = [
+    "add_bias",
+    "add_bias_relu",
+    "count_correct",
+    "relu",
+    "sgd_update",
+    "softmax",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_backward",
+    "take_rows",
+    "zero_behind_relu",
+    "zero_where",
+]
