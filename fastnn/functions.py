@@ -160,7 +160,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, *, h: float = STEP) 
     _check_differentiable(x, backend)
     values = np.empty(tuple(x.shape))
     for index in np.ndindex(*x.shape):
-        before = backend.copy(x[index]) if backend.owns(x[index]) else x[index]
+        before = backend.copy(x[index])  # a view, on some backends
         at = float(before)
         try:
             x[index] = at + h

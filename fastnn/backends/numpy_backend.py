@@ -36,7 +36,7 @@ class NumpyBackend(Backend):
 
     def owns(self, array: object) -> bool:
         """See `Backend.owns`."""
-        return isinstance(array, np.ndarray)
+        return isinstance(array, np.ndarray | np.generic)
 
     def asarray(self, array: object, dtype: str | None = None) -> Array:
         """See `Backend.asarray`."""

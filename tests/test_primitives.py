@@ -1,0 +1,274 @@
+"""Every primitive of every backend against the formulas of `fastnn.backends.base` in float64.
+
+The primitives are found by looking: whatever public method `Backend` or a subclass defines, that is
+not about moving arrays, has to have cases here. A new kernel cannot escape.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+import pytest
+from conftest import relative_error
+
+from fastnn.backends import Backend
+from fastnn.backends.numba_backend import NumbaBackend
+from fastnn.backends.numpy_backend import NumpyBackend
+
+BOUNDS = {"float64": 1e-12, "float32": 2e-6}
+NOT_PRIMITIVES = {
+    "asarray", "astype", "compile", "copy", "empty", "info", "library_version", "owns",
+    "synchronize", "to_numpy", "unavailable_reason",
+}  # fmt: skip
+SIZES = [1, 2, 3, 7, 8, 9, 15, 49, 50, 51, 63, 65]
+
+
+class Specification(Backend):
+    """Nothing but `fastnn.backends.base`, over NumPy."""
+
+    name = "specification"
+    xp: Any = array_api_compat.numpy
+
+    def owns(self, array: object) -> bool:
+        return isinstance(array, np.ndarray | np.generic)
+
+    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        return np.asarray(array)
+
+
+def primitives(cls: type[Backend]) -> set[str]:
+    methods = inspect.getmembers(cls, inspect.isfunction)
+    return {name for name, _ in methods if not name.startswith("_")} - NOT_PRIMITIVES
+
+
+def floats(rng: np.random.Generator, *shape: int) -> np.ndarray[Any, Any]:
+    """Numbers that float32 has too, some of them zero."""
+    values = rng.standard_normal(shape)
+    return np.where(rng.random(shape) < 0.2, 0, values).astype("float32").astype("float64")
+
+
+Case = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def affine(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    x, W, b = floats(rng, n, d), floats(rng, d, m), floats(rng, m)
+    yield (x, W, b), {}
+    yield (x, W, b), {"relu": True}
+
+
+def affine_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    dout, x, W = floats(rng, n, m), floats(rng, n, d), floats(rng, d, m)
+    yield (dout, x, W), {}
+    yield (dout, x, W), {"input_gradient": False}
+    yield (dout, np.maximum(x, 0), W), {"relu": True}
+
+
+def relu(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m),), {}
+    yield (floats(rng, n, 2, 3),), {}
+
+
+def relu_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), floats(rng, n, m) <= 0), {}
+
+
+def softmax(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m),), {}
+    yield (8192 * floats(rng, n, m),), {}
+    yield (floats(rng, 2, n, m),), {}
+
+
+def softmax_cross_entropy(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), rng.integers(0, m, n)), {}
+    yield (128 * floats(rng, n, m), rng.integers(0, m, n)), {}
+
+
+def softmax_cross_entropy_backward(
+    rng: np.random.Generator, n: int, d: int, m: int
+) -> Iterator[Case]:
+    yield (np.abs(floats(rng, n, m)), rng.integers(0, m, n)), {}
+
+
+def mean(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (np.abs(floats(rng, n)),), {}
+
+
+def count_correct(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), rng.integers(0, m, n)), {}
+    yield (np.zeros((n, m)), np.zeros(n, dtype="int64")), {}
+
+
+def take_rows(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), rng.integers(0, n, 2 * n)), {}
+    yield (floats(rng, n, 2, 3), rng.integers(0, n, 5)), {}
+    yield (rng.integers(0, 256, (n, m)).astype("uint8"), rng.integers(0, n, 5)), {"dtype": "DTYPE"}
+    yield (rng.integers(0, 9, n), rng.integers(0, n, 5)), {}
+
+
+def sgd_update(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, d, m), floats(rng, d, m)), {"lr": 0.1}
+    yield (floats(rng, m), floats(rng, m)), {"lr": 0.0}
+
+
+CASES: dict[str, Callable[..., Iterator[Case]]] = {
+    function.__name__: function
+    for function in (
+        affine, affine_backward, relu, relu_backward, softmax, softmax_cross_entropy,
+        softmax_cross_entropy_backward, mean, count_correct, take_rows, sgd_update,
+    )
+}  # fmt: skip
+IN_PLACE = {"sgd_update"}
+WITHOUT_OUT = {"sgd_update", "count_correct"}
+
+
+def test_every_primitive_has_cases(backend: Backend) -> None:
+    assert primitives(type(backend)) == set(CASES)
+    assert primitives(Backend) == set(CASES)
+
+
+def test_the_test_finds_overrides() -> None:
+    overridden = {n for n in CASES if getattr(NumbaBackend, n) is not getattr(NumpyBackend, n)}
+    assert {"affine", "relu", "softmax_cross_entropy", "take_rows", "sgd_update"} <= overridden
+
+
+def bring(backend: Backend, value: Any, dtype: str) -> Any:
+    if not isinstance(value, np.ndarray):
+        return dtype if value == "DTYPE" else value
+    return backend.asarray(value.copy(), dtype if value.dtype == "float64" else None)
+
+
+CANCELLING = {"affine", "affine_backward", "softmax_cross_entropy"}
+
+
+def error_of(primitive: str, found: Any, right: Any) -> float:
+    """Error relative to the largest entry.
+
+    The few entries of a tiny result can all cancel to almost nothing, as the loss does that is the
+    logarithm of almost 1: there the error counts relative to 1, which is the size of the inputs.
+    """
+    error = relative_error(found, right)
+    if primitive in CANCELLING and np.size(right) <= 9:
+        return error * min(1.0, float(np.max(np.abs(right))))
+    return error
+
+
+def as_tuple(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+def run(backend: Backend, primitive: str, case: Case, dtype: str) -> tuple[Any, ...]:
+    arguments = [bring(backend, value, dtype) for value in case[0]]
+    options = {name: bring(backend, value, dtype) for name, value in case[1].items()}
+    result = as_tuple(getattr(backend, primitive)(*arguments, **options))
+    for before, after in zip(case[0][primitive in IN_PLACE :], arguments[primitive in IN_PLACE :],
+                             strict=True):  # fmt: skip
+        np.testing.assert_array_equal(backend.to_numpy(after), before, "an input was changed")
+    if primitive in IN_PLACE:
+        assert result[0] is arguments[0]
+    return result
+
+
+@pytest.mark.parametrize("primitive", sorted(CASES))
+@pytest.mark.parametrize("n", [1, 3, 8, 50, 65])
+def test_primitive_agrees_with_the_specification(
+    backend: Backend, dtype: str, primitive: str, n: int, rng: np.random.Generator
+) -> None:
+    for d, m in [(1, 1), (7, 2), (49, 10), (784, 50), (15, 1), (9, 63)]:
+        for case in CASES[primitive](rng, n, d, m):
+            expected = run(Specification(), primitive, case, "float64")
+            found = run(backend, primitive, case, dtype)
+            for one, right in zip(found, expected, strict=True):
+                if right is None:
+                    assert one is None
+                    continue
+                assert backend.owns(one)
+                kind = "int64" if right.dtype.kind == "i" else dtype
+                assert one.dtype == getattr(backend.xp, kind)
+                error = error_of(primitive, one, right)
+                assert error <= BOUNDS[dtype], (n, d, m, case[1])
+
+
+@pytest.mark.parametrize("primitive", sorted(set(CASES) - WITHOUT_OUT))
+def test_out_is_filled_and_returned(
+    backend: Backend, dtype: str, primitive: str, rng: np.random.Generator
+) -> None:
+    for case in CASES[primitive](rng, 9, 12, 5):
+        expected = run(backend, primitive, case, dtype)
+        kinds = ["int64" if "int" in str(e.dtype) else dtype for e in expected if e is not None]
+        kind = iter(kinds)
+        out = [None if e is None else backend.empty(tuple(e.shape), next(kind)) for e in expected]
+        arguments = [bring(backend, value, dtype) for value in case[0]]
+        options = {name: bring(backend, value, dtype) for name, value in case[1].items()}
+        given = tuple(out) if len(out) > 1 else out[0]
+        result = as_tuple(getattr(backend, primitive)(*arguments, **options, out=given))
+        for one, buffer, right in zip(result, out, expected, strict=True):
+            if right is None:
+                assert one is None
+                continue
+            assert relative_error(one, right) <= BOUNDS[dtype]
+            np.testing.assert_array_equal(backend.to_numpy(buffer), backend.to_numpy(one))
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]] = {
+    "fortran": np.asfortranarray,
+    "strided": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "reversed": lambda a: np.ascontiguousarray(a[::-1])[::-1],
+    "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
+}
+
+
+@pytest.mark.parametrize("engine", [NumpyBackend, NumbaBackend])
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("primitive", sorted(CASES))
+def test_any_memory_layout(
+    engine: type[NumpyBackend], primitive: str, layout: str, rng: np.random.Generator
+) -> None:
+    if engine.unavailable_reason() is not None:
+        pytest.skip(str(engine.unavailable_reason()))
+    if primitive in IN_PLACE and layout == "read-only":
+        pytest.skip("a parameter that is updated in place is writable")
+    backend = engine()
+    for case in CASES[primitive](rng, 7, 9, 5):
+        expected = run(Specification(), primitive, case, "float64")
+        arguments = [LAYOUTS[layout](np.array(value)) for value in case[0]]
+        options = {k: "float64" if v == "DTYPE" else v for k, v in case[1].items()}
+        found = as_tuple(getattr(backend, primitive)(*arguments, **options))
+        for one, right in zip(found, expected, strict=True):
+            assert (one is None) == (right is None)
+            if right is not None:
+                assert relative_error(one, right) <= BOUNDS["float64"]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_spread_as_in_numpy(
+    backend: Backend, dtype: str, bad: float, rng: np.random.Generator
+) -> None:
+    x, W, b = floats(rng, 5, 6), floats(rng, 6, 4), floats(rng, 4)
+    x[1, 2] = bad
+    t = np.array([0, 1, 2, 3, 0])
+    scores = floats(rng, 5, 4)
+    scores[2, 1] = bad
+    dout = floats(rng, 5, 4)
+    dout[3, 0] = bad
+    cases = {
+        "affine": [((x, W, b), {}), ((x, W, b), {"relu": True})],
+        "affine_backward": [((dout, x, W), {}), ((dout, x, W), {"relu": True})],
+        "relu": [((scores,), {})],
+        "relu_backward": [((dout, floats(rng, 5, 4) <= 0), {})],
+        "softmax": [((scores,), {})],
+        "softmax_cross_entropy": [((scores, t), {})],
+        "count_correct": [((scores, t), {})],
+        "mean": [((scores[:, 1],), {})],
+        "sgd_update": [((dout, scores), {"lr": 0.1})],
+    }
+    with np.errstate(all="ignore"):
+        for primitive, some in cases.items():
+            for case in some:
+                expected = run(Specification(), primitive, case, "float64")
+                found = run(backend, primitive, case, dtype)
+                for one, right in zip(found, expected, strict=True):
+                    assert relative_error(one, right) <= BOUNDS[dtype], primitive
