@@ -2,11 +2,11 @@
 
 
 class BackendUnavailableError(RuntimeError):
-    """The backend that was asked for cannot run on this machine; the message says how to mend it."""
+    """The backend that was asked for cannot run here; the message says how to mend that."""
 
 
 class BackendFallbackWarning(UserWarning):
-    """The backend that was asked for cannot run on this machine, and another one took its place."""
+    """The backend that was asked for cannot run here, and another one took its place."""
 
 
 class CorruptFileError(ValueError):

@@ -10,9 +10,9 @@ import numpy as np
 
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import backend_of
-from fastnn.backends.transfer import host_array, to_numpy
+from fastnn.backends.transfer import to_numpy
 from fastnn.layers import common_dtype
-from fastnn.validation import check_count, check_labels, check_real, dtype_name
+from fastnn.validation import check_count, check_labels, check_real, dtype_name, own_array
 
 STEP = 1e-4
 """The book's ``h``: half of the distance between the two points of a central difference."""
@@ -73,7 +73,7 @@ def cross_entropy_error(y: object, t: object) -> Array:
     backend = backend_of(y)
     xp = backend.xp
     probabilities = _real(y, backend, "y")
-    labels = t if backend.owns(t) else host_array(t)
+    labels = own_array(t, backend)
     if probabilities.ndim == 1:
         probabilities = xp.reshape(probabilities, (1, -1))
         labels = labels.reshape(1, -1) if labels.ndim == 1 and labels.size > 1 else labels
@@ -114,7 +114,7 @@ def one_hot(t: object, classes: int | None = None, *, dtype: str = "float32") ->
     """
     backend = backend_of(t)
     xp = backend.xp
-    labels = t if backend.owns(t) else host_array(t)
+    labels = own_array(t, backend)
     check_real(labels, "t")
     if labels.ndim != 1:
         raise ValueError(f"one_hot: t has shape {tuple(labels.shape)}: expected (N,)")
@@ -201,6 +201,6 @@ def _number(result: object) -> float:
 
 
 def _real(x: object, backend: Backend, name: str) -> Array:
-    array = x if backend.owns(x) else host_array(x)
+    array = own_array(x, backend)
     check_real(array, name)
     return backend.asarray(array, common_dtype([array]))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.functions import STEP, numerical_gradient
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss
+from fastnn.pieces import pieces
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
@@ -32,8 +33,7 @@ def network_numerical_gradient(
 ) -> dict[str, Array]:
     """Numerical gradient by every parameter; see `Sequential.numerical_gradient`."""
     twin = network.copy().astype("float64")
-    loss = twin.loss(x, t)  # checks x and t, and leaves what every layer was given
-    del loss
+    twin.loss(x, t)  # checks x and t, and leaves what every layer was given
     layers = list(twin.layers.values())
     if _separable(layers, twin.last_layer):
         gradients: dict[int, tuple[Array, Array]] = {
@@ -93,9 +93,9 @@ def _column_gradient(
         direction = xp.astype(place, given.dtype)
     relus = len(behind) - len(rest)
     widths = [base.shape[1], *[layer.W.shape[1] for layer in rest if isinstance(layer, Affine)]]
-    pieces = max(1, ENTRIES // (2 * samples * max(widths)))
-    for start in range(0, features.shape[0], pieces):
-        shift = h * features[start : start + pieces, :]
+    at_once = max(1, ENTRIES // (2 * samples * max(widths)))
+    for some in pieces(features.shape[0], at_once):
+        shift = h * features[some, :]
         moved = xp.stack([given[:, j] + shift, given[:, j] - shift])
         for _ in range(relus):
             moved = backend.relu(moved)

@@ -66,8 +66,8 @@ class Affine(Layer):
     Parameters
     ----------
     W : array_like (D, M)
-        Weights. float32 and float64 are kept, and not copied if contiguous and on the backend; other
-        real dtypes become float32 (float16) or float64.
+        Weights. float32 and float64 are kept, and not copied if contiguous and on the backend;
+        float16 becomes float32, other real dtypes float64.
     b : array_like (M,)
         Biases.
 
@@ -92,17 +92,18 @@ class Affine(Layer):
 
     def __init__(self, W: object, b: object) -> None:
         super().__init__()
-        W, b = own_array(W, self.backend), own_array(b, self.backend)
-        check_real(W, "W")
-        check_real(b, "b")
-        if W.ndim != 2 or b.ndim != 1 or W.shape[1] != b.shape[0] or 0 in W.shape:
+        weights, biases = own_array(W, self.backend), own_array(b, self.backend)
+        check_real(weights, "W")
+        check_real(biases, "b")
+        shapes = tuple(weights.shape), tuple(biases.shape)
+        if weights.ndim != 2 or shapes[1] != shapes[0][1:] or 0 in shapes[0]:
             raise ValueError(
-                f"W has shape {tuple(W.shape)} and b {tuple(b.shape)}: "
+                f"W has shape {shapes[0]} and b {shapes[1]}: "
                 "expected (D, M) and (M,), at least 1 each"
             )
-        dtype = common_dtype([W, b])
-        self.W: Array = self.backend.asarray(W, dtype)
-        self.b: Array = self.backend.asarray(b, dtype)
+        dtype = common_dtype([weights, biases])
+        self.W: Array = self.backend.asarray(weights, dtype)
+        self.b: Array = self.backend.asarray(biases, dtype)
         self.forget()
 
     def forget(self) -> None:
@@ -247,7 +248,9 @@ class SoftmaxWithLoss(Layer):
         self.y: Array = None
         self.t: Array = None
 
-    def forward(self, x: Array, t: Array | Labels) -> Array:
+    def forward(  # type: ignore[override]  # a loss is given labels as well
+        self, x: Array, t: Array | Labels
+    ) -> Array:
         """Give the mean over the batch of ``-log softmax(x)[t]``.
 
         Parameters
@@ -334,5 +337,3 @@ def _called(kept: Array, layer: str) -> Array:
 def _check_shape(dout: Array, expected: tuple[int, ...], layer: str) -> None:
     if tuple(dout.shape) != expected:
         raise ValueError(f"{layer}: dout has shape {tuple(dout.shape)}, the output had {expected}")
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from itertools import pairwise
 from os import PathLike
 from typing import Any, Self
 
@@ -21,12 +22,14 @@ from fastnn.layers import (
     move_layer,
     parameter_names,
 )
+from fastnn.pieces import pieces
 from fastnn.storage import LoadMethod, save_network
 from fastnn.validation import (
     check_batch,
     check_count,
     check_dtype,
     check_labels,
+    check_not_empty,
     check_real,
     check_same_length,
     dtype_name,
@@ -76,7 +79,7 @@ class Sequential:
         backends = {layer.backend for layer in own}
         if len(backends) > 1:
             names = ", ".join(sorted(backend.name for backend in backends))
-            raise ValueError(f"the layers were made on several backends ({names}): make them on one")
+            raise ValueError(f"the layers were made on several backends: {names}; make them on one")
         self.backend: Backend = backends.pop() if backends else get_backend()
         parameters = [getattr(layer, name) for layer, name in self.owners().values()]
         self.dtype = common_dtype(parameters) if parameters else "float32"
@@ -127,7 +130,9 @@ class Sequential:
         ValueError
             If it is empty or has the wrong number of features.
         """
-        batch, single = self._batch(x)
+        array = own_array(x, self.backend)
+        single = array.ndim == 1
+        batch = check_batch(array[None, :] if single else array, self.backend, self.dtype)
         scores = self._forward(batch)
         return scores[0, ...] if single else scores
 
@@ -161,20 +166,14 @@ class Sequential:
 
         Parameters and errors are those of `loss`. Large data sets are evaluated in pieces.
         """
-        x, t = own_array(x, self.backend), own_array(t, self.backend)
-        if _ndim(x) <= 1:
-            pieces = [(x, t)]
-        else:
-            check_same_length(x, t)
-            starts = range(0, max(1, x.shape[0]), CHUNK)
-            pieces = [(x[i : i + CHUNK, ...], t[i : i + CHUNK, ...]) for i in starts]
-        correct = samples = 0
-        for piece_x, piece_t in pieces:
-            batch, targets, single = self.batch_and_targets(piece_x, piece_t)
+        data, labels = self._samples(x, t)
+        samples, correct, indices = int(data.shape[0]), 0, None
+        for some in pieces(samples, CHUNK):
+            batch = check_batch(data[some, ...], self.backend, self.dtype)
             scores = self._forward(batch)
-            labels = check_labels(targets, scores.shape[0], scores.shape[1], self.backend)
-            correct += int(self.backend.count_correct(scores, labels.indices))
-            samples += scores.shape[0]
+            if indices is None:
+                indices = check_labels(labels, samples, scores.shape[1], self.backend).indices
+            correct += int(self.backend.count_correct(scores, indices[some]))
         return correct / samples
 
     def gradient(self, x: object, t: object) -> dict[str, Array]:
@@ -296,21 +295,22 @@ class Sequential:
             layer.__dict__.update(twin.__dict__)
         self.backend, self.dtype = backend, dtype
 
-    def _batch(self, x: object) -> tuple[Array, bool]:
-        x = own_array(x, self.backend)
-        single = _ndim(x) == 1
-        if single:
-            x = x[None, :]
-        return check_batch(x, self.backend, self.dtype), single
+    def batch_and_targets(self, x: object, t: object) -> tuple[Array, Array]:
+        """Check a batch and bring it to the device; give its targets too, still to be checked."""
+        data, targets = self._samples(x, t)
+        return check_batch(data, self.backend, self.dtype), targets
 
-    def batch_and_targets(self, x: object, t: object) -> tuple[Array, Array, bool]:
-        batch, single = self._batch(x)
-        t = own_array(t, self.backend)
-        check_real(t, "t")
-        if single:
-            t = t[None, ...] if tuple(t.shape) != (1,) else t
-        check_same_length(batch, t)
-        return batch, t, single
+    def _samples(self, x: object, t: object) -> tuple[Array, Array]:
+        """See to it that inputs and targets have a first axis, and one of the same length."""
+        data, targets = own_array(x, self.backend), own_array(t, self.backend)
+        check_real(data, "x")
+        check_real(targets, "t")
+        if data.ndim == 1:
+            data = data[None, :]
+            targets = targets if tuple(targets.shape) == (1,) else targets[None, ...]
+        check_not_empty(data)
+        check_same_length(data, targets)
+        return data, targets
 
     def _forward(self, x: Array) -> Array:
         for layer in self.layers.values():
@@ -318,14 +318,14 @@ class Sequential:
         return x
 
     def _scores_and_targets(self, x: object, t: object) -> tuple[Array, Any]:
-        batch, t, _ = self.batch_and_targets(x, t)
+        batch, labels = self.batch_and_targets(x, t)
         scores = self._forward(batch)
-        return scores, self.targets(t, scores.shape[1])
+        return scores, self.targets(labels, scores.shape[1])
 
-    def targets(self, t: object, classes: int) -> Any:
+    def targets(self, t: Array, classes: int) -> Any:
         """Check `t` and bring it to the device, as the last layer takes it."""
         if isinstance(self.last_layer, SoftmaxWithLoss):
-            return check_labels(t, len(t), classes, self.backend)  # type: ignore[arg-type]
+            return check_labels(t, t.shape[0], classes, self.backend)
         return self.backend.asarray(t)
 
 
@@ -420,7 +420,7 @@ class MultiLayerNet(Sequential):
         sizes += [check_count(output_size, "output_size")]
         generator = np.random.default_rng(seed)
         layers: list[Layer] = []
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in pairwise(sizes):
             W = _initial_std(weight_init_std, inputs) * generator.standard_normal((inputs, outputs))
             layers += [Affine(W.astype(dtype), np.zeros(outputs, dtype)), Relu()]
         super().__init__(layers[:-1])
@@ -477,7 +477,8 @@ def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
             named[f"{kind}{counts[kind]}"] = layer
     for name, layer in named.items():
         if not (callable(getattr(layer, "forward", None)) and hasattr(layer, "backward")):
-            raise TypeError(f"layer {name!r} is a {type(layer).__name__}: it needs forward, backward")
+            kind = type(layer).__name__
+            raise TypeError(f"layer {name!r} is a {kind}: it needs forward, backward")
     if len({id(layer) for layer in named.values()}) < len(named):
         raise ValueError("a layer appears twice: make one for each place")
     return named
@@ -489,7 +490,3 @@ def _initial_std(std: float | str, inputs: int) -> float:
     if isinstance(std, str) or not np.isfinite(std) or std < 0:
         raise ValueError(f"weight_init_std must be finite and not negative, or 'he', got {std!r}")
     return float(std)
-
-
-def _ndim(x: Any) -> int:
-    return len(x.shape)

@@ -200,7 +200,7 @@ def _backward(plan: StepPlan, blocks: list[_Block], dout: str) -> None:
 
 
 def _backward_of(layer: Any) -> Callable[[Array], Any]:
-    """The `backward` of a layer, giving its parameters' gradients along with ``dx``."""
+    """Make of a layer's `backward` one that gives its parameters' gradients along with ``dx``."""
     names = parameter_names(layer)
     if not names:
         return layer.backward  # type: ignore[no-any-return]

@@ -225,7 +225,7 @@ class _Training:
         done = 0
         while done < rows.shape[0]:
             started = time.perf_counter()
-            some = rows[done : done + self.steps_at_once, ...]
+            some = rows[done : min(done + self.steps_at_once, rows.shape[0]), ...]
             losses = self.runner.run(some, self.optimizer.hyperparameters())
             history.losses += self.backend.to_numpy(losses).tolist()
             seconds = time.perf_counter() - started
@@ -264,7 +264,7 @@ def _data_set(network: Sequential, x: object, t: object) -> tuple[Array, Array]:
     check_real(data, "x")
     check_real(labels, "t")
     if data.ndim < 2:
-        raise ValueError(f"x has shape {tuple(data.shape)}: a data set has shape (K, features, ...)")
+        raise ValueError(f"x has shape {tuple(data.shape)}: expected (K, features, ...)")
     if 0 in data.shape:
         raise ValueError(f"x has shape {tuple(data.shape)}: the data set is empty")
     check_same_length(data, labels)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.transfer import host_array
+from fastnn.pieces import pieces
 
 DTYPES = ("float32", "float64")
 """What a network computes in."""
@@ -31,14 +32,14 @@ class Labels:
 def dtype_name(array: Array) -> str:
     """Name the dtype of an array of any library: "float32", "uint8", ..."""
     if isinstance(array, np.ndarray):
-        return array.dtype.name
+        return str(array.dtype.name)
     return str(array.dtype).rpartition(".")[2]
 
 
 def check_dtype(dtype: object) -> str:
     """Return the name of a dtype that networks compute in."""
     try:
-        name = np.dtype(dtype).name  # type: ignore[call-overload]
+        name = str(dtype) if dtype is None else np.dtype(dtype).name  # type: ignore[call-overload]
     except TypeError:
         name = str(dtype)
     if name not in DTYPES:
@@ -53,7 +54,7 @@ def check_real(array: Array, name: str) -> None:
         raise TypeError(f"{name} has dtype {kind}: it must hold real numbers")
 
 
-def own_array(array: object, backend: Backend) -> Array:
+def own_array(array: Any, backend: Backend) -> Array:
     """Give an array of the backend as it is, and anything else as an array on the host."""
     return array if backend.owns(array) else host_array(array)
 
@@ -74,12 +75,17 @@ def check_batch(x: object, backend: Backend, dtype: str, *, name: str = "x") -> 
     """Check inputs of a network and bring them to its device in its dtype."""
     array = own_array(x, backend)
     check_real(array, name)
-    if array.ndim == 0:
-        raise ValueError(f"{name} is a single number: it must have shape (N, features, ...)")
-    if 0 in array.shape:
-        raise ValueError(f"{name} has shape {tuple(array.shape)}: an empty batch has no result")
+    check_not_empty(array, name)
     with np.errstate(over="ignore"):  # beyond float32: infinity, which the result will show
         return backend.asarray(array, dtype)
+
+
+def check_not_empty(x: Array, name: str = "x") -> None:
+    """Refuse inputs without a batch axis, and empty ones."""
+    if x.ndim == 0:
+        raise ValueError(f"{name} is a single number: it must have shape (N, features, ...)")
+    if 0 in x.shape:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}: an empty batch has no result")
 
 
 def check_same_length(x: Array, t: Array) -> None:
@@ -169,13 +175,13 @@ def check_finite(x: Array, backend: Backend, *, name: str = "x") -> None:
         return
     xp = backend.xp
     rows = max(1, (1 << 20) // max(1, math.prod(x.shape[1:])))
-    for start in range(0, x.shape[0], rows):
-        piece = x[start : start + rows, ...]
+    for some in pieces(x.shape[0], rows):
+        piece = x[some, ...]
         if bool(xp.all(xp.isfinite(piece))):
             continue
         host = backend.to_numpy(piece)
         index = np.argwhere(~np.isfinite(host))[0]
-        position = ", ".join(str(i) for i in (start + int(index[0]), *index[1:].tolist()))
+        position = ", ".join(str(i) for i in (some.start + int(index[0]), *index[1:].tolist()))
         raise ValueError(
             f"{name}[{position}] is {host[tuple(index)]}: training needs finite inputs"
         )

@@ -254,7 +254,7 @@ def test_nan_and_infinity_spread_as_in_numpy(
     scores[2, 1] = bad
     dout = floats(rng, 5, 4)
     dout[3, 0] = bad
-    cases = {
+    cases: dict[str, list[Case]] = {
         "affine": [((x, W, b), {}), ((x, W, b), {"relu": True})],
         "affine_backward": [((dout, x, W), {}), ((dout, x, W), {"relu": True})],
         "relu": [((scores,), {})],

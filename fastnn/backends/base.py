@@ -162,7 +162,7 @@ class Backend:
         return _store(self.xp.where(mask, self.xp.zeros_like(dout), dout), out)
 
     def softmax(self, x: Array, *, out: Array | None = None) -> Array:
-        """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum so as to be stable."""
+        """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum to be stable."""
         with np.errstate(over="ignore"):
             e = self.xp.exp(x - self.xp.max(x, axis=-1, keepdims=True))
         return _store(e / self.xp.sum(e, axis=-1, keepdims=True), out)
@@ -173,8 +173,9 @@ class Backend:
         """Losses ``-log softmax(x)[n, t[n]]`` and ``y = softmax(x)``.
 
         x (N, C), t (N,) indices of classes -> losses (N,), y (N, C). With ``s = x - max(x)`` the
-        loss is ``log(sum(exp(s))) - s[t]``: no logarithm of a y that was rounded to 0. It is
-        bounded by the largest finite number where ``s`` overflows.
+        loss is ``log(sum(exp(s))) - s[t]``: no logarithm of a y that was rounded to 0. It is cut
+        at half the largest finite number, so that it is finite where ``s`` overflows, and so is
+        the mean of several.
         """
         xp = self.xp
         with np.errstate(over="ignore"):
@@ -182,21 +183,21 @@ class Backend:
         e = xp.exp(s)
         total = xp.sum(e, axis=1, keepdims=True)
         losses = (xp.log(total) - xp.take_along_axis(s, t[:, None], axis=1))[:, 0]
-        largest = xp.full_like(losses, float(xp.finfo(losses.dtype).max))
-        losses = xp.where(losses > largest, largest, losses)
+        bound = xp.full_like(losses, float(xp.finfo(losses.dtype).max) / 2)
+        losses = xp.where(losses > bound, bound, losses)
         y = e / total
         return (losses, y) if out is None else (_store(losses, out[0]), _store(y, out[1]))
 
     def softmax_cross_entropy_backward(
         self, y: Array, t: Array, *, out: Array | None = None
     ) -> Array:
-        """Gradient of the mean loss by x: ``(y - one_hot(t)) / N``. y (N, C), t (N,) -> (N, C)."""
+        """Gradient of the mean loss by x, ``(y - one_hot(t)) / N``. y (N, C), t (N,) -> (N, C)."""
         classes = self.xp.arange(y.shape[1], dtype=t.dtype, device=self.device)
         target = self.xp.astype(t[:, None] == classes[None, :], y.dtype)
         return _store((y - target) / y.shape[0], out)
 
     def mean(self, losses: Array, *, out: Array | None = None) -> Array:
-        """``sum(losses / N)``, which no finite losses (N,) overflow -> ()."""
+        """``sum(losses / N)``, which no losses (N,) of `softmax_cross_entropy` overflow -> ()."""
         return _store(self.xp.sum(losses / losses.shape[0]), out)
 
     def count_correct(self, scores: Array, t: Array) -> Array:

@@ -92,7 +92,7 @@ class NumbaBackend(NumpyBackend):
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
     ) -> tuple[Array, Array]:
         """See `Backend.softmax_cross_entropy`."""
-        losses, y = (np.empty(x.shape[:1], x.dtype), np.empty(x.shape, x.dtype)) if not out else out
+        losses, y = out or (np.empty(x.shape[:1], x.dtype), np.empty(x.shape, x.dtype))
         if not (losses.flags.c_contiguous and y.flags.c_contiguous):
             return super().softmax_cross_entropy(x, t, out=out)
         self._kernels.softmax_cross_entropy(

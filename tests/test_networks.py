@@ -1,0 +1,333 @@
+"""Networks: the book's interface, live parameters, moves between backends and dtypes."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Batch, relative_error
+
+import fastnn
+from fastnn import Affine, MultiLayerNet, Relu, Sequential, TwoLayerNet
+from fastnn.backends import Backend
+from fastnn.functions import numerical_gradient
+
+
+class Scale:
+    """A layer of the user's own, with a parameter, and nothing of fastnn in it."""
+
+    parameters = ("gamma",)
+
+    def __init__(self, gamma: Any) -> None:
+        self.gamma = gamma
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x * self.gamma
+
+    def backward(self, dout: Any) -> Any:
+        self.dgamma = (dout * self.x).sum(axis=0)
+        return dout * self.gamma
+
+
+class Square:
+    """A layer of the user's own without parameters."""
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x * x
+
+    def backward(self, dout: Any) -> Any:
+        return 2 * self.x * dout
+
+
+class SquaredError:
+    """A loss of the user's own, for numbers rather than classes."""
+
+    def forward(self, x: Any, t: Any) -> Any:
+        self.difference = x - t
+        return (self.difference**2).mean()
+
+    def backward(self, dout: float = 1) -> Any:
+        return 2 * self.difference / self.difference.size
+
+
+def zoo(dtype: str = "float64") -> dict[str, Sequential]:
+    """Networks for inputs of 12 features and 4 classes."""
+    rng = np.random.default_rng(5)
+
+    def affine(inputs: int, outputs: int) -> Affine:
+        W = rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)
+        return Affine(W.astype(dtype), rng.standard_normal(outputs).astype(dtype))
+
+    return {
+        "two layers": TwoLayerNet(12, 6, 4, 0.5, dtype=dtype, seed=1),
+        "deep": MultiLayerNet(12, [7, 6, 5], 4, dtype=dtype, seed=2),
+        "linear": Sequential([affine(12, 4)]),
+        "no activation": Sequential([affine(12, 5), affine(5, 4)]),
+        "relu twice": Sequential([affine(12, 5), Relu(), Relu(), affine(5, 4)]),
+        "relu first and last": Sequential([Relu(), affine(12, 4), Relu()]),
+        "one hidden unit": Sequential([affine(12, 1), Relu(), affine(1, 4)]),
+    }
+
+
+def test_the_books_names() -> None:
+    network = TwoLayerNet(input_size=5, hidden_size=4, output_size=3)
+    assert list(network.layers) == ["Affine1", "Relu1", "Affine2"]
+    assert list(network.params) == ["W1", "b1", "W2", "b2"]
+    assert network.lastLayer is network.last_layer
+    assert network.layers["Affine1"].W is network.params["W1"]
+    assert network.dtype == "float32"
+    assert {k: v.shape for k, v in network.params.items()} == {
+        "W1": (5, 4), "b1": (4,), "W2": (4, 3), "b2": (3,)
+    }  # fmt: skip
+
+
+def test_one_seed_gives_the_same_weights_everywhere(backend: Backend, dtype: str) -> None:
+    network = TwoLayerNet(30, 20, 10, seed=7, dtype=dtype)
+    W = 0.01 * np.random.default_rng(7).standard_normal((30, 20))
+    np.testing.assert_array_equal(backend.to_numpy(network.params["W1"]), W.astype(dtype))
+    assert not np.any(backend.to_numpy(network.params["b1"]))
+
+
+def test_weights_without_a_seed_differ() -> None:
+    first, second = (TwoLayerNet(4, 3, 2).params["W1"] for _ in range(2))
+    assert np.any(first != second)
+    assert MultiLayerNet(1000, [50], 2, seed=0).params["W1"].std() == pytest.approx(
+        np.sqrt(2 / 1000), rel=0.05
+    )
+
+
+def test_predict_loss_accuracy_against_the_definition(
+    backend: Backend, dtype: str, batch: Batch
+) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, dtype=dtype, seed=3)
+    W1, b1, W2, b2 = (backend.to_numpy(p).astype("float64") for p in network.params.values())
+    scores = np.maximum(batch.x.astype("float64") @ W1 + b1, 0) @ W2 + b2
+    y = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    found = network.predict(batch.x)
+    assert backend.owns(found)
+    assert found.dtype == getattr(backend.xp, dtype)
+    assert relative_error(found, scores) < (1e-12 if dtype == "float64" else 2e-6)
+    for t in (batch.t, batch.one_hot):
+        loss = network.loss(batch.x, t)
+        assert type(loss) is float
+        assert loss == pytest.approx(-np.log(y[np.arange(7), batch.t]).mean(), rel=1e-6)
+        accuracy = network.accuracy(batch.x, t)
+        assert type(accuracy) is float
+        assert accuracy == np.mean(scores.argmax(axis=1) == batch.t)
+
+
+def test_accuracy_of_more_samples_than_one_piece(backend: Backend) -> None:
+    large = Batch(20_000, 3, 2)
+    network = TwoLayerNet(3, 2, 2, 1.0, seed=0)
+    predicted = backend.to_numpy(network.predict(large.x)).argmax(axis=1)
+    assert network.accuracy(large.x, large.t) == np.mean(predicted == large.t)
+
+
+def test_one_sample_is_a_batch_of_one(backend: Backend, batch: Batch) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    scores = network.predict(batch.x[0])
+    assert scores.shape == (4,)
+    assert relative_error(scores, network.predict(batch.x[:1])[0, ...]) == 0
+    for t in (batch.t[0], batch.t[:1], batch.one_hot[0]):
+        assert network.loss(batch.x[0], t) == network.loss(batch.x[:1], batch.t[:1])
+        assert network.accuracy(batch.x[0], t) in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("name", list(zoo()))
+def test_backpropagation_is_the_numerical_gradient(
+    backend: Backend, dtype: str, batch: Batch, name: str
+) -> None:
+    network = zoo(dtype)[name]
+    gradients = network.gradient(batch.x, batch.one_hot)
+    numerical = network.numerical_gradient(batch.x, batch.one_hot)
+    assert list(gradients) == list(numerical) == list(network.params)
+    for key in gradients:
+        assert backend.owns(gradients[key])
+        assert backend.owns(numerical[key])
+        assert gradients[key].dtype == getattr(backend.xp, dtype)
+        assert numerical[key].dtype == backend.xp.float64
+        assert relative_error(gradients[key], numerical[key]) < (
+            1e-6 if dtype == "float64" else 1e-5
+        )
+
+
+@pytest.mark.parametrize("name", list(zoo()))
+def test_the_quick_numerical_gradient_is_the_definition(batch: Batch, name: str) -> None:
+    with fastnn.use_backend("numpy"):
+        network = zoo()[name]
+        quick = network.numerical_gradient(batch.x, batch.t)
+        for key, array in network.params.items():
+            literal = numerical_gradient(lambda _: network.loss(batch.x, batch.t), array)
+            np.testing.assert_allclose(quick[key], literal, atol=1e-11, rtol=0)
+
+
+def test_the_quick_numerical_gradient_in_pieces(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    whole = network.numerical_gradient(batch.x, batch.t)
+    monkeypatch.setattr("fastnn.gradients.ENTRIES", 1)
+    for key, piece in network.numerical_gradient(batch.x, batch.t).items():
+        np.testing.assert_array_equal(piece, whole[key])
+
+
+def test_layers_of_the_users_own(batch: Batch) -> None:
+    with fastnn.use_backend("numpy"):
+        rng = np.random.default_rng(1)
+        network = Sequential(
+            [
+                Affine(rng.standard_normal((12, 5)), np.zeros(5)),
+                Scale(rng.standard_normal(5)),
+                Square(),
+                Affine(rng.standard_normal((5, 4)), np.zeros(4)),
+                Scale(rng.standard_normal(4)),
+            ]
+        )
+        assert list(network.params) == ["W1", "b1", "gamma1", "W2", "b2", "gamma2"]
+        numerical = network.numerical_gradient(batch.x, batch.t)
+        for key, gradient in network.gradient(batch.x, batch.t).items():
+            assert relative_error(gradient, numerical[key]) < 1e-6
+
+
+def test_a_loss_of_the_users_own(batch: Batch) -> None:
+    with fastnn.use_backend("numpy"):
+        network = Sequential([Affine(np.ones((12, 2)), np.zeros(2))], SquaredError())
+        t = np.random.default_rng(0).standard_normal((7, 2))
+        difference = network.predict(batch.x) - t
+        assert network.loss(batch.x, t) == pytest.approx((difference**2).mean())
+        numerical = network.numerical_gradient(batch.x, t)
+        for key, gradient in network.gradient(batch.x, t).items():
+            assert relative_error(gradient, numerical[key]) < 1e-6
+
+
+def test_what_was_handed_out_is_never_overwritten(backend: Backend, batch: Batch) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    scores = network.predict(batch.x)
+    gradients = network.gradient(batch.x, batch.t)
+    before = [backend.to_numpy(a).copy() for a in (scores, *gradients.values())]
+    network.predict(batch.x * 2)
+    network.gradient(batch.x * 2, (batch.t + 1) % 4)
+    after = [backend.to_numpy(a) for a in (scores, *gradients.values())]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_parameters_are_live(backend: Backend, batch: Batch) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    before = network.loss(batch.x, batch.t)
+    gradients = network.gradient(batch.x, batch.t)
+    for key in ("W1", "b1", "W2", "b2"):
+        network.params[key] -= 0.1 * gradients[key]
+    after = network.loss(batch.x, batch.t)
+    assert after < before
+    assert network.layers["Affine1"].W is network.params["W1"]
+
+    new = np.full((12, 6), 0.25)
+    network.params["W1"] = new
+    new += 1
+    assert np.all(backend.to_numpy(network.layers["Affine1"].W) == 0.25)
+    assert network.params["W1"].dtype == backend.xp.float32
+    assert network.loss(batch.x, batch.t) != after
+
+    network.params.update(b1=np.arange(6), b2=[1, 2, 3, 4])
+    np.testing.assert_array_equal(backend.to_numpy(network.params["b2"]), [1, 2, 3, 4])
+
+
+def test_parameters_refuse_what_does_not_fit(backend: Backend) -> None:
+    network = TwoLayerNet(12, 6, 4)
+    with pytest.raises(ValueError, match=r"'W1' has shape \(12, 6\).*\(6, 12\)"):
+        network.params["W1"] = np.ones((6, 12))
+    with pytest.raises(KeyError, match="W1, b1, W2, b2"):
+        network.params["W3"]
+    with pytest.raises(TypeError, match="cannot be removed"):
+        del network.params["W1"]
+    with pytest.raises(TypeError, match="complex128"):
+        network.params["b1"] = np.ones(6, complex)
+
+
+def test_moving_between_backends(backend: Backend, batch: Batch) -> None:
+    with fastnn.use_backend("numpy"):
+        network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+        before = network.predict(batch.x)
+        handed_out = network.params["W1"]
+    assert network.to(backend) is network
+    assert network.backend is backend
+    assert all(layer.backend is backend for layer in network.layers.values())
+    assert all(backend.owns(p) for p in network.params.values())
+    assert relative_error(network.predict(batch.x), before) < 2e-6
+    network.params["W1"] -= 1
+    np.testing.assert_array_equal(
+        handed_out, TwoLayerNet(12, 6, 4, 0.5, seed=3).to("numpy").params["W1"]
+    )
+    network.to("numpy")
+    assert isinstance(network.predict(batch.x), np.ndarray)
+
+
+def test_switching_later_never_moves_a_network(backend: Backend, batch: Batch) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    with fastnn.use_backend("numpy"):
+        assert network.backend is backend
+        assert backend.owns(network.predict(batch.x))
+        assert backend.owns(network.gradient(batch.x, batch.t)["W1"])
+        assert backend.owns(network.numerical_gradient(batch.x, batch.t)["W1"])
+
+
+def test_changing_the_dtype(backend: Backend, batch: Batch) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    narrow = network.predict(batch.x)
+    assert network.astype("float64") is network
+    assert network.dtype == "float64"
+    assert network.params["W1"].dtype == backend.xp.float64
+    assert relative_error(narrow, network.predict(batch.x)) < 2e-6
+    assert network.astype(np.float32).dtype == "float32"
+    for wrong in ("float16", "int32", "bfloat16", None, 3):
+        with pytest.raises(ValueError, match="float32' or 'float64"):
+            network.astype(wrong)
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [
+        Sequential.copy,
+        copy.deepcopy,
+        lambda n: pickle.loads(pickle.dumps(n)),
+    ],
+)
+def test_copies_have_parameters_of_their_own(
+    backend: Backend, batch: Batch, duplicate: Any
+) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    network.gradient(batch.x, batch.t)
+    before = backend.to_numpy(network.predict(batch.x)).copy()
+    twin = duplicate(network)
+    assert type(twin) is TwoLayerNet
+    assert twin.backend is backend
+    np.testing.assert_array_equal(backend.to_numpy(twin.predict(batch.x)), before)
+    twin.params["W1"] -= 1
+    np.testing.assert_array_equal(backend.to_numpy(network.predict(batch.x)), before)
+
+
+def test_a_network_is_built_from_layers_with_names(backend: Backend) -> None:
+    network = Sequential({"in": Affine(np.ones((3, 2)), np.zeros(2)), "cut": Relu()})
+    assert list(network.layers) == ["in", "cut"]
+    assert repr(network) == f"Sequential(in, cut; SoftmaxWithLoss) on {backend.name}, float64"
+
+
+def test_layers_that_do_not_fit_together() -> None:
+    with pytest.raises(TypeError, match="needs forward, backward"):
+        Sequential([object()])
+    layer = Relu()
+    with pytest.raises(ValueError, match="twice"):
+        Sequential([layer, layer])
+    with fastnn.use_backend("numpy"):
+        first = Relu()
+    with fastnn.use_backend("numba"):
+        second = Relu()
+    if first.backend is not second.backend:
+        with pytest.raises(ValueError, match="several backends"):
+            Sequential([first, second])
