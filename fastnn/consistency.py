@@ -113,11 +113,16 @@ class GradientReport:
         return all(comparison.passed for comparison in self.comparisons)
 
     def __str__(self) -> str:
-        head = f"{'backend':8} {'dtype':8} {'part':18} {'quantity':9} {'against':19} "
-        lines = [head + f"{'error':>8}   bound"]
+        rows: dict[tuple[str, str, str], dict[str, list[Comparison]]] = {}
         for c in self.comparisons:
-            line = f"{c.backend:8} {c.dtype:8} {c.part:18} {c.quantity:9} {c.against:19} "
-            lines.append(line + f"{c.error:8.1e} {'<=' if c.passed else '> '} {c.bound:.0e}")
+            row = rows.setdefault((c.backend, c.dtype, c.part), {NUMERICAL: [], NUMPY: []})
+            row[c.against].append(c)
+        width = max([len(part) for _, _, part in rows], default=0)
+        head = f"{'':8} {'':8} {'':{width}}  "
+        lines = [head + f"{f'against the {NUMERICAL}':34}  against {NUMPY}"]
+        for (backend, dtype, part), row in rows.items():
+            cells = "  ".join(_largest(row[against]) for against in (NUMERICAL, NUMPY))
+            lines.append(f"{backend:8} {dtype:8} {part:{width}}  {cells}".rstrip())
         if self.left_out:
             lines.append(f"{self.left_out} samples at a kink of ReLU were left out")
         return "\n".join(lines)
@@ -131,6 +136,16 @@ class GradientReport:
             "left_out": self.left_out,
             "comparisons": rows,
         }
+
+
+def _largest(comparisons: list[Comparison]) -> str:
+    """Tell the comparison that comes closest to its bound, or is furthest over it."""
+    failed = [c for c in comparisons if not c.passed]
+    worst = max(
+        failed or comparisons, key=lambda c: c.error / c.bound if c.error == c.error else 1e99
+    )
+    sign, verdict = ("> ", "WRONG") if failed else ("<=", "")
+    return f"{worst.quantity:6} {worst.error:8.1e} {sign} {worst.bound:.0e} {verdict:5}"
 
 
 def check_gradients(
@@ -151,7 +166,7 @@ def check_gradients(
     -------
     GradientReport
         One comparison for each backend, dtype, layer and quantity, and for the whole network;
-        ``str(report)`` is a table, ``report.passed`` the verdict.
+        ``str(report)`` is a table of the largest errors, ``report.passed`` the verdict.
 
     Raises
     ------

@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.interruption import Interruption, watch_for_interruption
 from fastnn.optimizers import SGD, Optimizer
 from fastnn.plan import make_plan
 from fastnn.validation import (
@@ -18,6 +19,7 @@ from fastnn.validation import (
     check_batch,
     check_count,
     check_finite,
+    check_not_empty,
     check_real,
     check_same_length,
     dtype_name,
@@ -48,6 +50,8 @@ class History:
         `validation`.
     epoch_seconds : list of float
         Seconds of training in each epoch, evaluation and callbacks aside.
+    epochs : int
+        Epochs that were finished.
     samples : int
         Samples that were trained on, all epochs together.
     interrupted : bool
@@ -58,13 +62,9 @@ class History:
     train_accuracies: list[float] = field(default_factory=list)
     validation_accuracies: list[float] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
+    epochs: int = 0
     samples: int = 0
     interrupted: bool = False
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that were finished."""
-        return len(self.epoch_seconds) - int(self.interrupted)
 
     @property
     def seconds(self) -> float:
@@ -75,6 +75,11 @@ class History:
     def samples_per_second(self) -> float:
         """Samples trained on in a second; 0 before the first."""
         return self.samples / self.seconds if self.seconds else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the history as plain values, for JSON."""
+        derived = {"seconds": self.seconds, "samples_per_second": self.samples_per_second}
+        return {**asdict(self), **derived}
 
 
 Callback = Callable[["Sequential", History], object]
@@ -129,7 +134,8 @@ def fit(
     Returns
     -------
     History
-        Also after Ctrl-C, which ends the training after the current step.
+        Also after Ctrl-C, which ends the training within about a tenth of a second, between two
+        steps; a second Ctrl-C raises KeyboardInterrupt at once.
 
     Raises
     ------
@@ -148,25 +154,27 @@ def fit(
     data, labels = _data_set(network, x, t)
     if batch_size > data.shape[0]:
         raise ValueError(f"batch_size is {batch_size}, but there are {data.shape[0]} samples")
-    if validation is not None:
-        network.loss(validation[0], validation[1])  # an error now rather than after an epoch
+    held_out = None if validation is None else _data_set(network, *validation, name="validation x")
     history = History()
     if epochs == 0:
         return history
     order = np.random.default_rng(seed)
     training = _Training(network, data, labels, optimizer, batch_size)
     steps = math.ceil(data.shape[0] / batch_size) * epochs
-    with _progress_bar(steps, progress) as bar:
+    with _progress_bar(steps, progress) as bar, watch_for_interruption() as interruption:
         try:
             for _ in range(epochs):
-                training.epoch(order.permutation(data.shape[0]), history, bar)
-                if validation is not None:
-                    history.train_accuracies.append(network.accuracy(x, t))
-                    history.validation_accuracies.append(network.accuracy(*validation))
-                if training.callbacks_end_it(callbacks, history):
+                training.epoch(order.permutation(data.shape[0]), history, bar, interruption)
+                if interruption.requested:
+                    break
+                if held_out is not None:
+                    history.train_accuracies.append(network.accuracy(data, labels))
+                    history.validation_accuracies.append(network.accuracy(*held_out))
+                if training.callbacks_end_it(callbacks, history) or interruption.requested:
                     break
         except KeyboardInterrupt:
-            history.interrupted = True
+            interruption.requested = True
+    history.interrupted = interruption.requested
     return history
 
 
@@ -191,18 +199,26 @@ class _Training:
         self.runner = self.backend.compile(self.plan)
         self.steps_at_once = 1
 
-    def epoch(self, order: np.ndarray[Any, Any], history: History, bar: Any) -> None:
-        """Train on every sample once, in this order."""
+    def epoch(
+        self,
+        order: np.ndarray[Any, Any],
+        history: History,
+        bar: Any,
+        interruption: Interruption,
+    ) -> None:
+        """Train on every sample once, in this order, unless interrupted."""
         rows = self.backend.asarray(order)
         whole = len(order) // self.batch_size * self.batch_size
         history.epoch_seconds.append(0.0)
         try:
             if whole:
-                self._run(rows[:whole], self.batch_size, history, bar)
+                self._run(rows[:whole], self.batch_size, history, bar, interruption)
             if whole < len(order):
-                self._run(rows[whole:], len(order) - whole, history, bar)
+                self._run(rows[whole:], len(order) - whole, history, bar, interruption)
         finally:
             self.runner.flush()
+        if not interruption.requested:
+            history.epochs += 1
 
     def callbacks_end_it(self, callbacks: Sequence[Callback], history: History) -> bool:
         """Show the network to the callbacks, and take over what they changed."""
@@ -220,10 +236,12 @@ class _Training:
         self.runner.reload()
         return False
 
-    def _run(self, rows: Array, batch: int, history: History, bar: Any) -> None:
+    def _run(
+        self, rows: Array, batch: int, history: History, bar: Any, interruption: Interruption
+    ) -> None:
         rows = self.backend.xp.reshape(rows, (-1, batch))
         done = 0
-        while done < rows.shape[0]:
+        while done < rows.shape[0] and not interruption.requested:
             started = time.perf_counter()
             some = rows[done : min(done + self.steps_at_once, rows.shape[0]), ...]
             losses = self.runner.run(some, self.optimizer.hyperparameters())
@@ -257,22 +275,21 @@ class _Training:
             )
 
 
-def _data_set(network: Sequential, x: object, t: object) -> tuple[Array, Array]:
+def _data_set(network: Sequential, x: object, t: object, *, name: str = "x") -> tuple[Array, Array]:
     """Check a data set and bring it to the network's device, in a dtype that it is trained from."""
     backend = network.backend
     data, labels = own_array(x, backend), own_array(t, backend)
-    check_real(data, "x")
+    check_real(data, name)
     check_real(labels, "t")
     if data.ndim < 2:
-        raise ValueError(f"x has shape {tuple(data.shape)}: expected (K, features, ...)")
-    if 0 in data.shape:
-        raise ValueError(f"x has shape {tuple(data.shape)}: the data set is empty")
+        raise ValueError(f"{name} has shape {tuple(data.shape)}: expected (K, features, ...)")
+    check_not_empty(data, name)
     check_same_length(data, labels)
     if dtype_name(data) in KEPT_AS_THEY_ARE:
         data = backend.asarray(data)
     else:
-        data = check_batch(data, backend, network.dtype)
-    check_finite(data, backend)
+        data = check_batch(data, backend, network.dtype, name=name)
+    check_finite(data, backend, name=name)
     classes = network.predict(data[:1, ...]).shape[1]
     targets = network.targets(labels, classes)
     return data, targets.indices if isinstance(targets, Labels) else targets

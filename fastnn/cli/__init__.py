@@ -1,1 +1,47 @@
-"""The command `fastnn`."""
+"""The command `fastnn`: one file a command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fastnn import __version__
+from fastnn.cli.backends import backends
+from fastnn.cli.check import check
+from fastnn.cli.train import train
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
+)
+app.command()(train)
+app.command()(check)
+app.command()(backends)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fastnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def fastnn(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Train and check the neural network you write from scratch, on NumPy, Numba or CuPy."""
+
+
+def main() -> None:
+    """Run the command; what went wrong is one line on standard error, and exit status 2."""
+    try:
+        app(prog_name="fastnn")
+    except (ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
+        print(f"fastnn: {error}", file=sys.stderr)
+        sys.exit(2)

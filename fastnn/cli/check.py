@@ -1,0 +1,43 @@
+"""``fastnn check``: whether all backends compute the same, and whether it is the derivative."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from fastnn import MultiLayerNet, available_backends, check_gradients, use_backend
+from fastnn.cli.options import HiddenOption, SeedOption, sizes
+from fastnn.datasets import load_mnist
+
+
+def check(
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="Check this backend; may be given again. By default all that can run."),
+    ] = None,
+    hidden: HiddenOption = "50",
+    samples: Annotated[int, typer.Option(min=1, max=60000, help="Images of MNIST.")] = 3,
+    seed: SeedOption = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare the gradients of every backend, and with the numerical gradient.
+
+    Prints the largest relative errors of every backend, dtype and layer, and of the whole network,
+    each with its bound, and exits with status 1 if one is over.
+    """
+    (x, t), _ = load_mnist()
+    with use_backend("numpy"):
+        network = MultiLayerNet(784, sizes(hidden, "--hidden"), 10, "he", seed=seed)
+    report = check_gradients(network, x[:samples], t[:samples], backends=backend or None)
+    if as_json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        print(report)
+        for name, info in available_backends().items():
+            if not info.usable and not backend:
+                print(f"{name} was not checked: {info.reason}")
+        verdict = "agree" if report.passed else "DO NOT AGREE"
+        print(f"All {len(report.comparisons)} comparisons {verdict} within their bounds.")
+    raise typer.Exit(0 if report.passed else 1)

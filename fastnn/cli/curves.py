@@ -1,0 +1,46 @@
+"""The learning curves of a training run, as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fastnn import History
+
+
+def draw_curves(history: History, path: Path, *, title: str) -> None:
+    """Draw the loss of each step and the accuracies of each epoch.
+
+    Parameters
+    ----------
+    history : History
+        With at least one step.
+    path : path
+        Where to; its ending chooses the format (.png, .svg, .pdf).
+    title : str
+        A line above the picture.
+    """
+    losses = np.asarray(history.losses)
+    steps = np.arange(1, len(losses) + 1)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    left, right = figure.subplots(1, 2)
+    left.plot(steps, losses, color="C0", alpha=0.3, linewidth=0.5, label="each step")
+    window = max(1, len(losses) // 100)
+    smooth = np.convolve(losses, np.full(window, 1 / window), mode="valid")
+    left.plot(steps[window - 1 :], smooth, color="C0", label=f"mean of {window} steps")
+    left.set(xlabel="step", ylabel="loss", yscale="log")
+    left.legend()
+    for name, accuracies in (
+        ("train", history.train_accuracies),
+        ("test", history.validation_accuracies),
+    ):
+        right.plot(np.arange(1, len(accuracies) + 1), accuracies, marker=".", label=name)
+    right.set(xlabel="epoch", ylabel="accuracy")
+    right.xaxis.get_major_locator().set_params(integer=True)
+    right.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,60 @@
+"""Options that several commands have, and what they turn into."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from fastnn import Backend, set_backend
+
+BackendOption = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        help="numpy, numba, cupy or auto; by default what FASTNN_BACKEND says, else auto.",
+        metavar="NAME",
+    ),
+]
+DtypeOption = Annotated[str, typer.Option("--dtype", help="float32 or float64.", metavar="DTYPE")]
+HiddenOption = Annotated[
+    str,
+    typer.Option(
+        "--hidden", help="Units of each hidden layer, as in 50 or 200,50.", metavar="SIZES"
+    ),
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Makes the run repeatable.")]
+
+
+def select_backend(name: str | None) -> Backend:
+    """Select a backend; a fallback is told in a line on standard error."""
+    from fastnn import get_backend
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        chosen = get_backend() if name is None else set_backend(name)
+    for warning in caught:
+        print(f"fastnn: {warning.message}", file=sys.stderr)
+    return chosen
+
+
+def sizes(text: str, option: str) -> list[int]:
+    """Read a list of sizes, such as ``"200,50"``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there is anything but positive integers between the commas.
+    """
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [0]
+    if min(numbers) < 1:
+        raise typer.BadParameter(
+            f"expected positive integers with commas between them, as in 200,50, got {text!r}",
+            param_hint=option,
+        )
+    return numbers

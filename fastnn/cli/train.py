@@ -1,0 +1,123 @@
+"""``fastnn train``: the book's network on MNIST, or on a data set in its format."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastnn import SGD, History, MultiLayerNet, Sequential, fit
+from fastnn.cli.options import (
+    BackendOption,
+    DtypeOption,
+    HiddenOption,
+    SeedOption,
+    select_backend,
+    sizes,
+)
+from fastnn.datasets import load_idx, load_mnist
+
+if TYPE_CHECKING:
+    from fastnn.datasets.directory import DataSet
+
+
+def train(
+    backend: BackendOption = None,
+    epochs: Annotated[int, typer.Option(min=0, help="How often to go through the data.")] = 17,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples of a step.")] = 100,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate of SGD.")] = 0.1,
+    hidden: HiddenOption = "50",
+    dtype: DtypeOption = "float32",
+    seed: SeedOption = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A directory of IDX files, such as Fashion-MNIST; by default MNIST."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Where the network, the history and the curves are written.")
+    ] = Path("fastnn-run"),
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = sys.stderr.isatty(),
+) -> None:
+    """Train the book's network, by default for as long as the book does (10,200 steps).
+
+    Prints the loss and the accuracies after each epoch, and writes network.safetensors,
+    history.json and curves.png. Ctrl-C ends the training; what was trained so far is written.
+    """
+    engine = select_backend(backend)
+    data_set = load_mnist() if data is None else load_idx(data)
+    (x_train, t_train), (x_test, t_test) = data_set
+    units = [x_train.shape[1], *sizes(hidden, "--hidden"), _classes(data_set)]
+    std = 0.01 if len(units) == 3 else "he"  # deeper networks do not learn from the book's 0.01
+    network = MultiLayerNet(units[0], units[1:-1], units[-1], std, dtype=dtype, seed=seed)
+    optimizer = SGD(lr)
+    out.mkdir(parents=True, exist_ok=True)
+
+    name = "-".join(map(str, units))
+    print(f"{name} on {engine.name} ({engine.info().device}), {dtype}, {len(x_train)} images")
+    history = fit(
+        network,
+        x_train,
+        t_train,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        seed=seed,
+        validation=(x_test, t_test),
+        callbacks=[_Report(epochs, progress)],
+        progress=progress,
+    )
+    _finish(network, history, data_set, out)
+
+
+class _Report:
+    """A line an epoch, between the progress bar's lines."""
+
+    def __init__(self, epochs: int, progress: bool) -> None:
+        self.epochs, self.progress, self.seen = epochs, progress, 0
+
+    def __call__(self, network: Sequential, history: History) -> None:
+        losses = history.losses[self.seen :]
+        self.seen = len(history.losses)
+        line = (
+            f"epoch {len(history.epoch_seconds):{len(str(self.epochs))}}/{self.epochs}"
+            f"  loss {sum(losses) / len(losses):.4f}"
+            f"  train {history.train_accuracies[-1]:.4f}"
+            f"  test {history.validation_accuracies[-1]:.4f}"
+            f"  {history.epoch_seconds[-1]:.2f} s"
+        )
+        if self.progress:
+            from tqdm.auto import tqdm
+
+            tqdm.write(line)
+        else:
+            print(line, flush=True)
+
+
+def _finish(network: Sequential, history: History, data_set: DataSet, out: Path) -> None:
+    test = data_set[1]
+    accuracy = network.accuracy(*test)
+    network.save(out / "network.safetensors")
+    written = {**history.as_dict(), "test_accuracy": accuracy}
+    (out / "history.json").write_text(json.dumps(written, indent=1) + "\n")
+    files = ["network.safetensors", "history.json"]
+    if history.losses:
+        from fastnn.cli.curves import draw_curves
+
+        draw_curves(history, out / "curves.png", title=str(network))
+        files.append("curves.png")
+    if history.interrupted:
+        print("interrupted; this is what was trained so far")
+    print(
+        f"test accuracy {accuracy:.4f} after {len(history.losses)} steps in "
+        f"{history.seconds:.2f} s ({history.samples_per_second:,.0f} images a second)"
+    )
+    print(f"wrote {', '.join(files)} to {out}")
+
+
+def _classes(data_set: DataSet) -> int:
+    labels: Sequence[int] = [int(t.max(initial=0)) for _, t in data_set]
+    return max(labels) + 1
