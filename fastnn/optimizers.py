@@ -103,9 +103,12 @@ class SGD(Optimizer):
 
 def check_rate(value: Any, name: str) -> float:
     """Return a finite rate that is not negative."""
-    if isinstance(value, bool | str | bytes) or not hasattr(value, "__float__"):
-        raise TypeError(f"{name} must be a real number, got {value!r}")
-    rate = float(value)
+    try:
+        if isinstance(value, bool | str | bytes):
+            raise TypeError
+        rate = float(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a real number, got {value!r}") from None
     if not math.isfinite(rate) or rate < 0:
         raise ValueError(f"{name} must be finite and not negative, got {value!r}")
     return rate

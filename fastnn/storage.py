@@ -35,12 +35,9 @@ def save_network(network: Sequential, path: str | PathLike[str]) -> None:
         for name, array in network.params.items()
     }
     layers = [[name, type(layer).__name__] for name, layer in network.layers.items()]
-    described = {
-        "format": FORMAT,
-        "layers": json.dumps(layers),
-        "last_layer": type(network.last_layer).__name__,
-    }
-    metadata = {**described, "sha256": _digest(arrays, described)}
+    described = {"layers": layers, "last_layer": type(network.last_layer).__name__}
+    # One entry, since safetensors writes several in an order that differs from run to run.
+    metadata = {FORMAT: json.dumps({**described, "sha256": _digest(arrays, described)})}
     _write_atomically(Path(path), safetensors.numpy.save(arrays, metadata))
 
 
@@ -61,17 +58,18 @@ def read_file(path: str | PathLike[str]) -> tuple[HostArrays, list[list[str]], s
     try:
         arrays = safetensors.numpy.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        metadata = dict(header.get("__metadata__", {}))
+        metadata = header.get("__metadata__", {})
+        described = json.loads(metadata[FORMAT]) if FORMAT in metadata else {}
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CorruptFileError(
             f"{path} is not a whole safetensors file ({len(content)} bytes): {error}"
         ) from error
-    digest = metadata.pop("sha256", None)
-    if metadata.get("format") != FORMAT or digest is None:
+    if not (isinstance(described, dict) and {"layers", "last_layer", "sha256"} <= set(described)):
         raise CorruptFileError(f"{path} is a safetensors file, but holds no {FORMAT!r}")
-    if digest != _digest(arrays, metadata):
+    digest = described.pop("sha256")
+    if digest != _digest(arrays, described):
         raise CorruptFileError(f"{path} was changed after it was written: its digest differs")
-    return arrays, json.loads(metadata["layers"]), metadata["last_layer"]
+    return arrays, described["layers"], described["last_layer"]
 
 
 def load_into(network: Sequential, path: str | PathLike[str]) -> Sequential:
@@ -125,8 +123,8 @@ class LoadMethod:
         return partial(load_network, cls) if network is None else partial(load_into, network)
 
 
-def _digest(arrays: HostArrays, metadata: dict[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+def _digest(arrays: HostArrays, described: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name} {array.dtype.name} {array.shape}".encode())

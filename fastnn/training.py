@@ -154,7 +154,7 @@ def fit(
     data, labels = _data_set(network, x, t)
     if batch_size > data.shape[0]:
         raise ValueError(f"batch_size is {batch_size}, but there are {data.shape[0]} samples")
-    held_out = None if validation is None else _data_set(network, *validation, name="validation x")
+    held_out = None if validation is None else _held_out(network, validation)
     history = History()
     if epochs == 0:
         return history
@@ -210,6 +210,7 @@ class _Training:
         rows = self.backend.asarray(order)
         whole = len(order) // self.batch_size * self.batch_size
         history.epoch_seconds.append(0.0)
+        before = history.samples
         try:
             if whole:
                 self._run(rows[:whole], self.batch_size, history, bar, interruption)
@@ -217,8 +218,7 @@ class _Training:
                 self._run(rows[whole:], len(order) - whole, history, bar, interruption)
         finally:
             self.runner.flush()
-        if not interruption.requested:
-            history.epochs += 1
+        history.epochs += history.samples - before == len(order)
 
     def callbacks_end_it(self, callbacks: Sequence[Callback], history: History) -> bool:
         """Show the network to the callbacks, and take over what they changed."""
@@ -293,6 +293,15 @@ def _data_set(network: Sequential, x: object, t: object, *, name: str = "x") -> 
     classes = network.predict(data[:1, ...]).shape[1]
     targets = network.targets(labels, classes)
     return data, targets.indices if isinstance(targets, Labels) else targets
+
+
+def _held_out(network: Sequential, validation: tuple[object, object]) -> tuple[Array, Array]:
+    """Check validation data and bring them to the device: an error now, not after an epoch."""
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise TypeError(f"validation must be a pair (x, t), got a {type(validation).__name__}")
+    data, labels = _data_set(network, *validation, name="validation x")
+    network.accuracy(data[:1, ...], labels[:1, ...])
+    return data, labels
 
 
 def _progress_bar(steps: int, shown: bool) -> AbstractContextManager[Any]:

@@ -10,6 +10,8 @@ import pytest
 
 import fastnn
 from fastnn.backends import Backend, selection
+from fastnn.datasets import load_mnist
+from fastnn.datasets.directory import DataSet
 
 BACKENDS = ["numpy", "numba", "strict", pytest.param("cupy", marks=pytest.mark.gpu)]
 
@@ -32,6 +34,12 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def mnist() -> DataSet:
+    """The real MNIST, pixels from 0 to 1."""
+    return load_mnist()
 
 
 @pytest.fixture

@@ -1,0 +1,440 @@
+"""fit: the book's loop, faster; the same on every backend; whole whatever interrupts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Batch, relative_error
+
+import fastnn
+from fastnn import SGD, Affine, History, MultiLayerNet, Relu, Sequential, TwoLayerNet, fit
+from fastnn.backends import Backend
+from fastnn.datasets.directory import DataSet
+
+BOUNDS = {"float32": 1e-4, "float64": 1e-9}
+
+
+def small(**options: Any) -> TwoLayerNet:
+    return TwoLayerNet(12, 6, 4, 0.5, **{"seed": 3, **options})
+
+
+@pytest.fixture
+def data() -> Batch:
+    return Batch(53, 12, 4)
+
+
+def parameters(network: Sequential) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: fastnn.to_numpy(array).copy() for name, array in network.params.items()}
+
+
+def books_loop(
+    network: Sequential, x: Any, t: Any, *, epochs: int, batch_size: int, lr: float, seed: int
+) -> list[float]:
+    """What `fit` stands for: the book's loop, over the batches that `fit` documents."""
+    order, losses = np.random.default_rng(seed), []
+    for _ in range(epochs):
+        rows = order.permutation(len(x))
+        for start in range(0, len(x), batch_size):
+            some = rows[start : start + batch_size]
+            losses.append(network.loss(x[some], t[some]))
+            gradients = network.gradient(x[some], t[some])
+            for name in gradients:
+                network.params[name] -= lr * gradients[name]
+    return losses
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 10, 52, 53])
+@pytest.mark.parametrize("hidden", [[], [6], [7, 5]])
+def test_fit_is_the_books_loop(
+    backend: Backend, dtype: str, data: Batch, batch_size: int, hidden: list[int]
+) -> None:
+    epochs = 1 if batch_size == 1 else 3
+    with fastnn.use_backend("numpy"):
+        reference = MultiLayerNet(12, hidden, 4, dtype="float64", seed=3)
+    expected = books_loop(
+        reference, data.x, data.t, epochs=epochs, batch_size=batch_size, lr=0.2, seed=5
+    )
+    network = MultiLayerNet(12, hidden, 4, dtype=dtype, seed=3)
+    history = fit(
+        network, data.x, data.t, epochs=epochs, batch_size=batch_size, optimizer=SGD(0.2), seed=5,
+        progress=False,
+    )  # fmt: skip
+    np.testing.assert_allclose(history.losses, expected, rtol=BOUNDS[dtype])
+    for name, array in parameters(network).items():
+        assert relative_error(array, reference.params[name]) < BOUNDS[dtype], name
+    assert history.samples == epochs * 53
+    assert history.epochs == len(history.epoch_seconds) == epochs
+    assert history.samples_per_second == pytest.approx(history.samples / history.seconds)
+
+
+def test_200_steps_on_mnist_are_the_same_everywhere(
+    backend: Backend, dtype: str, mnist: DataSet
+) -> None:
+    (x, t), _ = mnist
+    x, t = x[:20_000], t[:20_000]
+    losses = []
+    for engine in ("numpy", backend):
+        with fastnn.use_backend(engine):
+            network = TwoLayerNet(784, 50, 10, dtype=dtype, seed=1)
+        history = fit(network, x, t, batch_size=100, optimizer=SGD(0.1), seed=2, progress=False)
+        losses.append(history.losses)
+    assert len(losses[0]) == 200
+    assert losses[0][-1] < 0.7 * losses[0][0]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=BOUNDS[dtype])
+
+
+def test_one_seed_gives_the_same_bits_twice(backend: Backend, data: Batch) -> None:
+    runs = []
+    for _ in range(2):
+        network = small()
+        history = fit(network, data.x, data.t, epochs=3, batch_size=10, seed=9, progress=False)
+        runs.append((history.losses, parameters(network)))
+    assert runs[0][0] == runs[1][0]
+    for name in runs[0][1]:
+        np.testing.assert_array_equal(runs[0][1][name], runs[1][1][name])
+    assert fit(small(), data.x, data.t, seed=8, batch_size=10, progress=False).losses != runs[0][0]
+
+
+def test_bytes_one_hot_labels_and_images_with_axes(backend: Backend, data: Batch) -> None:
+    whole = np.round(data.x * 3).astype("uint8")
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 10, "seed": 1, "progress": False}
+    expected = fit(small(), whole.astype("float32"), data.t, **options).losses
+    for x, t in [
+        (whole, data.t),
+        (whole.astype("int8"), data.one_hot),
+        (whole.astype("int64"), data.t.astype("uint8")),
+        (whole.astype("float16"), data.t.astype("float32")),
+        (whole.reshape(53, 3, 2, 2), data.one_hot.astype(bool)),
+        (np.asfortranarray(whole), data.t),
+        (whole.astype(">f4"), data.t.astype(">i4")),
+        (whole.tolist(), data.t.tolist()),
+        (backend.asarray(whole), backend.asarray(data.t)),
+    ]:
+        np.testing.assert_allclose(fit(small(), x, t, **options).losses, expected, rtol=1e-5)
+
+
+class Scale:
+    """A layer of the user's own."""
+
+    parameters = ("gamma",)
+
+    def __init__(self, gamma: Any) -> None:
+        self.gamma = gamma
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x * self.gamma
+
+    def backward(self, dout: Any) -> Any:
+        self.dgamma = fastnn.get_backend().xp.sum(dout * self.x, axis=0)
+        return dout * self.gamma
+
+
+class SquaredError:
+    """A loss of the user's own, for numbers."""
+
+    def forward(self, x: Any, t: Any) -> Any:
+        self.difference = x - t
+        return fastnn.get_backend().xp.mean(self.difference**2)
+
+    def backward(self, dout: float = 1) -> Any:
+        return self.difference * (2 / (self.difference.shape[0] * self.difference.shape[1]))
+
+
+def networks_of_the_users_own(backend: Backend, dtype: str) -> list[tuple[Sequential, bool]]:
+    rng = np.random.default_rng(5)
+
+    def affine(inputs: int, outputs: int) -> Affine:
+        W = rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)
+        return Affine(W.astype(dtype), rng.standard_normal(outputs).astype(dtype))
+
+    def scale(width: int) -> Scale:
+        return Scale(backend.asarray(rng.standard_normal(width), dtype))
+
+    return [
+        (Sequential([affine(12, 5), scale(5), Relu(), affine(5, 4)]), False),
+        (Sequential([Relu(), affine(12, 4), Relu()]), False),
+        (Sequential([scale(12), affine(12, 5), Relu(), Relu(), affine(5, 4), scale(4)]), False),
+        (Sequential([affine(12, 5), Relu(), affine(5, 4)], SquaredError()), True),
+    ]
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_any_network_trains(backend: Backend, dtype: str, data: Batch, which: int) -> None:
+    network, regression = networks_of_the_users_own(backend, dtype)[which]
+    t = data.one_hot.astype(dtype) if regression else data.t
+    twin = network.copy()
+    expected = books_loop(twin, data.x, t, epochs=2, batch_size=10, lr=0.05, seed=5)
+    history = fit(
+        network, data.x, t, epochs=2, batch_size=10, optimizer=SGD(0.05), seed=5, progress=False
+    )
+    np.testing.assert_allclose(history.losses, expected, rtol=BOUNDS[dtype])
+    for name, array in parameters(network).items():
+        assert relative_error(array, twin.params[name]) < BOUNDS[dtype]
+
+
+def test_what_was_handed_out_keeps_its_values(backend: Backend, data: Batch) -> None:
+    network = small()
+    handed_out = [(network.params[n], a) for n, a in parameters(network).items()]
+
+    def keep(network: Sequential, history: History) -> None:
+        handed_out.extend((network.params[n], a) for n, a in parameters(network).items())
+
+    fit(network, data.x, data.t, epochs=3, batch_size=10, callbacks=[keep], progress=False)
+    handed_out.extend((network.params[n], a) for n, a in parameters(network).items())
+    fit(network, data.x, data.t, epochs=2, batch_size=10, progress=False)
+    for array, before in handed_out:
+        np.testing.assert_array_equal(backend.to_numpy(array), before)
+    first, last = handed_out[0][1], handed_out[-4][1]
+    assert np.any(first != last)
+
+
+def test_validation_is_evaluated_after_each_epoch(backend: Backend, data: Batch) -> None:
+    network, other = small(), Batch(31, 12, 4, seed=1)
+    seen: list[tuple[float, float]] = []
+
+    def look(network: Sequential, history: History) -> None:
+        seen.append((network.accuracy(data.x, data.t), network.accuracy(other.x, other.t)))
+
+    history = fit(
+        network, data.x, data.t, epochs=4, batch_size=10, optimizer=SGD(0.5), seed=1,
+        validation=(other.x, other.one_hot), callbacks=[look], progress=False,
+    )  # fmt: skip
+    assert list(zip(history.train_accuracies, history.validation_accuracies, strict=True)) == seen
+    assert history.train_accuracies[-1] == network.accuracy(data.x, data.t)
+
+
+def test_callbacks_change_parameters_and_rate(backend: Backend, data: Batch) -> None:
+    optimizer = SGD(0.5)
+    after: list[dict[str, Any]] = []
+
+    def freeze(network: Sequential, history: History) -> None:
+        optimizer.lr = 0.0
+        network.params["b2"] = [1, 2, 3, 4]
+        network.params["W1"] *= 2
+        after.append(parameters(network))
+
+    network = small()
+    fit(
+        network, data.x, data.t, epochs=2, batch_size=10, optimizer=optimizer, callbacks=[freeze],
+        progress=False,
+    )  # fmt: skip
+    np.testing.assert_array_equal(after[0]["b2"], [1, 2, 3, 4])
+    np.testing.assert_array_equal(after[1]["W1"], 2 * after[0]["W1"])
+    np.testing.assert_array_equal(after[1]["W2"], after[0]["W2"])
+    np.testing.assert_array_equal(parameters(network)["W1"], after[1]["W1"])
+
+
+def test_a_callback_ends_training(backend: Backend, data: Batch) -> None:
+    history = fit(
+        small(), data.x, data.t, epochs=9, batch_size=10,
+        callbacks=[lambda network, history: history.epochs == 2], progress=False,
+    )  # fmt: skip
+    assert history.epochs == 2
+    assert len(history.losses) == 12
+    assert not history.interrupted
+
+
+def test_a_callback_that_moves_the_network_is_refused(data: Batch) -> None:
+    with fastnn.use_backend("numpy"):
+        network = small()
+    with pytest.raises(RuntimeError, match="backend, dtype or layers"):
+        fit(
+            network, data.x, data.t, epochs=2, batch_size=10,
+            callbacks=[lambda network, history: network.astype("float64") and None],
+            progress=False,
+        )  # fmt: skip
+    assert network.dtype == "float64"
+    network.gradient(data.x, data.t)
+
+
+def test_a_failing_callback_leaves_the_network_whole(backend: Backend, data: Batch) -> None:
+    seen = {}
+
+    def fail(network: Sequential, history: History) -> None:
+        seen.update(parameters(network))
+        raise ZeroDivisionError
+
+    network = small()
+    with pytest.raises(ZeroDivisionError):
+        fit(network, data.x, data.t, batch_size=10, callbacks=[fail], progress=False)
+    for name, array in parameters(network).items():
+        np.testing.assert_array_equal(array, seen[name])
+    network.gradient(data.x, data.t)
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_ends_between_two_steps(backend: Backend) -> None:
+    large = Batch(4000, 12, 4)
+    network = small()
+    timer = threading.Timer(0.15, press_ctrl_c)
+    timer.start()
+    history = fit(network, large.x, large.t, epochs=10**6, batch_size=10, seed=4, progress=False)
+    timer.join()
+    assert history.interrupted
+    assert history.samples == 10 * len(history.losses) > 0
+    assert history.epochs == len(history.losses) // 400
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    # The network is exactly where the steps in the history lead.
+    with fastnn.use_backend("numpy"):
+        twin = small(dtype="float64")
+    steps = min(len(history.losses), 300)
+    order = np.random.default_rng(4).permutation(4000)
+    expected = []
+    for i in range(steps):
+        some = order[10 * i : 10 * i + 10]
+        expected.append(twin.loss(large.x[some], large.t[some]))
+        SGD(0.1).update(twin.params, twin.gradient(large.x[some], large.t[some]))
+    np.testing.assert_allclose(history.losses[:steps], expected, rtol=1e-3)
+    if steps == len(history.losses):
+        for name, array in parameters(network).items():
+            assert relative_error(array, twin.params[name]) < 1e-3
+    network.gradient(large.x[:5], large.t[:5])
+
+
+def test_a_second_ctrl_c_raises_at_once(data: Batch) -> None:
+    def twice(network: Sequential, history: History) -> None:
+        press_ctrl_c()
+        time.sleep(0.01)
+        assert not history.interrupted
+        press_ctrl_c()
+        time.sleep(5)
+
+    history = fit(small(), data.x, data.t, epochs=9, callbacks=[twice], batch_size=10,
+                  progress=False)  # fmt: skip
+    assert history.interrupted
+    assert history.epochs == 1
+
+
+def test_keyboard_interrupt_from_a_callback(backend: Backend, data: Batch) -> None:
+    def stop(network: Sequential, history: History) -> None:
+        raise KeyboardInterrupt
+
+    network = small()
+    history = fit(network, data.x, data.t, epochs=9, callbacks=[stop], batch_size=10,
+                  progress=False)  # fmt: skip
+    assert history.interrupted
+    assert len(history.losses) == 6
+    network.gradient(data.x, data.t)
+
+
+def test_signals_of_the_users_own_are_left_alone(data: Batch) -> None:
+    def handler(number: int, frame: Any) -> None:
+        caught.append(number)
+
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        history = fit(
+            small(), data.x, data.t, epochs=2, batch_size=10, progress=False,
+            callbacks=[lambda network, history: press_ctrl_c()],
+        )  # fmt: skip
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert caught == [signal.SIGINT] * 2
+    assert history.epochs == 2
+
+
+def test_in_another_thread(backend: Backend, data: Batch) -> None:
+    network, results = small(), []
+
+    def work() -> None:
+        results.append(fit(network, data.x, data.t, batch_size=10, seed=1, progress=False).losses)
+
+    threads = [threading.Thread(target=work)]
+    for thread in threads:
+        thread.start()
+    expected = fit(small(), data.x, data.t, batch_size=10, seed=1, progress=False).losses
+    for thread in threads:
+        thread.join()
+    assert results == [expected]
+
+
+def test_a_network_that_diverged_looks_diverged(backend: Backend, data: Batch) -> None:
+    data.x[:, 5] = 0  # zero times NaN or infinity is NaN
+    for bad in (np.nan, np.inf):
+        network = small()
+        network.params["W1"] = np.where(np.arange(12) == 5, bad, 0.5)[:, None] * np.ones((12, 6))
+        with np.errstate(all="ignore"):
+            history = fit(network, data.x, data.t, batch_size=10, progress=False)
+        assert np.all(np.isnan(history.losses))
+        assert all(np.all(np.isnan(array)) for array in parameters(network).values())
+
+
+def test_no_epochs_and_a_rate_of_zero_change_nothing(backend: Backend, data: Batch) -> None:
+    network = small()
+    before = parameters(network)
+    assert fit(network, data.x, data.t, epochs=0, batch_size=10, progress=False).losses == []
+    fit(network, data.x, data.t, batch_size=10, optimizer=SGD(0), progress=False)
+    for name, array in parameters(network).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_the_progress_bar(data: Batch, capfd: pytest.CaptureFixture[str]) -> None:
+    fit(small(), data.x, data.t, epochs=2, batch_size=10, progress=False)
+    assert capfd.readouterr() == ("", "")
+    fit(small(), data.x, data.t, epochs=2, batch_size=10)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "12/12" in err
+    assert "loss=" in err
+
+
+def test_history_as_plain_values(data: Batch) -> None:
+    history = fit(small(), data.x, data.t, epochs=2, batch_size=10, validation=(data.x, data.t),
+                  progress=False)  # fmt: skip
+    plain = json.loads(json.dumps(history.as_dict()))
+    assert plain["losses"] == history.losses
+    assert plain["epochs"] == 2
+    assert plain["samples_per_second"] == history.samples_per_second
+    assert History().samples_per_second == 0
+
+
+Refusal = tuple[Callable[[Batch], dict[str, Any]], type[Exception], str]
+REFUSED: dict[str, Refusal] = {
+    "no batch": (lambda d: {"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+    "large batch": (lambda d: {"batch_size": 54}, ValueError, "54.*53 samples"),
+    "fraction": (lambda d: {"batch_size": 1.5}, TypeError, "batch_size must be an integer"),
+    "bool": (lambda d: {"batch_size": True}, TypeError, "batch_size must be an integer"),
+    "epochs": (lambda d: {"epochs": -1}, ValueError, "epochs must be at least 0"),
+    "optimizer": (lambda d: {"optimizer": 0.1}, TypeError, "optimizer must be"),
+    "validation": (lambda d: {"validation": d.x}, TypeError, r"pair \(x, t\)"),
+    "validation t": (lambda d: {"validation": (d.x, d.t + 4)}, ValueError, r"label t\[0\]"),
+    "validation x": (
+        lambda d: {"validation": (d.x[:, 1:], d.t)}, ValueError, r"\(N, 12\)",
+    ),
+    "validation NaN": (
+        lambda d: {"validation": (d.x * np.nan, d.t)}, ValueError, r"validation x\[0, 0\] is nan",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_fit_refuses(backend: Backend, data: Batch, name: str) -> None:
+    options, error, words = REFUSED[name]
+    network = small()
+    before = parameters(network)
+    with pytest.raises(error, match=words):
+        fit(network, data.x, data.t, **{"batch_size": 10, "progress": False, **options(data)})
+    for key, array in parameters(network).items():
+        np.testing.assert_array_equal(array, before[key])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_input_that_is_not_finite_is_named(backend: Backend, data: Batch, bad: float) -> None:
+    data.x[17, 5] = bad
+    with pytest.raises(ValueError, match=rf"x\[17, 5\] is {bad}"):
+        fit(small(), data.x, data.t, batch_size=10, progress=False)
