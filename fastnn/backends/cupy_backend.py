@@ -12,8 +12,8 @@ from fastnn.backends.base import Array, Backend, BackendInfo
 from fastnn.backends.transfer import host_array
 
 INSTALL = (
-    "pip install 'fastnn-backends[cuda13x]' for NVIDIA drivers from 580 on, "
-    "'fastnn-backends[cuda12x]' for drivers from 525 on"
+    "pip install 'cupy-cuda13x[ctk]' for NVIDIA drivers from 580 on, "
+    "'cupy-cuda12x[ctk]' for drivers from 525 on"
 )
 
 
