@@ -56,8 +56,8 @@ def train(
     optimizer = SGD(lr)
     out.mkdir(parents=True, exist_ok=True)
 
-    name = "-".join(map(str, units))
-    print(f"{name} on {engine.name} ({engine.info().device}), {dtype}, {len(x_train)} images")
+    title = f"{'-'.join(map(str, units))} on {engine.name} ({engine.info().device}), {dtype}"
+    print(f"{title}, {len(x_train)} images")
     history = fit(
         network,
         x_train,
@@ -70,7 +70,7 @@ def train(
         callbacks=[_Report(epochs, progress)],
         progress=progress,
     )
-    _finish(network, history, data_set, out)
+    _finish(network, history, data_set, out, title)
 
 
 class _Report:
@@ -97,7 +97,9 @@ class _Report:
             print(line, flush=True)
 
 
-def _finish(network: Sequential, history: History, data_set: DataSet, out: Path) -> None:
+def _finish(
+    network: Sequential, history: History, data_set: DataSet, out: Path, title: str
+) -> None:
     test = data_set[1]
     accuracy = network.accuracy(*test)
     network.save(out / "network.safetensors")
@@ -107,7 +109,7 @@ def _finish(network: Sequential, history: History, data_set: DataSet, out: Path)
     if history.losses:
         from fastnn.cli.curves import draw_curves
 
-        draw_curves(history, out / "curves.png", title=str(network))
+        draw_curves(history, out / "curves.png", title=title)
         files.append("curves.png")
     if history.interrupted:
         print("interrupted; this is what was trained so far")
