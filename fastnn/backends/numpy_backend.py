@@ -36,7 +36,8 @@ class NumpyBackend(Backend):
 
     def owns(self, array: object) -> bool:
         """See `Backend.owns`."""
-        return isinstance(array, np.ndarray | np.generic)
+        masked = isinstance(array, np.ma.MaskedArray)  # its hidden values would silently be used
+        return isinstance(array, np.ndarray | np.generic) and not masked
 
     def asarray(self, array: object, dtype: str | None = None) -> Array:
         """See `Backend.asarray`."""
@@ -49,7 +50,7 @@ class NumpyBackend(Backend):
 
     def astype(self, array: Array, dtype: str) -> Array:
         """See `Backend.astype`."""
-        return array.astype(dtype, copy=False)
+        return array.astype(dtype, copy=False, subok=False)
 
     def affine(
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None

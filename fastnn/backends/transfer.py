@@ -28,12 +28,21 @@ def host_array(array: object) -> np.ndarray[Any, Any]:
         if backend.owns(array):
             return backend.to_numpy(array)
     try:
-        return np.asarray(array)
+        return np.asarray(_near(array))
     except (TypeError, RuntimeError) as error:
         kind = f"{type(array).__module__}.{type(array).__qualname__}"
         raise TypeError(
             f"cannot bring a {kind} to the host: {error}; convert it to a NumPy array first"
         ) from error
+
+
+def _near(array: object) -> object:
+    """Bring what an array library has on some device, of no backend that is loaded, to the CPU."""
+    import array_api_compat
+
+    if not array_api_compat.is_array_api_obj(array):
+        return array
+    return array_api_compat.to_device(array, "cpu")
 
 
 def to_numpy(array: object) -> np.ndarray[Any, Any]:
