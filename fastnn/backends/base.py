@@ -76,6 +76,12 @@ class Backend:
     def __repr__(self) -> str:
         return f"<fastnn backend {self.name}>"
 
+    def __copy__(self) -> Backend:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         from fastnn.backends.selection import resolve
 

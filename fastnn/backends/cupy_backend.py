@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 from typing import Any
 
 import numpy as np
@@ -33,11 +32,11 @@ class CupyBackend(Backend):
     @classmethod
     def unavailable_reason(cls) -> str | None:
         """See `Backend.unavailable_reason`: look for the wheel, the driver, a device, NVRTC."""
-        if importlib.util.find_spec("cupy") is None:
-            return f"CuPy is not installed; {INSTALL}."
         try:
             import cupy
         except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+                return f"CuPy is not installed; {INSTALL}."
             return f"CuPy is installed but does not import ({error}); {INSTALL}."
         return _driver_problem(cupy) or _device_problem(cupy)
 

@@ -7,8 +7,6 @@ made so here, and for a result that has to go elsewhere NumPy does the work.
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
 
 from fastnn.backends.base import Array
@@ -28,11 +26,11 @@ class NumbaBackend(NumpyBackend):
     @classmethod
     def unavailable_reason(cls) -> str | None:
         """See `Backend.unavailable_reason`: Numba may be missing, or refuse this NumPy."""
-        if importlib.util.find_spec("numba") is None:
-            return "Numba is not installed; pip install numba."
         try:
             import numba  # noqa: F401
         except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and error.name == "numba":
+                return "Numba is not installed; pip install numba."
             return f"Numba is installed but does not import ({error}); pip install -U numba numpy."
         try:
             import fastnn.kernels.cpu  # noqa: F401

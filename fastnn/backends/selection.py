@@ -196,7 +196,7 @@ def _unknown(name: str) -> str:
 
 def _depth_of_caller() -> int:
     """Count the frames up to the first one outside fastnn, for a warning to point there."""
-    package = str(Path(__file__).parent.parent)
+    package = str(Path(__file__).parent.parent) + os.sep
     frame, depth = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith((package, _CONTEXTLIB)):
         frame, depth = frame.f_back, depth + 1
