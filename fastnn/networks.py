@@ -81,7 +81,10 @@ class Sequential:
             names = ", ".join(sorted(backend.name for backend in backends))
             raise ValueError(f"the layers were made on several backends: {names}; make them on one")
         self.backend: Backend = backends.pop() if backends else get_backend()
-        parameters = [getattr(layer, name) for layer, name in self.owners().values()]
+        given = [getattr(layer, name) for layer, name in self.owners().values()]
+        parameters = [own_array(parameter, self.backend) for parameter in given]
+        for name, parameter in zip(self.owners(), parameters, strict=True):
+            check_real(parameter, name)
         self.dtype = common_dtype(parameters) if parameters else "float32"
         for layer in self._all_layers():
             foreign = [getattr(layer, name) for name in parameter_names(layer)]

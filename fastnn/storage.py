@@ -31,7 +31,7 @@ def save_network(network: Sequential, path: str | PathLike[str]) -> None:
     import safetensors.numpy
 
     arrays = {
-        name: np.ascontiguousarray(network.backend.to_numpy(array))
+        name: np.asarray(network.backend.to_numpy(array), order="C")
         for name, array in network.params.items()
     }
     layers = [[name, type(layer).__name__] for name, layer in network.layers.items()]
@@ -41,7 +41,7 @@ def save_network(network: Sequential, path: str | PathLike[str]) -> None:
     _write_atomically(Path(path), safetensors.numpy.save(arrays, metadata))
 
 
-def read_file(path: str | PathLike[str]) -> tuple[HostArrays, list[list[str]], str]:
+def read_file(path: str | PathLike[str]) -> tuple[HostArrays, list[tuple[str, str]], str]:
     """Read and check a file: its arrays, the names and kinds of its layers, the kind of its loss.
 
     Raises
@@ -69,7 +69,11 @@ def read_file(path: str | PathLike[str]) -> tuple[HostArrays, list[list[str]], s
     digest = described.pop("sha256")
     if digest != _digest(arrays, described):
         raise CorruptFileError(f"{path} was changed after it was written: its digest differs")
-    return arrays, described["layers"], described["last_layer"]
+    try:
+        layers = [(str(name), str(kind)) for name, kind in described["layers"]]
+        return arrays, layers, str(described["last_layer"])
+    except (ValueError, TypeError) as error:
+        raise CorruptFileError(f"{path} does not say which layers it holds") from error
 
 
 def load_into(network: Sequential, path: str | PathLike[str]) -> Sequential:
@@ -101,6 +105,10 @@ def load_network(cls: type[Sequential], path: str | PathLike[str]) -> Sequential
         issubclass(cls, TwoLayerNet) and len(pattern) != 3
     ):
         raise ValueError(f"{path} holds {', '.join(pattern)}: load it with Sequential.load")
+    affines = pattern.count("Affine")
+    names = {f"{parameter}{n + 1}" for n in range(affines) for parameter in Affine.parameters}
+    if names != set(arrays) or len(dict(kinds)) < len(kinds):
+        raise CorruptFileError(f"{path} holds {sorted(arrays)} for the layers {kinds}")
     network = cls.__new__(cls)
     number = itertools.count(1)
     layers: dict[str, Any] = {}
@@ -134,17 +142,24 @@ def _digest(arrays: HostArrays, described: dict[str, Any]) -> str:
 
 def _write_atomically(path: Path, content: bytes) -> None:
     """Write beside `path`, then rename: `path` is the old file or the new one, never a part."""
-    target = path.resolve()
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    target = Path(os.path.realpath(path))
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+        if target.exists() and not target.is_file():  # /dev/stdout: nothing to put in its place
+            target.write_bytes(content)
+            return
+        temporary = target.with_name(f".fastnn-{secrets.token_hex(8)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                temporary.chmod(target.stat().st_mode & 0o777)
+            temporary.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        raise OSError(error.errno, f"the network was not saved: {error.strerror}", str(path)) from error
