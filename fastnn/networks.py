@@ -30,11 +30,15 @@ from fastnn.validation import (
     check_dtype,
     check_labels,
     check_not_empty,
+    check_rate,
     check_real,
     check_same_length,
     dtype_name,
     own_array,
 )
+
+_quiet = np.errstate(over="ignore", invalid="ignore")
+"""NaN and infinity go through, and the result shows them: on a GPU nothing warns of them either."""
 
 CHUNK = 8192
 """Samples that `accuracy` evaluates at a time, which bounds its memory."""
@@ -112,6 +116,7 @@ class Sequential:
                 owners[f"{attribute}{counts[attribute]}"] = (layer, attribute)
         return owners
 
+    @_quiet
     def predict(self, x: object) -> Array:
         """Give the scores of the classes, before softmax.
 
@@ -139,6 +144,7 @@ class Sequential:
         scores = self._forward(batch)
         return scores[0, ...] if single else scores
 
+    @_quiet
     def loss(self, x: object, t: object) -> float:
         """Give the mean loss of a batch.
 
@@ -164,6 +170,7 @@ class Sequential:
         scores, targets = self._scores_and_targets(x, t)
         return float(self.last_layer.forward(scores, targets))
 
+    @_quiet
     def accuracy(self, x: object, t: object) -> float:
         """Give the fraction of samples whose largest score is that of their label.
 
@@ -179,6 +186,7 @@ class Sequential:
             correct += int(self.backend.count_correct(scores, indices[some]))
         return correct / samples
 
+    @_quiet
     def gradient(self, x: object, t: object) -> dict[str, Array]:
         """Give the gradient of the mean loss by every parameter, by backpropagation.
 
@@ -204,6 +212,7 @@ class Sequential:
             for name, (layer, attribute) in self.owners().items()
         }
 
+    @_quiet
     def numerical_gradient(self, x: object, t: object) -> dict[str, Array]:
         """Give the gradient of the mean loss by central differences, to check `gradient`.
 
@@ -419,6 +428,8 @@ class MultiLayerNet(Sequential):
     ) -> None:
         dtype = check_dtype(dtype)
         sizes = [check_count(input_size, "input_size")]
+        if isinstance(hidden_sizes, str) or not isinstance(hidden_sizes, Iterable):
+            raise TypeError(f"hidden_sizes must be a list of sizes, got {hidden_sizes!r}")
         sizes += [check_count(size, "hidden size") for size in hidden_sizes]
         sizes += [check_count(output_size, "output_size")]
         generator = np.random.default_rng(seed)
@@ -490,6 +501,6 @@ def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
 def _initial_std(std: float | str, inputs: int) -> float:
     if std == "he":
         return float(np.sqrt(2 / inputs))
-    if isinstance(std, str) or not np.isfinite(std) or std < 0:
-        raise ValueError(f"weight_init_std must be finite and not negative, or 'he', got {std!r}")
-    return float(std)
+    if isinstance(std, str):
+        raise ValueError(f"weight_init_std must be a number or 'he', got {std!r}")
+    return check_rate(std, "weight_init_std")

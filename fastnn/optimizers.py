@@ -8,13 +8,12 @@ which primitive, reading which arrays and hyperparameters. Momentum is SGD with 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
 
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import backend_of
 from fastnn.plan import Step
+from fastnn.validation import check_rate
 
 
 class Optimizer:
@@ -99,16 +98,3 @@ class SGD(Optimizer):
                 )
         for name in params:
             backend_of(params[name]).sgd_update(params[name], grads[name], lr=self.lr)
-
-
-def check_rate(value: Any, name: str) -> float:
-    """Return a finite rate that is not negative."""
-    try:
-        if isinstance(value, bool | str | bytes):
-            raise TypeError
-        rate = float(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a real number, got {value!r}") from None
-    if not math.isfinite(rate) or rate < 0:
-        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
-    return rate

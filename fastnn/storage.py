@@ -162,4 +162,6 @@ def _write_atomically(path: Path, content: bytes) -> None:
                 temporary.unlink()
             raise
     except OSError as error:
-        raise OSError(error.errno, f"the network was not saved: {error.strerror}", str(path)) from error
+        raise OSError(
+            error.errno, f"the network was not saved: {error.strerror}", str(path)
+        ) from error

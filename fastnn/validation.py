@@ -194,3 +194,16 @@ def check_count(value: object, name: str, *, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return int(value)
+
+
+def check_rate(value: Any, name: str) -> float:
+    """Return a finite rate that is not negative."""
+    try:
+        if isinstance(value, bool | str | bytes):
+            raise TypeError
+        rate = float(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+    if not math.isfinite(rate) or rate < 0:
+        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    return rate
