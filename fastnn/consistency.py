@@ -171,13 +171,20 @@ def check_gradients(
     Raises
     ------
     TypeError, ValueError
-        As `Sequential.gradient`; if `x` is not finite; or if every sample lies at a kink of ReLU.
+        As `Sequential.gradient`; if `x` or a parameter is not finite, `backends` is empty or
+        names none that exists; or if every sample lies at a kink of ReLU.
     BackendUnavailableError
         If a backend that was asked for cannot run here.
     """
     if backends is None:
         backends = [name for name, info in available_backends().items() if info.usable]
-    engines = [load_backend(name) for name in backends]
+    names = [backends] if isinstance(backends, str) else list(backends)
+    if not names:
+        raise ValueError("backends is empty: there is nothing to compare")
+    engines = [load_backend(name) for name in names]
+    for name, array in network.params.items():
+        if not np.isfinite(host_array(array)).all():
+            raise ValueError(f"parameter {name} holds NaN or infinity: it has no gradient to check")
     # Rounded to float32 first, so that both dtypes compute from the same numbers.
     reference = network.copy().to("numpy").astype("float32").astype("float64")
     batch, targets, keep = _batch(reference, x, t)
