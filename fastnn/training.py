@@ -290,7 +290,10 @@ def _data_set(network: Sequential, x: object, t: object, *, name: str = "x") -> 
     else:
         data = check_batch(data, backend, network.dtype, name=name)
     check_finite(data, backend, name=name)
-    classes = network.predict(data[:1, ...]).shape[1]
+    try:
+        classes = network.predict(data[:1, ...]).shape[1]
+    except ValueError as error:
+        raise ValueError(f"{name} has shape {tuple(data.shape)}: {error}") from error
     targets = network.targets(labels, classes)
     return data, targets.indices if isinstance(targets, Labels) else targets
 
