@@ -324,7 +324,8 @@ def test_bad_options_of_fit(network: TwoLayerNet, batch: Batch, case: str) -> No
     ("rate", "error"),
     [
         (np.nan, ValueError), (np.inf, ValueError), (-1e-9, ValueError),
-        (np.float32(-1), ValueError),        ("0.1", TypeError), (None, TypeError), (True, TypeError), (1j, TypeError), ([1], TypeError),
+        (np.float32(-1), ValueError),
+        ("0.1", TypeError), (None, TypeError), (True, TypeError), (1j, TypeError), ([1], TypeError),
     ],
 )  # fmt: skip
 def test_bad_rates(rate: Any, error: type[Exception]) -> None:
