@@ -7,6 +7,7 @@ arrays relative to the largest entry of the right one; entries under `FLOOR` cou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from fastnn.backends.selection import available_backends, load_backend
 from fastnn.backends.transfer import host_array
 from fastnn.functions import STEP
 from fastnn.gradients import network_numerical_gradient
-from fastnn.layers import Relu, copy_layer, parameter_names
+from fastnn.layers import Affine, Relu, copy_layer, parameter_names
+from fastnn.optimizers import SGD
+from fastnn.training import fit
 from fastnn.validation import DTYPES, check_finite
 
 if TYPE_CHECKING:
@@ -44,12 +47,12 @@ it, neither that of the loss in the numerical gradient nor that of ``y - t``."""
 
 KINK = 1e-5
 """ReLU has no derivative at 0. Samples with an activation closer to it than this, relative to the
-largest one, are left out."""
+largest one, or than the shortest step of the numerical gradient may reach, are left out."""
 
 STEPS = (STEP, 1e-5, 1e-6)
-"""Steps of the numerical gradient: a smaller one is tried where a larger one is over the bound,
-since it may have stepped over a kink, or be too long for large inputs. A wrong gradient is wrong
-for all of them."""
+"""Steps of the numerical gradient, relative to the largest entry of what is changed: a smaller one
+is tried where a larger one is over the bound, since it may have stepped over a kink, or be too
+long. A wrong gradient is wrong for all of them."""
 
 ENTRIES = 64
 """Of each array of a layer so many entries, drawn at random, are held against the numerical
@@ -67,7 +70,7 @@ class Comparison:
     backend, dtype : str
         What was checked.
     part : str
-        A layer of the network, or "network".
+        A layer of the network, "network" (`Sequential.gradient`), or "training step" (`fit`).
     quantity : str
         Its output, or the gradient by its input or a parameter.
     against : str
@@ -128,8 +131,11 @@ class GradientReport:
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the report as plain values, for JSON."""
-        rows = [{**asdict(c), "passed": c.passed} for c in self.comparisons]
+        """Give the report as plain values, for JSON, which has None for an error that is NaN."""
+        rows = [
+            {**asdict(c), "error": c.error if math.isfinite(c.error) else None, "passed": c.passed}
+            for c in self.comparisons
+        ]
         return {
             "passed": self.passed,
             "samples": self.samples,
@@ -139,12 +145,11 @@ class GradientReport:
 
 
 def _largest(comparisons: list[Comparison]) -> str:
-    """Tell the comparison that comes closest to its bound, or is furthest over it."""
-    failed = [c for c in comparisons if not c.passed]
-    worst = max(
-        failed or comparisons, key=lambda c: c.error / c.bound if c.error == c.error else 1e99
-    )
-    sign, verdict = ("> ", "WRONG") if failed else ("<=", "")
+    """Tell the comparison that comes closest to its bound, or is furthest over it; NaN is."""
+    if not comparisons:
+        return " " * 34
+    worst = max(comparisons, key=lambda c: math.inf if math.isnan(c.error) else c.error / c.bound)
+    sign, verdict = ("<=", "") if worst.passed else ("> ", "WRONG")
     return f"{worst.quantity:6} {worst.error:8.1e} {sign} {worst.bound:.0e} {verdict:5}"
 
 
@@ -165,7 +170,8 @@ def check_gradients(
     Returns
     -------
     GradientReport
-        One comparison for each backend, dtype, layer and quantity, and for the whole network;
+        One comparison for each backend, dtype, layer and quantity, for the whole network and
+        for a step of training;
         ``str(report)`` is a table of the largest errors, ``report.passed`` the verdict.
 
     Raises
@@ -189,6 +195,7 @@ def check_gradients(
     reference = network.copy().to("numpy").astype("float32").astype("float64")
     batch, targets, keep = _batch(reference, x, t)
     parts, whole = _layers(reference, batch, targets), _Network(reference, batch, targets)
+    step = _TrainingStep(whole)
     comparisons: list[Comparison] = []
     for engine in engines:
         for dtype in DTYPES:
@@ -197,8 +204,8 @@ def check_gradients(
             for part, layer in zip(parts, layers, strict=True):
                 found = part.evaluate(layer, engine, dtype)
                 comparisons += _compare(part, found, engine.name, dtype)
-            found = whole.evaluate(twin)
-            comparisons += _compare(whole, found, engine.name, dtype)
+            for way in (whole, step):
+                comparisons += _compare(way, way.evaluate(twin), engine.name, dtype)
     return GradientReport(comparisons, len(batch), int(np.sum(~keep)))
 
 
@@ -208,16 +215,40 @@ def _batch(network: Sequential, x: object, t: object) -> tuple[Any, Any, Any]:
     check_finite(batch, network.backend)
     batch = batch.astype("float32").astype("float64")
     network.loss(batch, targets)
-    keep = np.ones(len(batch), dtype=bool)
-    given = batch
-    for layer in network.layers.values():
-        if isinstance(layer, Relu):
-            distance = np.abs(given).reshape(len(given), -1)
-            keep &= (distance > KINK * distance.max()).all(axis=1)
-        given = layer.forward(given)
+    keep = ~_at_kink(network, batch)
     if not keep.any():
         raise ValueError("every sample has an activation at the kink of ReLU: no gradient to check")
     return batch[keep], targets[keep], keep
+
+
+def _at_kink(network: Sequential, x: Any) -> Any:
+    """Tell for which samples a change of a parameter may move an activation over 0.
+
+    A ReLU right behind another has no kink of its own, and what comes before the first parameter
+    does not move.
+    """
+    near = np.zeros(len(x), dtype=bool)
+    reach, before = 0.0, network.last_layer
+    for layer in network.layers.values():
+        if type(layer) is Relu and type(before) is not Relu and reach > 0:
+            distance = np.abs(x).reshape(len(x), -1)
+            near |= (distance <= max(KINK * distance.max(), reach)).any(axis=1)
+        if isinstance(layer, Affine):
+            widest = float(np.abs(layer.W).sum(axis=0).max())
+            reach = max(reach * widest, STEPS[-1] * _step(network) * max(1.0, np.abs(x).max()))
+        elif parameter_names(layer):
+            reach = max(reach, STEPS[-1] * _step(network))
+        x, before = layer.forward(x), layer
+    return near
+
+
+def _step(network: Sequential) -> float:
+    """Give what the steps of the parameters are relative to."""
+    return max(1.0, _largest_of(network.params.values()))
+
+
+def _largest_of(arrays: Iterable[Any]) -> float:
+    return max([float(np.max(np.abs(array))) for array in arrays], default=0.0)
 
 
 def _layers(network: Sequential, x: Any, t: Any) -> list[_Layer]:
@@ -245,12 +276,45 @@ class _Network:
         return {f"d{name}": host_array(array) for name, array in gradients.items()}
 
     def _differences(self, h: float) -> Arrays:
+        h *= _step(self.network)
         gradients = network_numerical_gradient(self.network, self.x, self.t, h=h)
         return {f"d{name}": host_array(array) for name, array in gradients.items()}
 
     def at_numerical(self, found: Arrays) -> Arrays:
         """Give those entries that `numerical` has: all."""
         return found
+
+
+class _TrainingStep(_Network):
+    """The gradients by which a step of `fit` changes the parameters.
+
+    It computes them its own way: with ReLU fused, or whatever `Backend.compile` makes of the plan.
+    """
+
+    name = "training step"
+
+    def __init__(self, whole: _Network) -> None:
+        self.x, self.t = whole.x, whole.t
+        self.expected, self.numerical = whole.expected, whole.numerical
+        # So large that no gradient is lost next to its parameter; and a power of 2, which is exact.
+        rates = [
+            float(np.max(np.abs(host_array(array)))) / _scale(self.expected[f"d{name}"])
+            for name, array in whole.network.params.items()
+        ]
+        self.lr = 2.0 ** math.ceil(math.log2(max([1.0, *rates])))
+
+    def evaluate(self, twin: Sequential) -> Arrays:
+        """Give the gradients of a twin of the network, which is left as it is."""
+        trained = twin.copy()
+        fit(
+            trained, self.x, self.t,
+            batch_size=len(self.x), optimizer=SGD(self.lr), seed=0, progress=False,
+        )  # fmt: skip
+        before = {name: host_array(array) for name, array in twin.params.items()}
+        return {
+            f"d{name}": (before[name] - host_array(array)) / self.lr
+            for name, array in trained.params.items()
+        }
 
 
 class _Layer:
@@ -265,11 +329,20 @@ class _Layer:
         self.dout = generator.standard_normal(shape).astype("float32").astype("float64")
         self.expected = self.evaluate(layer, load_backend("numpy"), "float64")
         self.entries = {
-            quantity: np.unravel_index(generator.permutation(array.size)[:ENTRIES], array.shape)
+            quantity: self._draw(generator, array.shape)
             for quantity, array in self.expected.items()
             if quantity != "output"
         }
         self.numerical = _numerical(self.at_numerical(self.expected), self._differences)
+
+    def _draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
+        """Draw entries of an array, none of them at a kink."""
+        size = math.prod(shape)
+        candidates = np.arange(size)
+        if type(self.layer) is Relu:
+            distance = np.abs(self.x).reshape(-1)
+            candidates = np.flatnonzero(distance > 2 * STEPS[-1] * distance.max())
+        return np.unravel_index(generator.permutation(candidates)[:ENTRIES], shape)
 
     def evaluate(self, layer: Any, engine: Backend, dtype: str) -> Arrays:
         """Give the output and the gradients of a twin of this layer."""
@@ -288,12 +361,13 @@ class _Layer:
         """Give those entries that `numerical` has."""
         return {quantity: found[quantity][where] for quantity, where in self.entries.items()}
 
-    def _differences(self, h: float) -> Arrays:
+    def _differences(self, relative: float) -> Arrays:
         twin, x = copy_layer(self.layer, load_backend("numpy"), "float64"), self.x.copy()
         moved = {"dx": x, **{f"d{name}": getattr(twin, name) for name in parameter_names(twin)}}
         gradients = {}
         for quantity, where in self.entries.items():
             array, values = moved[quantity], []
+            h = relative * self._size(twin, array)
             for index in zip(*where, strict=True):
                 before, results = array[index], []
                 for step in (h, -h):
@@ -303,6 +377,12 @@ class _Layer:
                 values.append((results[0] - results[1]) / (2 * h))
             gradients[quantity] = np.asarray(values)
         return gradients
+
+    def _size(self, layer: Any, array: Any) -> float:
+        """Give what steps are relative to, so that neither rounding nor a kink spoils them."""
+        if type(layer) is Relu:
+            return _largest_of([array]) or 1.0
+        return max(1.0, _largest_of([array, *[getattr(layer, n) for n in parameter_names(layer)]]))
 
     def _loss(self, layer: Any, x: Any) -> float:
         output = self._forward(layer, x, self.t)
@@ -339,4 +419,8 @@ def _error(found: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> float:
     if found.shape != right.shape:
         return float("inf")
     difference = np.abs(found.astype("float64") - right)
-    return float(np.max(difference) / max(FLOOR, float(np.max(np.abs(right)))))
+    return float(np.max(difference, initial=0.0) / _scale(right))
+
+
+def _scale(right: np.ndarray[Any, Any]) -> float:
+    return max(FLOOR, float(np.max(np.abs(right), initial=0.0)))

@@ -143,10 +143,10 @@ def test_what_goes_wrong_is_one_line_and_status_2(
 def test_check() -> None:
     result = run("check", "--backend", "numpy", "--hidden", "4", "--samples", 2)
     lines = result.stdout.splitlines()
-    assert [line.split()[2] for line in lines[1:6]] == [
-        "Affine1", "Relu1", "Affine2", "SoftmaxWithLoss", "network",
+    assert [line.split()[2] for line in lines[1:7]] == [
+        "Affine1", "Relu1", "Affine2", "SoftmaxWithLoss", "network", "training",
     ]  # fmt: skip
-    assert lines[-1] == "All 56 comparisons agree within their bounds."
+    assert lines[-1] == "All 72 comparisons agree within their bounds."
 
 
 def test_check_as_json() -> None:
