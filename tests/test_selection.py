@@ -564,6 +564,23 @@ def test_a_network_keeps_its_backend(backend: Backend, batch: Batch) -> None:
     assert network.copy().backend is copy.deepcopy(network).backend is backend
 
 
+@pytest.mark.gpu
+def test_arrays_of_a_library_whose_backend_is_not_loaded_come_home(
+    fresh: None, batch: Batch
+) -> None:
+    cupy = pytest.importorskip("cupy")
+    if CupyBackend.unavailable_reason() is not None:
+        pytest.skip("there is no device")
+    fastnn.set_backend("numpy")
+    network = TwoLayerNet(12, 4, 4, 0.5, seed=0)
+    x = cupy.asarray(batch.x)
+    assert "cupy" not in selection._loaded
+    np.testing.assert_array_equal(fastnn.to_numpy(x), batch.x)
+    np.testing.assert_array_equal(network.predict(x), network.predict(batch.x))
+    with pytest.raises(TypeError, match="this layer computes on the numpy backend"):
+        network.layers["Affine1"].forward(x)
+
+
 def test_backends_are_never_copied(backend: Backend) -> None:
     own = NumpyBackend()
     for one in (backend, own):

@@ -21,6 +21,7 @@ import safetensors.numpy
 from conftest import Batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_networks import Scale
 
 import fastnn
 from fastnn import Affine, CorruptFileError, MultiLayerNet, Relu, Sequential, TwoLayerNet
@@ -47,23 +48,6 @@ def assert_same(one: Sequential, other: Sequential) -> None:
 
 def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
-
-
-class Scale:
-    """A layer of the user's own, with a scalar for a parameter."""
-
-    parameters = ("gamma",)
-
-    def __init__(self, gamma: Any) -> None:
-        self.gamma = gamma
-
-    def forward(self, x: Any) -> Any:
-        self.x = x
-        return x * self.gamma
-
-    def backward(self, dout: Any) -> Any:
-        self.dgamma = (dout * self.x).sum()
-        return dout * self.gamma
 
 
 # Round trips
