@@ -12,7 +12,14 @@ from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import backend_of
 from fastnn.backends.transfer import to_numpy
 from fastnn.layers import common_dtype
-from fastnn.validation import check_count, check_labels, check_real, dtype_name, own_array
+from fastnn.validation import (
+    check_count,
+    check_labels,
+    check_rate,
+    check_real,
+    dtype_name,
+    own_array,
+)
 
 STEP = 1e-4
 """The book's ``h``: half of the distance between the two points of a central difference."""
@@ -153,11 +160,13 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, *, h: float = STEP) 
         If `x` is no array, or not of float32 or float64 (the entries of an integer array cannot
         be changed by `h`).
     ValueError
-        If `x` is read-only, `f` gives something else than one number, or an entry is so large
-        that adding `h` does not change it.
+        If `h` is not finite and positive, `x` is read-only, `f` gives something else than one
+        number, or an entry is so large that adding `h` does not change it.
     """
     backend = backend_of(x)
     _check_differentiable(x, backend)
+    if check_rate(h, "h") == 0:
+        raise ValueError("h must be greater than 0")
     values = np.empty(tuple(x.shape))
     for index in np.ndindex(*x.shape):
         before = backend.copy(x[index])  # a view, on some backends

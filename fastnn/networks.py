@@ -79,6 +79,7 @@ class Sequential:
     ) -> None:
         self.layers: OrderedDict[str, Any] = _named(layers)
         self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
+        _check_layer(self.last_layer, "last_layer")
         own = [layer for layer in self.layers.values() if isinstance(layer, Layer)]
         backends = {layer.backend for layer in own}
         if len(backends) > 1:
@@ -490,12 +491,16 @@ def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
             counts[kind] = counts.get(kind, 0) + 1
             named[f"{kind}{counts[kind]}"] = layer
     for name, layer in named.items():
-        if not (callable(getattr(layer, "forward", None)) and hasattr(layer, "backward")):
-            kind = type(layer).__name__
-            raise TypeError(f"layer {name!r} is a {kind}: it needs forward, backward")
+        _check_layer(layer, repr(name))
     if len({id(layer) for layer in named.values()}) < len(named):
         raise ValueError("a layer appears twice: make one for each place")
     return named
+
+
+def _check_layer(layer: Any, name: str) -> None:
+    if not (callable(getattr(layer, "forward", None)) and hasattr(layer, "backward")):
+        kind = type(layer).__name__
+        raise TypeError(f"layer {name} is a {kind}: it needs forward, backward")
 
 
 def _initial_std(std: float | str, inputs: int) -> float:

@@ -244,7 +244,8 @@ class _Training:
         while done < rows.shape[0] and not interruption.requested:
             started = time.perf_counter()
             some = rows[done : min(done + self.steps_at_once, rows.shape[0]), ...]
-            losses = self.runner.run(some, self.optimizer.hyperparameters())
+            with np.errstate(over="ignore", invalid="ignore"):  # the losses show that it diverged
+                losses = self.runner.run(some, self.optimizer.hyperparameters())
             history.losses += self.backend.to_numpy(losses).tolist()
             seconds = time.perf_counter() - started
             history.epoch_seconds[-1] += seconds

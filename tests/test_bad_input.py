@@ -291,6 +291,22 @@ def test_arrays_of_a_device_and_of_the_host_may_be_mixed(backend: Backend, batch
             assert_same(results(x, t), expected)
 
 
+def test_training_that_diverges_ends_and_shows_it(backend: Backend, batch: Batch) -> None:
+    network = TwoLayerNet(12, 5, 4, 0.5, seed=1)
+    history = fastnn.fit(
+        network, batch.x, batch.t, epochs=4, batch_size=3, optimizer=SGD(1e30), progress=False
+    )
+    assert len(history.losses) == 4 * 3
+    assert math.isfinite(history.losses[0])
+    assert not math.isfinite(history.losses[-1])
+    assert not np.isfinite(fastnn.to_numpy(network.params["W2"])).all()
+
+
+def test_softmax_of_infinity_is_silent(backend: Backend) -> None:
+    x = backend.asarray(np.array([[np.inf, 1.0], [-np.inf, 1.0]]))
+    np.testing.assert_array_equal(backend.to_numpy(fastnn.softmax(x)), [[np.nan, np.nan], [0, 1]])
+
+
 two, multi = cast(Any, TwoLayerNet), cast(Any, MultiLayerNet)
 
 # More of them stand in test_training.py.
@@ -353,6 +369,8 @@ def test_bad_rates(rate: Any, error: type[Exception]) -> None:
         (lambda: two(4, 3, 2, dtype="float16"), ValueError, "'float32' or 'float64'"),
         (lambda: two(4, 3, 2, dtype="complex128"), ValueError, "complex128"),
         (lambda: two(4, 3, 2, seed=-1), ValueError, "non-negative"),
+        (lambda: Sequential([Relu()], object()), TypeError, "last_layer is a object: it needs"),
+        (lambda: Sequential([Relu(), None]), TypeError, "'NoneType1' is a NoneType: it needs"),
         (lambda: Affine(np.ones((2, 3)), np.ones(2)), ValueError, r"\(2, 3\) and b \(2,\)"),
         (lambda: Affine(np.ones(3), np.ones(3)), ValueError, r"\(3,\) and b \(3,\)"),
         (lambda: Affine(np.ones((0, 3)), np.ones(3)), ValueError, r"\(0, 3\)"),

@@ -184,3 +184,11 @@ def test_numerical_gradient_restores_x_when_f_raises(backend: Backend) -> None:
 def test_numerical_gradient_refuses(x: Any, f: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         numerical_gradient(f, x)
+
+
+@pytest.mark.parametrize("h", [0, -1e-4, math.nan, math.inf])
+def test_numerical_gradient_refuses_a_step_that_is_none(h: float) -> None:
+    x = np.ones(2)
+    with pytest.raises(ValueError, match="h must be"):
+        numerical_gradient(np.sum, x, h=h)
+    np.testing.assert_array_equal(x, 1)
