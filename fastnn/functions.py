@@ -18,6 +18,7 @@ from fastnn.validation import (
     check_rate,
     check_real,
     dtype_name,
+    is_read_only,
     own_array,
 )
 
@@ -196,7 +197,7 @@ def _check_differentiable(x: Array, backend: Backend) -> None:
             f"x has dtype {name}, whose entries cannot be changed by a small step: "
             "pass x.astype('float64')"
         )
-    if isinstance(x, np.ndarray) and not x.flags.writeable:
+    if is_read_only(x):
         raise ValueError("numerical_gradient changes x in place, and x is read-only: pass x.copy()")
 
 

@@ -23,6 +23,7 @@ from fastnn.validation import (
     check_owned,
     check_real,
     dtype_name,
+    is_read_only,
     own_array,
 )
 
@@ -66,8 +67,8 @@ class Affine(Layer):
     Parameters
     ----------
     W : array_like (D, M)
-        Weights. float32 and float64 are kept, and not copied if contiguous and on the backend;
-        float16 becomes float32, other real dtypes float64.
+        Weights. float32 and float64 are kept, and not copied if contiguous, writable and on the
+        backend; float16 becomes float32, other real dtypes float64.
     b : array_like (M,)
         Biases.
 
@@ -102,9 +103,13 @@ class Affine(Layer):
                 "expected (D, M) and (M,), at least 1 each"
             )
         dtype = common_dtype([weights, biases])
-        self.W: Array = self.backend.asarray(weights, dtype)
-        self.b: Array = self.backend.asarray(biases, dtype)
+        self.W: Array = self._parameter(weights, dtype)
+        self.b: Array = self._parameter(biases, dtype)
         self.forget()
+
+    def _parameter(self, given: Array, dtype: str) -> Array:
+        array = self.backend.asarray(given, dtype)
+        return self.backend.copy(array) if is_read_only(given) else array
 
     def forget(self) -> None:
         """See `Layer.forget`."""

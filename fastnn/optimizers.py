@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import backend_of
 from fastnn.plan import Step
-from fastnn.validation import check_rate
+from fastnn.validation import check_rate, is_read_only
 
 
 class Optimizer:
@@ -85,12 +85,19 @@ class SGD(Optimizer):
         ------
         KeyError
             If a parameter has no gradient; none is changed then.
+        TypeError
+            If a gradient is no array; none is changed then.
         ValueError
-            If a gradient has another shape than its parameter; none is changed then.
+            If a gradient has another shape than its parameter, or a parameter is read-only; none
+            is changed then.
         """
         for name in params:
             if name not in grads:
                 raise KeyError(f"no gradient for parameter {name!r}; there are {sorted(grads)}")
+            if is_read_only(params[name]):
+                raise ValueError(f"parameter {name!r} is read-only, and is changed in place")
+            if not hasattr(grads[name], "shape"):
+                raise TypeError(f"gradient of {name!r} is no array, but {grads[name]!r}")
             if params[name].shape != grads[name].shape:
                 raise ValueError(
                     f"gradient of {name!r} has shape {tuple(grads[name].shape)}, "

@@ -54,6 +54,11 @@ def check_real(array: Array, name: str) -> None:
         raise TypeError(f"{name} has dtype {kind}: it must hold real numbers")
 
 
+def is_read_only(array: Array) -> bool:
+    """Whether an array cannot be changed in place; only NumPy's can be so."""
+    return isinstance(array, np.ndarray) and not array.flags.writeable
+
+
 def own_array(array: Any, backend: Backend) -> Array:
     """Give an array of the backend as it is, and anything else as an array on the host."""
     return array if backend.owns(array) else host_array(array)

@@ -294,12 +294,35 @@ def test_arrays_of_a_device_and_of_the_host_may_be_mixed(backend: Backend, batch
 def test_training_that_diverges_ends_and_shows_it(backend: Backend, batch: Batch) -> None:
     network = TwoLayerNet(12, 5, 4, 0.5, seed=1)
     history = fastnn.fit(
-        network, batch.x, batch.t, epochs=4, batch_size=3, optimizer=SGD(1e30), progress=False
-    )
+        network, batch.x, batch.t,
+        epochs=4, batch_size=3, optimizer=SGD(3e38), seed=0, progress=False,
+    )  # fmt: skip
     assert len(history.losses) == 4 * 3
     assert math.isfinite(history.losses[0])
     assert not math.isfinite(history.losses[-1])
     assert not np.isfinite(fastnn.to_numpy(network.params["W2"])).all()
+
+
+def test_parameters_that_are_read_only(backend: Backend, batch: Batch) -> None:
+    W, b = read_only(np.ones((12, 4), "float32")), read_only(np.ones(4, "float32"))
+    network = Sequential([Affine(W, b)])
+    SGD(0.1).update(network.params, network.gradient(batch.x, batch.t))  # has made copies
+    assert np.any(fastnn.to_numpy(network.params["W1"]) != 1)
+    assert np.all(W == 1)
+
+
+def test_updates_that_cannot_be_made_change_nothing(network: TwoLayerNet, batch: Batch) -> None:
+    gradients = network.gradient(batch.x, batch.t)
+    refuses(
+        TypeError, "gradient of 'b2' is no array", lambda n, g: SGD(1).update(n.params, g),
+        network, {**gradients, "b2": [0.0] * 4},
+    )  # fmt: skip
+    if network.backend.on_host:
+        network.layers["Affine2"].b.setflags(write=False)
+        refuses(
+            ValueError, "'b2' is read-only", lambda n, g: SGD(1).update(n.params, g),
+            network, gradients,
+        )  # fmt: skip
 
 
 def test_softmax_of_infinity_is_silent(backend: Backend) -> None:
