@@ -34,8 +34,8 @@ def save_network(network: Sequential, path: str | PathLike[str]) -> None:
         name: np.asarray(network.backend.to_numpy(array), order="C")
         for name, array in network.params.items()
     }
-    layers = [[name, type(layer).__name__] for name, layer in network.layers.items()]
-    described = {"layers": layers, "last_layer": type(network.last_layer).__name__}
+    layers, last_layer = _described(network)
+    described = {"layers": layers, "last_layer": last_layer}
     # One entry, since safetensors writes several in an order that differs from run to run.
     metadata = {FORMAT: json.dumps({**described, "sha256": _digest(arrays, described)})}
     _write_atomically(Path(path), safetensors.numpy.save(arrays, metadata))
@@ -78,14 +78,27 @@ def read_file(path: str | PathLike[str]) -> tuple[HostArrays, list[tuple[str, st
 
 def load_into(network: Sequential, path: str | PathLike[str]) -> Sequential:
     """Set the parameters of a network from a file, all or none."""
-    arrays, _, _ = read_file(path)
+    arrays, layers, last_layer = read_file(path)
     expected = {name: tuple(array.shape) for name, array in network.params.items()}
     found = {name: array.shape for name, array in arrays.items()}
     if expected != found:
         raise ValueError(f"{path} holds parameters {found}, the network has {expected}")
+    in_file, in_network = _kinds(layers, last_layer), _kinds(*_described(network))
+    if in_file != in_network:
+        raise ValueError(f"{path} holds the layers {in_file}, the network has {in_network}")
     for name, array in arrays.items():
         network.params[name] = array
     return network
+
+
+def _described(network: Sequential) -> tuple[list[tuple[str, str]], str]:
+    """Name the layers of a network with their kinds, and the kind of its loss."""
+    layers = [(name, type(layer).__name__) for name, layer in network.layers.items()]
+    return layers, type(network.last_layer).__name__
+
+
+def _kinds(layers: list[tuple[str, str]], last_layer: str) -> str:
+    return ", ".join([*[kind for _, kind in layers], last_layer])
 
 
 def load_network(cls: type[Sequential], path: str | PathLike[str]) -> Sequential:

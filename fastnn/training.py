@@ -77,9 +77,10 @@ class History:
         return self.samples / self.seconds if self.seconds else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the history as plain values, for JSON."""
+        """Give the history as plain values, for JSON, which has None for a loss that is NaN."""
         derived = {"seconds": self.seconds, "samples_per_second": self.samples_per_second}
-        return {**asdict(self), **derived}
+        losses = [loss if math.isfinite(loss) else None for loss in self.losses]
+        return {**asdict(self), "losses": losses, **derived}
 
 
 Callback = Callable[["Sequential", History], object]

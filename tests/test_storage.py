@@ -148,6 +148,14 @@ def test_other_shapes_are_refused_and_nothing_is_changed(other: Sequential, path
     assert all(a is b for a, b in zip(other.params.values(), before, strict=True))
 
 
+def test_other_layers_with_the_same_parameters_are_refused(path: Path) -> None:
+    with_relu = fastnn.TwoLayerNet(12, 6, 4, seed=1)
+    with_relu.save(path)
+    without = fastnn.Sequential([with_relu.layers["Affine1"], with_relu.layers["Affine2"]])
+    with pytest.raises(ValueError, match="holds the layers Affine, Relu, Affine, SoftmaxWithLoss"):
+        without.load(path)
+
+
 def test_layers_of_the_users_own(backend: Backend, path: Path) -> None:
     def make(gamma: float) -> Sequential:
         return Sequential({"in": Affine(np.eye(3), np.zeros(3)), "scale": Scale(gamma)})

@@ -401,6 +401,7 @@ def test_history_as_plain_values(data: Batch) -> None:
     assert plain["epochs"] == 2
     assert plain["samples_per_second"] == history.samples_per_second
     assert History().samples_per_second == 0
+    assert History(losses=[1.0, np.nan, np.inf]).as_dict()["losses"] == [1.0, None, None]
 
 
 Refusal = tuple[Callable[[Batch], dict[str, Any]], type[Exception], str]
