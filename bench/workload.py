@@ -68,16 +68,18 @@ class Workload:
         parameters = {"W1": W1, "b1": np.zeros(H), "W2": W2, "b2": np.zeros(C)}
         return {name: array.astype(self.dtype) for name, array in parameters.items()}
 
-    def rows(self, steps: int) -> Array:
-        """Which samples make the batches of some steps, (steps, batch), int64, none twice an epoch.
+    def proof_rows(self) -> Array:
+        """Give the batches, (PROOF_STEPS, batch), after which all contestants must agree.
 
-        The first `PROOF_STEPS` are the batches that ``fastnn.fit(seed=SEED)`` draws of the first
-        ``PROOF_STEPS * batch`` samples. Later ones are drawn from the whole data set.
+        They are those that ``fastnn.fit(seed=SEED)`` takes of the first samples.
         """
-        generator = np.random.default_rng(SEED)
-        drawn = generator.permutation(PROOF_STEPS * self.batch)
+        return self.rows(PROOF_STEPS, np.random.default_rng(SEED), PROOF_STEPS * self.batch)
+
+    def rows(self, steps: int, generator: np.random.Generator, samples: int = 60000) -> Array:
+        """Draw which samples make the batches, (steps, batch), int64: each once an epoch."""
+        drawn = generator.permutation(samples)
         while drawn.size < steps * self.batch:
-            drawn = np.concatenate([drawn, generator.permutation(len(self.x))])
+            drawn = np.concatenate([drawn, generator.permutation(samples)])
         return drawn[: steps * self.batch].reshape(steps, self.batch)
 
     def products(self) -> list[tuple[int, int, int]]:

@@ -28,7 +28,7 @@ def test_own_loop(
     network: fastnn.TwoLayerNet, workload: Workload, measure: Measure
 ) -> None:
     """The step of the book's script: host arrays, `gradient`, an update in the user's own code."""
-    rows = workload.rows(1)[0]
+    rows = workload.proof_rows()[0]
 
     def step() -> None:
         grad = network.gradient(workload.x[rows], workload.t[rows])
@@ -50,7 +50,7 @@ def test_training_step(
     x, t = backend.asarray(workload.x), backend.asarray(workload.t)
     runner = backend.compile(make_plan(network, x, t, optimizer, workload.batch))
     steps = 1 if quick else STEPS
-    rows = backend.asarray(workload.rows(steps))
+    rows = backend.asarray(workload.proof_rows()[:steps])
     hyperparameters = optimizer.hyperparameters()
     group = f"training step x{steps} {workload.name} {workload.dtype}"
     measure(group, lambda: runner.run(rows, hyperparameters), steps * workload.batch)

@@ -24,7 +24,7 @@ class Operands:
         self.rng = rng
         self.images = backend.asarray(workload.x)
         self.labels = backend.asarray(workload.t)
-        self.rows = backend.asarray(workload.rows(1)[0])
+        self.rows = backend.asarray(workload.proof_rows()[0])
         self.x = backend.asarray(workload.x[:N])
         self.t = backend.asarray(workload.t[:N])
         self.W1, self.b1 = self.random(D, H), self.random(H)

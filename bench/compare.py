@@ -1,0 +1,109 @@
+"""fastnn beside PyTorch, JAX, scikit-learn, thinc, NumPy by hand and the book's own code.
+
+    pip install -e '.[compare]'
+    python bench/compare.py                          every row, into docs/benchmarks.md
+    python bench/compare.py --row 784-50-10 --threads 1 --data mnist --dtype float32
+    python bench/compare.py --row scripts            whole scripts, as processes
+    python bench/compare.py --device cuda            on a GPU, beside PyTorch and JAX there
+
+A row is a network and batch size, a number of threads, a data set and a dtype. Every contestant
+runs in a process of its own, on as many cores as it has threads, and they take turns; so what
+disturbs the machine disturbs all, and ratios are taken within a round. `torch-compile` takes part
+if named by ``--contestants``. With ``--docs`` single rows replace their old figures there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+from contestants import OPTIONAL, registry
+from machine import describe_machine
+from race import race
+from report import key_of, print_row, write_docs
+from scripts import race_scripts
+from workload import SIZES, Workload
+
+RESULTS = Path(__file__).parent.parent / "docs" / "benchmarks"
+
+
+def main() -> None:
+    """Run the rows that were asked for."""
+    options = _parser().parse_args()
+    results: dict[str, Any] = {"machine": describe_machine(), "rows": [], "scripts": {}}
+    every_row = not options.row
+    file = options.json or RESULTS / f"compare-{options.device}.json"
+    keeps = options.docs or every_row or options.json
+    for workload, threads in _rows(options):
+        names = options.contestants or [n for n in registry(options.device) if n not in OPTIONAL]
+        row = race(workload, threads, names, options.rounds, options.device, _say)
+        print_row(row)
+        results["rows"].append(row)
+        if keeps:
+            _keep(file, results)
+    if options.device == "cpu" and (every_row or "scripts" in options.row):
+        for threads in options.threads:
+            results["scripts"][str(threads)] = race_scripts(
+                threads, options.rounds, _say, ("numpy", "numba")
+            )
+            if keeps:
+                _keep(file, results)
+    if options.docs or every_row:
+        write_docs(RESULTS)
+
+
+def _rows(options: argparse.Namespace) -> list[tuple[Workload, int]]:
+    return [
+        (dataclasses.replace(SIZES[name], data=data, dtype=dtype), threads)
+        for data, dtype, name, threads in itertools.product(
+            options.data, options.dtype, options.row or SIZES, options.threads
+        )
+        if name != "scripts"
+    ]
+
+
+def _keep(file: Path, results: dict[str, Any]) -> None:
+    """Write the results, among those that the file has of other rows on the same machine."""
+    kept = json.loads(file.read_text()) if file.exists() else None
+    same = ("processor", "cores", "gpu")
+    if kept is None or any(kept["machine"][e] != results["machine"][e] for e in same):
+        kept = {"rows": [], "scripts": {}}
+    new = {key_of(row) for row in results["rows"]}
+    rows = [row for row in kept["rows"] if key_of(row) not in new] + results["rows"]
+    merged = {
+        "machine": results["machine"],
+        "rows": sorted(rows, key=key_of),
+        "scripts": {**kept["scripts"], **results["scripts"]},
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(merged, indent=1) + "\n")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--row", action="append", choices=[*SIZES, "scripts"], help="may be given several times")
+    add("--threads", type=int, nargs="+", default=[1, 2], help="default: 1 2")
+    add("--data", nargs="+", choices=["mnist", "noise"], default=["mnist", "noise"])
+    add("--dtype", nargs="+", choices=["float32", "float64"], default=["float32", "float64"])
+    add("--rounds", type=int, default=5, help="turns of each contestant; default: 5")
+    add("--device", choices=["cpu", "cuda"], default="cpu")
+    add("--contestants", nargs="+", metavar="NAME", help="only these, of: "
+        + ", ".join(dict.fromkeys([*registry("cpu"), *registry("cuda")])))  # fmt: skip
+    add("--json", type=Path, help="write the figures to this file")
+    add("--docs", action="store_true", help="put the figures into docs/benchmarks.md")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

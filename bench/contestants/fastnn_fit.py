@@ -1,0 +1,77 @@
+"""fastnn by its public `fit`.
+
+A turn is a call of `fit` for two epochs of the whole data set, with a callback that looks at the
+clock. The second epoch is the turn's time: between the two looks lies everything that `fit` does
+for an epoch, drawing the order and showing the network to the callback included. What comes before
+the first step is told apart: it is paid once a training, as are the others' preparations.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from contestants import Turn
+from contestants.fastnn_network import FastnnNetwork
+from workload import PROOF_STEPS, SEED, Array
+
+import fastnn
+
+
+class Fit(FastnnNetwork):
+    """`fit` with SGD, no validation, no progress bar."""
+
+    def prove(self) -> dict[str, Array]:
+        self._fit(PROOF_STEPS * self.workload.batch, epochs=1, seed=SEED)
+        return self.parameters()
+
+    def take_turn(self, steps: int) -> Turn:
+        """Train for two epochs, however many steps that is, and give the time of the second."""
+        samples = len(self.workload.x)
+        looks = [time.perf_counter()]
+
+        def look(network: object, history: object) -> None:
+            self.network.backend.synchronize()
+            looks.append(time.perf_counter())
+
+        self._fit(samples, epochs=2, callbacks=(look,))
+        seconds = looks[2] - looks[1]
+        set_up = max(0.0, looks[1] - looks[0] - seconds)
+        return Turn(samples / self.workload.batch, seconds, set_up_seconds=set_up)
+
+    def _fit(
+        self,
+        samples: int,
+        epochs: int,
+        seed: int | None = None,
+        callbacks: tuple[Callable[..., None], ...] = (),
+    ) -> None:
+        fastnn.fit(
+            self.network,
+            self.x[:samples],
+            self.t[:samples],
+            epochs=epochs,
+            batch_size=self.workload.batch,
+            optimizer=fastnn.SGD(self.workload.learning_rate),
+            seed=seed,
+            callbacks=callbacks,
+            progress=False,
+        )
+
+
+class FitNumpy(Fit):
+    """On NumPy."""
+
+    backend = "numpy"
+
+
+class FitNumba(Fit):
+    """On Numba's kernels."""
+
+    backend = "numba"
+
+
+class FitCupy(Fit):
+    """On a GPU."""
+
+    backend = "cupy"

@@ -1,0 +1,70 @@
+"""Whole scripts, timed as processes from start to end: the book's, and fastnn's in their place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from pinning import pinned
+
+BOOK = Path(__file__).parent / "book"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+SCRIPTS = {
+    "gradient check": EXAMPLES / "gradient_check.py",
+    "training, own loop": EXAMPLES / "train.py",
+    "training, fit": EXAMPLES / "train_with_fit.py",
+}
+RACES = {
+    "gradient check": (BOOK / "gradient_check.py", ["gradient check"]),
+    "training": (BOOK / "train.py", ["training, own loop", "training, fit"]),
+}
+"""The book's script, and which of `SCRIPTS` do the same."""
+
+Seconds = dict[str, list[float]]
+
+
+def race_scripts(
+    threads: int, rounds: int, say: Callable[[str], object], backends: tuple[str, ...]
+) -> dict[str, Seconds]:
+    """Run the book's scripts and fastnn's by turns, each as a process on `threads` cores.
+
+    A first run of each, not counted, fills the caches: bytecode, compiled kernels, files.
+
+    Returns
+    -------
+    dict
+        For each race the seconds of every round, by contestant.
+    """
+    results: dict[str, Seconds] = {}
+    for race, (book, names) in RACES.items():
+        contestants = {"book": (book, "numpy")}
+        for name in names:
+            for backend in backends:
+                contestants[f"{name}, {backend}"] = (SCRIPTS[name], backend)
+        seconds: Seconds = {contestant: [] for contestant in contestants}
+        for turn in range(rounds + 1):
+            for contestant, (script, backend) in contestants.items():
+                taken = run_script(script, backend, threads)
+                if turn > 0:
+                    seconds[contestant].append(taken)
+        for contestant, taken_each in seconds.items():
+            say(f"{race}: {contestant}: {median(taken_each):.2f} s")
+        results[race] = seconds
+    return results
+
+
+def run_script(script: Path, backend: str, threads: int) -> float:
+    """Run a script to its end and give the seconds it took."""
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        **pinned(threads, FASTNN_BACKEND=backend),
+    )
+    return time.perf_counter() - started
