@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+
 from contestants.book import Book
 from pinning import pinned
 from workload import Array, Workload
@@ -41,7 +42,7 @@ REST = 0.1
 Say = Callable[[str], object]
 
 
-class NotTheSame(Exception):
+class NotTheSameError(Exception):
     """A contestant does not train what the others train: its time means nothing."""
 
 
@@ -91,7 +92,7 @@ def race(
 
     Raises
     ------
-    NotTheSame
+    NotTheSameError
         If a contestant's parameters are not those of the book's code.
     """
     described = {**dataclasses.asdict(workload), "layers": list(workload.layers)}
@@ -150,7 +151,7 @@ def check_the_same(
 
     Raises
     ------
-    NotTheSame
+    NotTheSameError
         If it, or the loss by these parameters, is over the bound, or the loss has not fallen.
     """
     bound = TOLERANCE["float64" if name == "book" else workload.dtype]
@@ -161,10 +162,14 @@ def check_the_same(
     }
     worst = max(errors, key=lambda key: np.nan_to_num(errors[key], nan=np.inf))
     if not errors[worst] <= bound:
-        raise NotTheSame(f"{name}: {worst} is off by {errors[worst]:.1e}, the bound is {bound:.0e}")
+        raise NotTheSameError(
+            f"{name}: {worst} is off by {errors[worst]:.1e}, the bound is {bound:.0e}"
+        )
     first, right, last = (loss(some, workload) for some in (initial, expected, found))
     if not (last < first and abs(last - right) <= LOSS_TOLERANCE[workload.dtype] * right):
-        raise NotTheSame(f"{name}: the loss went from {first:.6f} to {last:.6f}, not {right:.6f}")
+        raise NotTheSameError(
+            f"{name}: the loss went from {first:.6f} to {last:.6f}, not {right:.6f}"
+        )
     return errors[worst]
 
 

@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 import numpy as np
+
 from contestants import Contestant, contestant_class
 from workload import Workload
 

@@ -7,6 +7,7 @@ update. Both are left out here, in its favour; the whole scripts are compared in
 from __future__ import annotations
 
 import numpy as np
+
 from book.two_layer_net import TwoLayerNet
 from contestants import Contestant
 from workload import Array, Workload

@@ -7,6 +7,7 @@ no input gradient of the first layer, no loss.
 from __future__ import annotations
 
 import numpy as np
+
 from contestants import Contestant
 from workload import Array, Workload
 

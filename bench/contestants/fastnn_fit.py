@@ -11,11 +11,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import fastnn
 from contestants import Turn
 from contestants.fastnn_network import FastnnNetwork
 from workload import PROOF_STEPS, SEED, Array
-
-import fastnn
 
 
 class Fit(FastnnNetwork):

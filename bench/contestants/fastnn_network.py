@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import fastnn
 from contestants import Contestant
 from workload import Array, Workload
-
-import fastnn
 
 
 class FastnnNetwork(Contestant):

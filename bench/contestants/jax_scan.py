@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+
 from contestants.jax_step import JaxStep
 from workload import PROOF_STEPS, Array, Workload
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+
 from contestants import Contestant
 from workload import Array, Workload
 
@@ -34,7 +35,7 @@ class Products(Contestant):
                 np.matmul(a, b, out=out)
 
     def facts(self) -> dict[str, float]:
-        """See `Contestant.facts`: GFLOP/s of a product so large that nothing but arithmetic counts."""
+        """GFLOP/s of a product so large that nothing but its arithmetic counts."""
         a, b, out = (np.ones((LARGE, LARGE), self.workload.dtype) for _ in range(3))
         seconds = []
         for _ in range(5):

@@ -8,8 +8,9 @@ which `fit` and a `partial_fit` on the whole data set come down to: gather, ``_b
 
 from __future__ import annotations
 
-from contestants import Contestant
 from sklearn.neural_network import MLPClassifier
+
+from contestants import Contestant
 from workload import Array, Workload
 
 

@@ -7,8 +7,9 @@ The gradient of the loss is written down, ``(y - one_hot(t)) / N``: thinc's own
 from __future__ import annotations
 
 import numpy as np
-from contestants import Contestant
 from thinc.api import SGD, NumpyOps, Relu, Softmax, chain, set_current_ops
+
+from contestants import Contestant
 from workload import Array, Workload
 
 

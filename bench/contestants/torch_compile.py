@@ -6,6 +6,7 @@ Needs a C++ compiler on a CPU, Triton on a GPU.
 from __future__ import annotations
 
 import torch
+
 from contestants.torch_eager import TorchEager
 from workload import Workload
 

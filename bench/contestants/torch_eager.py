@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
+
 from contestants import Contestant
 from workload import Array, Workload
 
@@ -35,7 +36,7 @@ class TorchEager(Contestant):
         x, t = torch.index_select(self.x, 0, rows), torch.index_select(self.t, 0, rows)
         W1, b1, W2, b2 = self.params.values()
         hidden = torch.addmm(b1, x, W1).relu_()
-        return F.cross_entropy(torch.addmm(b2, hidden, W2), t)
+        return functional.cross_entropy(torch.addmm(b2, hidden, W2), t)
 
     def step(self, rows: torch.Tensor) -> None:
         parameters = list(self.params.values())

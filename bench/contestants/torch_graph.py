@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from contestants.torch_eager import TorchEager
 from workload import Workload
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from suites.conftest import Measure
-from workload import Workload
-
 import fastnn
 from fastnn.backends import Backend
 from fastnn.plan import make_plan
+from suites.conftest import Measure
+from workload import Workload
 
 STEPS = 8
 """Training steps that a call of the step plan takes, as `fit` hands it several at once."""
@@ -24,9 +23,7 @@ def test_gradient(
     measure(group, lambda: network.gradient(x, t), workload.batch)
 
 
-def test_own_loop(
-    network: fastnn.TwoLayerNet, workload: Workload, measure: Measure
-) -> None:
+def test_own_loop(network: fastnn.TwoLayerNet, workload: Workload, measure: Measure) -> None:
     """The step of the book's script: host arrays, `gradient`, an update in the user's own code."""
     rows = workload.proof_rows()[0]
 

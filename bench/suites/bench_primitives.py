@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from suites.conftest import Measure
-from workload import Workload
 
 from fastnn.backends import Backend
+from suites.conftest import Measure
+from workload import Workload
 
 
 class Operands:
@@ -127,9 +127,7 @@ PREPARED: dict[str, Prepare] = {
 
 
 @pytest.mark.parametrize("primitive", PREPARED)
-def test_primitive(
-    primitive: str, backend: Backend, workload: Workload, measure: Measure
-) -> None:
+def test_primitive(primitive: str, backend: Backend, workload: Workload, measure: Measure) -> None:
     group = f"{primitive} {workload.name} {workload.dtype}"
     measure(group, PREPARED[primitive](backend, Operands(backend, workload)), workload.batch)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from workload import SIZES, Workload
 
 import fastnn
 from fastnn.backends import Backend, selection
+from workload import SIZES, Workload
 
 BACKENDS = ["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)]
 CUDA_CALLS = 20

@@ -9,6 +9,7 @@ import typer
 
 from fastnn import __version__
 from fastnn.cli.backends import backends
+from fastnn.cli.bench import bench
 from fastnn.cli.check import check
 from fastnn.cli.train import train
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(check)
 app.command()(backends)
+app.command()(bench)
 
 
 def _print_version(wanted: bool) -> None:

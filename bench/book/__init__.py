@@ -1,0 +1,1 @@
+"""The book's own code, which everything else is compared with."""

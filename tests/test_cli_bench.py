@@ -1,0 +1,134 @@
+"""``fastnn bench``, and the advice behind it. No test asserts how fast anything is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import fastnn
+from fastnn.advice import Measurement, best, measure_backends, thread_counts, usable_cores
+from fastnn.backends.selection import load_backend
+from fastnn.cli import app
+
+SMALL = ["bench", "--layers", "6,5,3", "--batch", "4", "--seconds", "0.2"]
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def usable_cpu_backends() -> list[str]:
+    return [name for name in ("numpy", "numba") if fastnn.available_backends()[name].usable]
+
+
+def test_table_has_every_usable_backend_and_thread_count() -> None:
+    result = run(*SMALL)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[0] == "6-5-3, batch 4, float32, on random numbers"
+    rows = [words for line in lines[2:] if len(words := line.split()) > 4 and words[1].isdigit()]
+    expected = {
+        (name, str(threads))
+        for name in usable_cpu_backends()
+        for threads in thread_counts(load_backend(name))
+    }
+    assert {(row[0], row[1]) for row in rows} == expected
+    times = [float(row[2].replace(",", "")) for row in rows]
+    assert times == sorted(times)
+    assert times[0] > 0
+    assert sum(line.endswith("  <") for line in lines) == 1
+
+
+def test_advice_is_a_line_for_a_script() -> None:
+    result = run(*SMALL, "--backend", "numpy")
+    assert result.output.splitlines()[-1].startswith('fastnn.set_backend("numpy")')
+
+
+def test_unusable_backends_are_told_with_their_reason() -> None:
+    output = run(*SMALL).output
+    for name, info in fastnn.available_backends().items():
+        assert (f"{name} was not measured: {info.reason}" in output) == (not info.usable)
+
+
+def test_json() -> None:
+    result = run(*SMALL, "--backend", "numpy", "--dtype", "float64", "--json")
+    described = json.loads(result.stdout)
+    assert described["layers"] == [6, 5, 3]
+    assert (described["batch"], described["dtype"]) == (4, "float64")
+    assert described["data"] == "random numbers"
+    assert described["best"] in described["measurements"]
+    for row in described["measurements"]:
+        assert row["backend"] == "numpy"
+        assert 0 < row["fastest"] <= row["microseconds"] <= row["slowest"]
+        assert row["samples_per_second"] == pytest.approx(4e6 / row["microseconds"])
+
+
+@pytest.mark.parametrize("layers", ["784", "784,,10", "784,0,10", "784,x,10", "-1,2"])
+def test_bad_layers_are_an_error(layers: str) -> None:
+    result = run("bench", "--layers", layers, "--seconds", "0")
+    assert result.exit_code != 0
+    assert layers.split(",")[0] in (result.output + str(result.exception))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (dict(layers=[784, 10], batch=0), "batch"),
+        (dict(layers=[784, 10], batch=60001), "60001"),
+        (dict(layers=[784, 10], dtype="float16"), "float16"),
+        (dict(layers=[784, 10], backends=["nunpy"]), "numpy"),
+        (dict(layers=[784, 10], seconds=float("nan")), "seconds"),
+        (dict(layers=[784]), "784"),
+    ],
+)
+def test_bad_arguments_are_an_error_that_names_them(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        measure_backends(**arguments)
+
+
+def test_a_backend_that_cannot_run_is_an_error_when_asked_for() -> None:
+    if fastnn.available_backends()["cupy"].usable:
+        pytest.skip("CuPy can run here")
+    with pytest.raises(fastnn.BackendUnavailableError, match="CuPy"):
+        measure_backends([6, 5, 3], 4, backends=["cupy"], seconds=0)
+
+
+def test_any_network_and_time_are_measured() -> None:
+    for layers in ([6, 3], [784, 4, 3, 2]):
+        for row in measure_backends(layers, 2, "float64", backends=["numpy"], seconds=0):
+            assert row.fastest == row.slowest == row.microseconds > 0
+
+
+def test_measuring_leaves_the_active_backend_alone() -> None:
+    with fastnn.use_backend("numpy") as active:
+        measure_backends([6, 5, 3], 4, seconds=0)
+        assert fastnn.get_backend() is active
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_measured_without_threads() -> None:
+    if not fastnn.available_backends()["cupy"].usable:
+        pytest.skip("CuPy cannot run here")
+    (row,) = measure_backends([6, 5, 3], 4, backends=["cupy"], seconds=0)
+    assert (row.backend, row.threads) == ("cupy", None)
+    assert row.microseconds > 0
+
+
+def test_thread_counts_are_powers_of_two_up_to_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    numpy = load_backend("numpy")
+    assert usable_cores() >= 1
+    for cores, counts in {1: [1], 2: [1, 2], 6: [1, 2, 4, 6], 8: [1, 2, 4, 8]}.items():
+        monkeypatch.setattr("fastnn.advice.usable_cores", lambda cores=cores: cores)
+        assert thread_counts(numpy) == counts
+
+
+def test_of_equally_fast_candidates_the_one_with_fewer_threads_is_best() -> None:
+    one = Measurement("numba", 1, 102.0, 100.0, 110.0, 1.0)
+    two = replace(one, threads=2, microseconds=100.0)
+    four = replace(one, threads=4, microseconds=90.0)
+    assert best([two, one]) is one
+    assert best([four, two, one]) is four
