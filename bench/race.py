@@ -194,7 +194,7 @@ def _prove(process: Process, workload: Workload, expected: dict[str, Array]) -> 
 def _steps_of_a_turn(process: Process) -> int:
     process.ask("take_turn", steps=LEAST_STEPS)  # compiles, where something is compiled
     turn = process.ask("take_turn", steps=LEAST_STEPS)
-    times = TURN_SECONDS * turn["steps"] / turn["seconds"] / LEAST_STEPS
+    times: float = TURN_SECONDS * turn["steps"] / turn["seconds"] / LEAST_STEPS
     return LEAST_STEPS * max(1, round(times))
 
 

@@ -117,7 +117,7 @@ def _images(data: str, features: int, dtype: str) -> Array:
 
 
 @lru_cache(maxsize=2)
-def _labels(data: str, features: int, classes: int) -> Array:
+def _labels(data: str, features: int, classes: int) -> Any:
     if data == "mnist":
         return load_mnist()[0][1]
     teacher = np.random.default_rng(SEED).standard_normal((features, classes)).astype("float32")

@@ -231,7 +231,8 @@ def _data(sizes: Sequence[int], batch: int, dtype: str) -> tuple[Any, Any]:
         (x, t), _ = load_mnist()
         return x.astype(dtype, copy=False), t % sizes[-1]
     samples = max(batch, min(MNIST_SHAPE[0], 50_000_000 // sizes[0]))
-    return generator.random((samples, sizes[0]), dtype), generator.integers(0, sizes[-1], samples)
+    x = generator.random((samples, sizes[0]), "float32").astype(dtype, copy=False)
+    return x, generator.integers(0, sizes[-1], samples)
 
 
 def _by_time(measurement: Measurement) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from contestants.fastnn_network import FastnnNetwork
 from workload import Array
 
@@ -9,7 +11,7 @@ from workload import Array
 class Loop(FastnnNetwork):
     """Batches are gathered by indexing the backend's arrays, as the book does."""
 
-    def prepare(self, rows: Array) -> Array:
+    def prepare(self, rows: Array) -> Any:
         return self.network.backend.asarray(rows)
 
     def run(self, rows: Array) -> float | None:

@@ -23,7 +23,7 @@ class JaxScan(JaxStep):
         super().__init__(workload, device)
         self.step = jax.jit(self.scan, donate_argnums=0)
 
-    def scan(self, params: Any, x: jax.Array, t: jax.Array, rows: jax.Array) -> tuple[Any, Any]:
+    def scan(self, params: Any, x: jax.Array, t: jax.Array, rows: jax.Array) -> Any:
         return jax.lax.scan(lambda p, batch: self.sgd(p, x, t, batch), params, rows)
 
     def prepare(self, rows: Array) -> Any:
