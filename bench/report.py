@@ -121,7 +121,7 @@ def _times_table(rows: list[Row]) -> str:
             f"{_middle(row, name):.0f}" if name in row["contestants"] else "–" for name in names
         ]
         lines.append([_sizes(row), *times])
-    return _table(lines)
+    return table(lines)
 
 
 def _ratio_table(rows: list[Row]) -> str:
@@ -148,7 +148,7 @@ def _ratio_table(rows: list[Row]) -> str:
                     f"{1000 * median(set_up):.0f} ms" if set_up else "–",
                 ]
             )
-    return _table(lines)
+    return table(lines)
 
 
 def _scripts_table(scripts: dict[str, Any]) -> str:
@@ -160,7 +160,7 @@ def _scripts_table(scripts: dict[str, Any]) -> str:
                 times = [book / own for book, own in zip(seconds["book"], taken, strict=True)]
                 label = f"{race}: the book's" if name == "book" else name
                 lines.append([threads, label, f"{median(taken):.2f}", _spread(times)])
-    return _table(lines)
+    return table(lines)
 
 
 def _table(lines: list[list[str]]) -> str:

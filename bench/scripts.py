@@ -11,7 +11,7 @@ from statistics import median
 
 from pinning import pinned
 
-BOOK = Path(__file__).parent / "book"
+BOOK = Path(__file__).parent / "book" / "run.py"
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 SCRIPTS = {
@@ -20,10 +20,10 @@ SCRIPTS = {
     "training, fit": EXAMPLES / "train_with_fit.py",
 }
 RACES = {
-    "gradient check": (BOOK / "gradient_check.py", ["gradient check"]),
-    "training": (BOOK / "train.py", ["training, own loop", "training, fit"]),
+    "gradient check": ["gradient check"],
+    "training": ["training, own loop", "training, fit"],
 }
-"""The book's script, and which of `SCRIPTS` do the same."""
+"""Which of `SCRIPTS` do the same; the book's own code runs the first of them."""
 
 Seconds = dict[str, list[float]]
 
@@ -41,11 +41,11 @@ def race_scripts(
         For each race the seconds of every round, by contestant.
     """
     results: dict[str, Seconds] = {}
-    for race, (book, names) in RACES.items():
-        contestants = {"book": (book, "numpy")}
+    for race, names in RACES.items():
+        contestants = {"book": ([BOOK, SCRIPTS[names[0]]], "numpy")}
         for name in names:
             for backend in backends:
-                contestants[f"{name}, {backend}"] = (SCRIPTS[name], backend)
+                contestants[f"{name}, {backend}"] = ([SCRIPTS[name]], backend)
         seconds: Seconds = {contestant: [] for contestant in contestants}
         for turn in range(rounds + 1):
             for contestant, (script, backend) in contestants.items():
@@ -58,11 +58,11 @@ def race_scripts(
     return results
 
 
-def run_script(script: Path, backend: str, threads: int) -> float:
-    """Run a script to its end and give the seconds it took."""
+def run_script(script: list[Path], backend: str, threads: int) -> float:
+    """Run a script, and its arguments, to its end and give the seconds it took."""
     started = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-W", "ignore", str(script)],
+        [sys.executable, "-W", "ignore", *map(str, script)],
         check=True,
         stdout=subprocess.DEVNULL,
         **pinned(threads, FASTNN_BACKEND=backend),

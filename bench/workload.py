@@ -57,7 +57,8 @@ class Workload:
     @property
     def t(self) -> Array:
         """Labels as indices of classes, (60000,), int64."""
-        return _labels(self.data, self.layers[0], self.layers[2])
+        labels: Array = _labels(self.data, self.layers[0], self.layers[2])
+        return labels
 
     def initial(self) -> dict[str, Array]:
         """Give new arrays of the initial ``W1 b1 W2 b2``, those of ``TwoLayerNet(seed=SEED)``."""
