@@ -163,7 +163,8 @@ def _scripts_table(scripts: dict[str, Any]) -> str:
     return table(lines)
 
 
-def _table(lines: list[list[str]]) -> str:
+def table(lines: list[list[str]]) -> str:
+    """Write a Markdown table; its second line says how the columns are aligned."""
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -20,14 +20,13 @@ from statistics import median
 from typing import Any
 
 from contestants.products import Products
+from fastnn.advice import limited_to, measure_backends
 from figure import draw_scaling
 from machine import describe_machine
 from memory import memory_of_fit
 from pinning import cores
 from report import machine_lines, replaced, table
 from workload import Workload
-
-from fastnn.advice import limited_to, measure_backends
 
 RESULTS = Path(__file__).parent.parent / "docs" / "benchmarks"
 HIDDEN = [1 << i for i in range(4, 13)]
