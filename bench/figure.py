@@ -63,7 +63,7 @@ def draw_scaling(measured: dict[str, Any], file: Path) -> None:
     for axis, swept in zip(axes, axes_of, strict=True):
         points = measured[swept]
         sizes = [point["size"] for point in points]
-        for name in points[0]["microseconds"]:
+        for name in sorted(points[0]["microseconds"]):
             middles = [median(point["microseconds"][name]) for point in points]
             style = {"color": FLOOR, "ls": "--"} if name == "bare products" else {"marker": "o"}
             axis.loglog(sizes, middles, label=name, ms=4, lw=1.2, **style)
