@@ -72,11 +72,14 @@ class Process:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    def open(self, workload: Workload) -> str | None:
+        """Have the contestant made; if it cannot take part, return why."""
+        reason: str | None = self.ask("open", workload=dataclasses.asdict(workload)).get("absent")
+        return reason
+
     def close(self) -> None:
         """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()
 
 
 def race(
@@ -95,7 +98,6 @@ def race(
     NotTheSameError
         If a contestant's parameters are not those of the book's code.
     """
-    described = {**dataclasses.asdict(workload), "layers": list(workload.layers)}
     say(f"{workload.name} batch {workload.batch}, {threads} threads, {workload.data}, "
         f"{workload.dtype}")  # fmt: skip
     racing: dict[str, Process] = {}
@@ -105,13 +107,13 @@ def race(
         for name in names:
             process = Process(name, workload, threads, device)
             racing[name] = process
-            answer = process.ask("open", workload=described, layers=list(workload.layers))
-            if "absent" in answer:
-                absent[name] = answer["absent"]
+            reason = process.open(workload)
+            if reason is not None:
+                absent[name] = reason
                 racing.pop(name).close()
                 say(f"  {name} {absent[name]}")
             elif name != "products":
-                error = _prove(process, workload, expected)
+                error = prove(process, workload, expected)
                 say(f"  {name} trains right: error {error:.1e}")
         steps = {name: _steps_of_a_turn(process) for name, process in racing.items()}
         facts = {name: process.ask("facts") for name, process in racing.items()}
@@ -183,7 +185,8 @@ def loss(parameters: dict[str, Array], workload: Workload) -> float:
     return float(losses.mean())
 
 
-def _prove(process: Process, workload: Workload, expected: dict[str, Array]) -> float:
+def prove(process: Process, workload: Workload, expected: dict[str, Array]) -> float:
+    """Have a contestant train on the proof's batches, and check what it comes to."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "parameters.npz"
         process.ask("prove", path=str(path))

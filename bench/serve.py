@@ -28,7 +28,8 @@ def serve(name: str, device: str) -> None:
         answer: dict[str, Any] = {}
         try:
             if asked["do"] == "open":
-                workload = Workload(**{**asked["workload"], "layers": tuple(asked["layers"])})
+                described = asked["workload"]
+                workload = Workload(**{**described, "layers": tuple(described["layers"])})
                 chosen = contestant_class(name, device)
                 if workload.dtype in chosen.dtypes:
                     contestant = chosen(workload, device)
