@@ -18,6 +18,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ RESULTS = Path(__file__).parent.parent / "docs" / "benchmarks"
 def main() -> None:
     """Run the rows that were asked for."""
     options = _parser().parse_args()
+    usable = len(os.sched_getaffinity(0))
+    if options.threads is None:
+        options.threads = [1, 2][:usable] if options.device == "cpu" else [usable]
     results: dict[str, Any] = {"machine": describe_machine(), "rows": [], "scripts": {}}
     every_row = not options.row
     file = options.json or RESULTS / f"compare-{options.device}.json"
@@ -93,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--row", action="append", choices=[*SIZES, "scripts"], help="may be given several times")
-    add("--threads", type=int, nargs="+", default=[1, 2], help="default: 1 2")
+    add("--threads", type=int, nargs="+", help="default: 1 2; for a GPU all cores")
     add("--data", nargs="+", choices=["mnist", "noise"], default=["mnist", "noise"])
     add("--dtype", nargs="+", choices=["float32", "float64"], default=["float32", "float64"])
     add("--rounds", type=int, default=5, help="turns of each contestant; default: 5")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import fastnn
 from contestants import Turn
 from contestants.fastnn_network import FastnnNetwork
+from cuda_clock import CudaClock
 from workload import PROOF_STEPS, SEED, Array
 
 
@@ -28,15 +29,21 @@ class Fit(FastnnNetwork):
         """Train for two epochs, however many steps that is, and give the time of the second."""
         samples = len(self.workload.x)
         looks = [time.perf_counter()]
+        clocks: list[CudaClock] = []
+        device_seconds = None
 
         def look(network: object, history: object) -> None:
+            nonlocal device_seconds
             self.network.backend.synchronize()
             looks.append(time.perf_counter())
+            if self.device == "cuda":
+                device_seconds = clocks[0].seconds() if clocks else None
+                clocks.append(CudaClock())
 
         self._fit(samples, epochs=2, callbacks=(look,))
         seconds = looks[2] - looks[1]
         set_up = max(0.0, looks[1] - looks[0] - seconds)
-        return Turn(samples / self.workload.batch, seconds, set_up_seconds=set_up)
+        return Turn(samples / self.workload.batch, seconds, device_seconds, set_up)
 
     def _fit(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contestants.fastnn_network import FastnnNetwork
+from cuda_clock import CudaClock
 from workload import Array
 
 
@@ -18,14 +19,9 @@ class Loop(FastnnNetwork):
         if self.device == "cpu":
             self._steps(rows)
             return None
-        import cupy
-
-        start, end = cupy.cuda.Event(), cupy.cuda.Event()
-        start.record()
+        clock = CudaClock()
         self._steps(rows)
-        end.record()
-        end.synchronize()
-        return float(cupy.cuda.get_elapsed_time(start, end)) / 1000
+        return clock.seconds()
 
     def _steps(self, rows: Array) -> None:
         network, learning_rate = self.network, self.workload.learning_rate

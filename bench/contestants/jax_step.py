@@ -21,6 +21,7 @@ class JaxStep(Contestant):
 
     def __init__(self, workload: Workload, device: str) -> None:
         super().__init__(workload, device)
+        jax.config.update("jax_default_matmul_precision", "float32")  # on a GPU it would be TF32
         self.place = jax.devices("cpu" if device == "cpu" else "cuda")[0]
         self.x = self.put(workload.x)
         self.t = self.put(workload.t.astype("int32"))

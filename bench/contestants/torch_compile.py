@@ -16,5 +16,7 @@ class TorchCompile(TorchEager):
 
     def __init__(self, workload: Workload, device: str) -> None:
         super().__init__(workload, device)
+        for parameter in self.params.values():  # updated in place: else no CUDA graph
+            torch._dynamo.mark_static_address(parameter)
         mode = "reduce-overhead" if device == "cuda" else None
         self.step = torch.compile(super().step, mode=mode)  # type: ignore[method-assign]

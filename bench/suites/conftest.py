@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
 import fastnn
+from cuda_clock import CudaClock
 from fastnn.backends import Backend, selection
 from workload import SIZES, Workload
 
@@ -85,12 +85,7 @@ def measure(benchmark: Any, backend: Backend) -> Measure:
 
 
 def _cuda_seconds(function: Callable[[], object]) -> float:
-    import cupy
-
-    start, end = cupy.cuda.Event(), cupy.cuda.Event()
-    start.record()
+    clock = CudaClock()
     for _ in range(CUDA_CALLS):
         function()
-    end.record()
-    end.synchronize()
-    return float(np.float64(cupy.cuda.get_elapsed_time(start, end))) / CUDA_CALLS / 1000
+    return clock.seconds() / CUDA_CALLS
