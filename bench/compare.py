@@ -3,7 +3,7 @@
     pip install -e '.[compare]'
     python bench/compare.py                          every row, into docs/benchmarks.md
     python bench/compare.py --row 784-50-10 --threads 1 --data mnist --dtype float32
-    python bench/compare.py --row scripts            whole scripts, as processes
+    python bench/compare.py --row scripts            whole scripts and start-up, as processes
     python bench/compare.py --device cuda            on a GPU, beside PyTorch and JAX there
 
 A row is a network and batch size, a number of threads, a data set and a dtype. Every contestant
@@ -51,9 +51,7 @@ def main() -> None:
             _keep(file, results)
     if options.device == "cpu" and (every_row or "scripts" in options.row):
         for threads in options.threads:
-            results["scripts"][str(threads)] = race_scripts(
-                threads, options.rounds, _say, ("numpy", "numba")
-            )
+            results["scripts"][str(threads)] = race_scripts(threads, options.rounds, _say)
             if keeps:
                 _keep(file, results)
     if options.docs or every_row:

@@ -109,7 +109,7 @@ def _section(compared: dict[str, Any], device: str) -> str:
         some = [row for row in rows if (row["data"], row["dtype"]) == (data, dtype)]
         parts += [f"### {data}, {dtype}", _times_table(some), _ratio_table(some)]
     if compared["scripts"]:
-        parts += ["### Whole scripts, as processes", _scripts_table(compared["scripts"])]
+        parts += ["### Whole processes", _scripts_table(compared["scripts"])]
     return "\n\n".join(parts)
 
 
@@ -152,14 +152,14 @@ def _ratio_table(rows: list[Row]) -> str:
 
 
 def _scripts_table(scripts: dict[str, Any]) -> str:
-    lines = [["threads", "script", "median seconds", "times as fast as the book's"]]
-    lines.append(["---:", "---", "---:", "---:"])
+    lines = [["threads", "process", "contestant", "median seconds", "times as fast as the first"]]
+    lines.append(["---:", "---", "---", "---:", "---:"])
     for threads, races in scripts.items():
         for race, seconds in races.items():
+            first = next(iter(seconds.values()))
             for name, taken in seconds.items():
-                times = [book / own for book, own in zip(seconds["book"], taken, strict=True)]
-                label = f"{race}: the book's" if name == "book" else name
-                lines.append([threads, label, f"{median(taken):.2f}", _spread(times)])
+                times = [base / own for base, own in zip(first, taken, strict=True)]
+                lines.append([threads, race, name, f"{median(taken):.2f}", _spread(times)])
     return table(lines)
 
 
