@@ -40,21 +40,21 @@ def main() -> None:
         options.threads = [1, 2][:usable] if options.device == "cpu" else [usable]
     results: dict[str, Any] = {"machine": describe_machine(), "rows": [], "scripts": {}}
     every_row = not options.row
-    file = options.json or RESULTS / f"compare-{options.device}.json"
-    keeps = options.docs or every_row or options.json
+    documented = options.docs or every_row
+    files = [options.json] if options.json else []
+    files += [RESULTS / f"compare-{options.device}.json"] if documented else []
     for workload, threads in _rows(options):
         names = options.contestants or [n for n in registry(options.device) if n not in OPTIONAL]
         row = race(workload, threads, names, options.rounds, options.device, _say)
+        row["date"] = results["machine"]["date"]
         print_row(row)
         results["rows"].append(row)
-        if keeps:
-            _keep(file, results)
+        _keep(files, results)
     if options.device == "cpu" and (every_row or "scripts" in options.row):
         for threads in options.threads:
             results["scripts"][str(threads)] = race_scripts(threads, options.rounds, _say)
-            if keeps:
-                _keep(file, results)
-    if options.docs or every_row:
+            _keep(files, results)
+    if documented:
         write_docs(RESULTS)
 
 
@@ -68,21 +68,25 @@ def _rows(options: argparse.Namespace) -> list[tuple[Workload, int]]:
     ]
 
 
-def _keep(file: Path, results: dict[str, Any]) -> None:
-    """Write the results, among those that the file has of other rows on the same machine."""
+def _keep(files: list[Path], results: dict[str, Any]) -> None:
+    """Write the results, among those that a file has of other rows on the same machine."""
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(_merged(file, results), indent=1) + "\n")
+
+
+def _merged(file: Path, results: dict[str, Any]) -> dict[str, Any]:
     kept = json.loads(file.read_text()) if file.exists() else None
     same = ("processor", "cores", "gpu")
     if kept is None or any(kept["machine"][e] != results["machine"][e] for e in same):
         kept = {"rows": [], "scripts": {}}
     new = {key_of(row) for row in results["rows"]}
     rows = [row for row in kept["rows"] if key_of(row) not in new] + results["rows"]
-    merged = {
+    return {
         "machine": results["machine"],
         "rows": sorted(rows, key=key_of),
         "scripts": {**kept["scripts"], **results["scripts"]},
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(merged, indent=1) + "\n")
 
 
 def _say(line: str) -> None:
@@ -103,7 +107,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--contestants", nargs="+", metavar="NAME", help="only these, of: "
         + ", ".join(dict.fromkeys([*registry("cpu"), *registry("cuda")])))  # fmt: skip
     add("--json", type=Path, help="write the figures to this file")
-    add("--docs", action="store_true", help="put the figures into docs/benchmarks.md")
+    add(
+        "--docs",
+        action="store_true",
+        help="put the figures into docs/benchmarks.md",
+    )
     return parser
 
 

@@ -104,7 +104,12 @@ def machine_lines(machine: dict[str, Any]) -> str:
 
 def _section(compared: dict[str, Any], device: str) -> str:
     rows = compared["rows"]
-    parts = [machine_lines(compared["machine"]), f"![](benchmarks/compare-{device}.svg)"]
+    dates = sorted({row["date"] for row in rows} | {compared["machine"]["date"]})
+    measured = " to ".join(dict.fromkeys([dates[0], dates[-1]]))
+    parts = [
+        machine_lines({**compared["machine"], "date": measured}),
+        f"![](benchmarks/compare-{device}.svg)",
+    ]
     for data, dtype in dict.fromkeys((row["data"], row["dtype"]) for row in rows):
         some = [row for row in rows if (row["data"], row["dtype"]) == (data, dtype)]
         parts += [f"### {data}, {dtype}", _times_table(some), _ratio_table(some)]

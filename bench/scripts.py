@@ -1,4 +1,4 @@
-"""Whole processes, timed from start to end: the book's scripts and fastnn's, imports, first steps."""
+"""Whole processes, from start to end: the book's scripts and fastnn's, imports, first steps."""
 
 from __future__ import annotations
 
