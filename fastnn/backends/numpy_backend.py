@@ -82,7 +82,7 @@ class NumpyBackend(Backend):
         return dx, dW, db
 
     def _zero_behind_relu(self, dx: Array, x: Array) -> None:
-        np.copyto(dx, 0, where=x <= 0)
+        np.putmask(dx, x <= 0, 0)
 
     def relu(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu`."""
@@ -105,3 +105,29 @@ class NumpyBackend(Backend):
             return super().take_rows(x, rows, dtype=dtype, out=out)
         # mode="raise" would gather into a temporary first, lest an error leave `out` half done.
         return np.take(x, rows, axis=0, out=out, mode="clip")
+
+    def softmax_cross_entropy(
+        self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """See `Backend.softmax_cross_entropy`; ``s`` and ``e`` of the formula stand in ``y``."""
+        losses, y = (np.empty(len(x), x.dtype), np.empty_like(x)) if out is None else out
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.subtract(x, np.maximum.reduce(x, axis=1, keepdims=True), out=y)
+        s_of_label = y[np.arange(len(t)), t]
+        np.exp(y, out=y)
+        total = np.add.reduce(y, axis=1, keepdims=True)
+        np.log(total[:, 0], out=losses)
+        losses -= s_of_label
+        np.minimum(losses, np.finfo(losses.dtype).max / 2, out=losses)
+        y /= total
+        return losses, y
+
+    def softmax_cross_entropy_backward(
+        self, y: Array, t: Array, *, out: Array | None = None
+    ) -> Array:
+        """See `Backend.softmax_cross_entropy_backward`."""
+        dout = np.empty_like(y) if out is None else out
+        np.copyto(dout, y)
+        dout[np.arange(len(t)), t] -= 1
+        dout /= len(t)
+        return dout
