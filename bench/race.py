@@ -24,8 +24,11 @@ from contestants.book import Book
 from pinning import pinned
 from workload import Array, Workload
 
-TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
-"""Of a parameter after the proof's steps, relative to the largest change that they made to it."""
+TOLERANCE = {"float32": 5e-3, "float64": 1e-9}
+"""Of a parameter after the proof's steps, relative to the largest change that they made to it.
+
+An activation at the kink of ReLU may fall to the other side in float32 than in float64, which moves
+one unit by 0.05 % at 784-2048-10; a step left out is 5 %."""
 
 LOSS_TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
 """Of the loss then, relative."""
