@@ -118,10 +118,10 @@ def measure_backends(
         for engine in engines
         for threads in thread_counts(engine)
     ]
-    deadline = time.perf_counter() + seconds
     for candidate in candidates:
         candidate.probe()
-    allowed = max(0.0, deadline - time.perf_counter()) / (ROUNDS * len(candidates))
+    deadline = time.perf_counter() + seconds
+    allowed = seconds / (ROUNDS * len(candidates))
     for _ in range(ROUNDS):
         for candidate in candidates:
             if time.perf_counter() < deadline:
