@@ -11,6 +11,7 @@ Primitives trust their arguments: shapes, dtypes and labels were checked at the 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +20,7 @@ import numpy as np
 from fastnn.backends.transfer import host_array
 
 if TYPE_CHECKING:
+    from fastnn.backends.feed import Feed
     from fastnn.backends.loop import Runner
     from fastnn.plan import StepPlan
 
@@ -63,11 +65,22 @@ class Backend:
     device: Any = None
     on_host: ClassVar[bool] = False
     """Whether its arrays are NumPy arrays."""
+    steps_at_once: ClassVar[int] = 1
+    """Training steps that are worth one call of `Runner.run`."""
 
     @classmethod
     def unavailable_reason(cls) -> str | None:
         """Say why this backend cannot run here, in words that lead to the fix; None if it can."""
         return None
+
+    @classmethod
+    def device_problem(cls, device: int) -> str | None:
+        """Say why there is no device of this index, and which there are; None if there is."""
+        return "it has no devices to choose from."
+
+    def current(self) -> AbstractContextManager[Any]:
+        """Make the backend's device the current one, for the body of a ``with`` statement."""
+        return nullcontext()
 
     def info(self) -> BackendInfo:
         """Describe this usable backend."""
@@ -92,6 +105,13 @@ class Backend:
     def owns(self, array: object) -> bool:
         """Whether `array` lives where this backend computes."""
         raise NotImplementedError
+
+    def adopt(self, array: object) -> Array | None:
+        """Take an array of another library that is on a device already, without the host; or None.
+
+        It shares memory with `array` where that is on this backend's device.
+        """
+        return None
 
     def asarray(self, array: object, dtype: str | None = None) -> Array:
         """Bring `array` (of any library, or nested lists) here, as `dtype`; no copy if it is."""
@@ -119,6 +139,14 @@ class Backend:
     def copy(self, array: Array) -> Array:
         """Copy an array of this backend."""
         return self.xp.asarray(array, copy=True)
+
+    def holds(self, nbytes: int) -> bool:
+        """Say whether a data set of so many bytes has room where this backend computes."""
+        return True
+
+    def feed(self, x: np.ndarray[Any, Any], t: np.ndarray[Any, Any], dtype: str) -> Feed:
+        """Make the way from the host for a data set that has no room; see `holds`."""
+        raise NotImplementedError
 
     # Primitives
 

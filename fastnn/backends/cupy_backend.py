@@ -1,44 +1,70 @@
-"""CuPy: the specification on an NVIDIA GPU. Nothing here copies between host and device."""
+"""CuPy: the specification on an NVIDIA GPU.
+
+Nothing here copies between host and device but `asarray` and `to_numpy`. Primitives that CuPy
+would make of several kernels are one of `fastnn.kernels.cuda`; training compiles to a few kernels
+a step, many steps in one CUDA graph: `cupy_runner`.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
-from typing import Any
+import math
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.backends.base import Array, Backend, BackendInfo
+from fastnn.backends.cupy_detection import problem_with_cupy, problem_with_device
+from fastnn.backends.cupy_memory import explained
 from fastnn.backends.transfer import host_array
 
-INSTALL = (
-    "pip install 'cupy-cuda13x[ctk]' for NVIDIA drivers from 580 on, "
-    "'cupy-cuda12x[ctk]' for drivers from 525 on"
-)
+if TYPE_CHECKING:
+    from fastnn.backends.feed import Feed
+    from fastnn.backends.loop import Runner
+    from fastnn.plan import StepPlan
+
+THREADS = 256
+"""Threads of a block where one thread does one entry."""
+
+ROWS_OF_A_BLOCK = 4
+"""Where one warp does one row; see ``primitives.cu``."""
 
 
 class CupyBackend(Backend):
-    """Arrays on the CUDA device that is current when the backend is first used."""
+    """Arrays on one CUDA device.
+
+    Parameters
+    ----------
+    device : int, optional
+        Its index; by default that of the device that is current.
+    """
 
     name = "cupy"
+    steps_at_once = 32
 
-    def __init__(self) -> None:
+    def __init__(self, device: int | None = None) -> None:
         import array_api_compat.cupy
         import cupy
 
+        from fastnn.backends.cupy_products import Products
+        from fastnn.kernels import cuda
+
         self.xp = array_api_compat.cupy
         self._cupy = cupy
-        self.device = cupy.cuda.Device()
+        self._cuda = cuda
+        self.device = cupy.cuda.Device(device)
+        self.products = Products(self.device)
+        self._registered = "cupy" if device is None else f"cupy:{device}"
 
     @classmethod
     def unavailable_reason(cls) -> str | None:
-        """See `Backend.unavailable_reason`: look for the wheel, the driver, a device, NVRTC."""
-        try:
-            import cupy
-        except Exception as error:
-            if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
-                return f"CuPy is not installed; {INSTALL}."
-            return f"CuPy is installed but does not import ({error}); {INSTALL}."
-        return _driver_problem(cupy) or _device_problem(cupy)
+        """See `Backend.unavailable_reason`."""
+        return problem_with_cupy()
+
+    @classmethod
+    def device_problem(cls, device: int) -> str | None:
+        """See `Backend.device_problem`."""
+        return problem_with_device(device)
 
     def info(self) -> BackendInfo:
         """See `Backend.info`."""
@@ -51,22 +77,57 @@ class CupyBackend(Backend):
             memory=int(properties["totalGlobalMem"]),
         )
 
+    def __repr__(self) -> str:
+        return f"<fastnn backend cupy on device {self.device.id}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from fastnn.backends.selection import resolve
+
+        return resolve, (self._registered,)
+
+    def current(self) -> AbstractContextManager[Any]:
+        """See `Backend.current`."""
+        # A new one each time: a cupy.cuda.Device remembers one device to go back to.
+        return self._cupy.cuda.Device(self.device.id)  # type: ignore[no-any-return]
+
+    # Movement of arrays
+
     def owns(self, array: object) -> bool:
         """See `Backend.owns`."""
         return isinstance(array, self._cupy.ndarray) and array.device == self.device
 
+    def adopt(self, array: object) -> Array | None:
+        """See `Backend.adopt`: arrays on a CUDA device, by DLPack or ``__cuda_array_interface__``.
+
+        DLPack first: its producer is told the stream that will use the array, and orders it there
+        without anybody waiting.
+        """
+        with self.current():
+            if isinstance(array, self._cupy.ndarray):
+                with explained(array.nbytes, "an array of another device"):
+                    return self._cupy.array(array)
+            if _on_cuda_device(array):
+                adopted = self._cupy.from_dlpack(array)
+            elif hasattr(array, "__cuda_array_interface__"):
+                adopted = self._cupy.asarray(array)
+            else:
+                return None
+            return adopted if self.owns(adopted) else self._cupy.array(adopted)
+
     def asarray(self, array: object, dtype: str | None = None) -> Array:
         """See `Backend.asarray`."""
-        if self.owns(array):
-            return self.astype(array, dtype) if dtype else array
+        own = array if self.owns(array) else self.adopt(array)
+        if own is not None:
+            return self.astype(own, dtype) if dtype else own
         host = host_array(array)
         host = host.astype(dtype or host.dtype.newbyteorder("="), order="C", copy=False)
-        with self.device:
+        with self.current(), explained(host.nbytes, "a copy of an array from the host"):
             return self._cupy.asarray(host)
 
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
         """See `Backend.to_numpy`."""
-        return self._cupy.asnumpy(array)  # type: ignore[no-any-return]
+        with self.current():
+            return self._cupy.asnumpy(array)  # type: ignore[no-any-return]
 
     def synchronize(self) -> None:
         """See `Backend.synchronize`."""
@@ -74,56 +135,189 @@ class CupyBackend(Backend):
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
         """See `Backend.empty`."""
-        with self.device:
+        needed = math.prod(shape) * np.dtype(dtype).itemsize
+        with self.current(), explained(needed, "a buffer of the training step"):
             return self._cupy.empty(shape, dtype)
 
+    def holds(self, nbytes: int) -> bool:
+        """See `Backend.holds`: whether it fits into half of the memory that is free."""
+        with self.current():
+            free, _ = self._cupy.cuda.runtime.memGetInfo()
+            free += self._cupy.get_default_memory_pool().free_bytes()
+        return nbytes <= free // 2
 
-def _driver_problem(cupy: Any) -> str | None:
-    wheel_runtime = cupy.cuda.runtime
-    try:
-        driver = wheel_runtime.driverGetVersion()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"the NVIDIA driver does not answer ({error}); nvidia-smi shows its state."
-    if driver == 0:
-        return (
-            "there is no NVIDIA driver on this machine (libcuda was not found); install one from "
-            "your system's packages or nvidia.com, or stay on a CPU backend."
+    def feed(self, x: np.ndarray[Any, Any], t: np.ndarray[Any, Any], dtype: str) -> Feed:
+        """See `Backend.feed`."""
+        from fastnn.backends.cupy_feed import PinnedFeed
+
+        return PinnedFeed(self, x, t, dtype)
+
+    # Primitives
+
+    def affine(
+        self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
+    ) -> Array:
+        """See `Backend.affine`: cuBLAS, or a product of our own where that is as good."""
+        cp, dtype = self._cupy, x.dtype.name
+        if not _same_floats(x, W, b) or not _contiguous(W, b) or not _can_fill(out, dtype):
+            return super().affine(x, W, b, relu=relu, out=out)
+        (N, D), M = x.shape, W.shape[1]
+        result = cp.empty((N, M), dtype) if out is None else out
+        splits, depth, parts = 1, D, result
+        if self.products.by_cublas(N * D * M, dtype):
+            cp.matmul(x, W, out=result)
+        else:
+            splits, depth = self.products.slices(N, D, M)
+            parts = result if splits == 1 else cp.empty((splits, N, M), dtype)
+            product = self._cuda.kernel("product", "plain_product", dtype)
+            grid = self.products.tiles(N, M, splits)
+            x = cp.ascontiguousarray(x)
+            sizes = [np.int32(size) for size in (N, D, M, depth)]
+            product(grid, (self.products.threads,), (x, W, parts, *sizes))
+        arguments = (parts, np.int32(splits), b, np.int32(relu), result)
+        finish = self._cuda.kernel("product", "finish", dtype)
+        finish(*_one_each(N * M), (*arguments, np.int64(N * M), np.int32(M)))
+        return result
+
+    def affine_backward(
+        self,
+        dout: Array,
+        x: Array,
+        W: Array,
+        *,
+        relu: bool = False,
+        input_gradient: bool = True,
+        out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """See `Backend.affine_backward`; where the products are small, two kernels."""
+        cp, dtype = self._cupy, x.dtype.name
+        (N, D), M = x.shape, W.shape[1]
+        into = (None, None, None) if out is None else out
+        small = not self.products.by_cublas(N * D * M, dtype)
+        ours = _same_floats(dout, x, W) and all(_can_fill(one, dtype) for one in into)
+        if not (small and ours):
+            return super().affine_backward(
+                dout, x, W, relu=relu, input_gradient=input_gradient, out=out
+            )
+        dout, x, W = (cp.ascontiguousarray(array) for array in (dout, x, W))
+        shapes = (x.shape, W.shape, (M,))
+        dx, dW, db = (
+            cp.empty(shape, dtype) if given is None else given
+            for shape, given in zip(shapes, into, strict=True)
         )
-    needed = _cuda_of_wheel(cupy)
-    if driver // 1000 < needed:
-        return (
-            f"this CuPy is built for CUDA {needed}, and the NVIDIA driver goes up to CUDA "
-            f"{driver // 1000}.{driver % 1000 // 10}; update the driver, or put the right wheel "
-            f"in its place: pip uninstall cupy-cuda{needed}x, then {INSTALL}."
-        )
-    return None
+        sizes = (np.int32(N), np.int32(D), np.int32(M))
+        block = (self.products.threads,)
+        if input_gradient:
+            back = self._cuda.kernel("back", "back", dtype)
+            back(self.products.tiles(N, D), block, (dout, W, x, np.int32(relu), dx, *sizes))
+        gradients = self._cuda.kernel("weights", "weight_gradients", dtype)
+        grid = self.products.weight_tiles(D, M)
+        gradients((grid[1], grid[0]), block, (x, dout, dW, db, *sizes))
+        return (dx if input_gradient else None), dW, db
+
+    def softmax_cross_entropy(
+        self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """See `Backend.softmax_cross_entropy`."""
+        cp, dtype = self._cupy, x.dtype.name
+        into = (None, None) if out is None else out
+        if not _same_floats(x) or not all(_can_fill(one, dtype) for one in into):
+            return super().softmax_cross_entropy(x, t, out=out)
+        N, C = x.shape
+        losses, y = out or (cp.empty((N,), dtype), cp.empty((N, C), dtype))
+        kernel = self._cuda.kernel("primitives", "softmax_cross_entropy", dtype)
+        x, t = cp.ascontiguousarray(x), cp.ascontiguousarray(t)
+        kernel(*_warp_each(N), (x, t, losses, y, np.int64(N), np.int32(C)))
+        return losses, y
+
+    def softmax_cross_entropy_backward(
+        self, y: Array, t: Array, *, out: Array | None = None
+    ) -> Array:
+        """See `Backend.softmax_cross_entropy_backward`."""
+        cp, dtype = self._cupy, y.dtype.name
+        if not _same_floats(y) or not _can_fill(out, dtype):
+            return super().softmax_cross_entropy_backward(y, t, out=out)
+        N, C = y.shape
+        dx = cp.empty((N, C), dtype) if out is None else out
+        kernel = self._cuda.kernel("primitives", "softmax_cross_entropy_backward", dtype)
+        y, t = cp.ascontiguousarray(y), cp.ascontiguousarray(t)
+        kernel(*_one_each(N * C), (y, t, dx, np.int64(N), np.int32(C)))
+        return dx
+
+    def count_correct(self, scores: Array, t: Array) -> Array:
+        """See `Backend.count_correct`."""
+        if not _same_floats(scores):
+            return super().count_correct(scores, t)
+        cp = self._cupy
+        correct = cp.zeros((), "int64")
+        kernel = self._cuda.kernel("primitives", "count_correct", scores.dtype.name)
+        scores, t = cp.ascontiguousarray(scores), cp.ascontiguousarray(t)
+        N, C = scores.shape
+        kernel(*_warp_each(N), (scores, t, correct, np.int64(N), np.int32(C)))
+        return correct
+
+    def take_rows(
+        self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None
+    ) -> Array:
+        """See `Backend.take_rows`; with a cast, which would be a second pass."""
+        given, wanted = x.dtype.name, dtype or x.dtype.name
+        ours = wanted in ("float32", "float64") and given in self._cuda.C_TYPES
+        if not ours or not _contiguous(x) or not _can_fill(out, wanted):
+            return super().take_rows(x, rows, dtype=dtype, out=out)
+        cp = self._cupy
+        batch = cp.empty((len(rows), *x.shape[1:]), wanted) if out is None else out
+        kernel = self._cuda.kernel("primitives", "take_rows", wanted, given)
+        width = math.prod(x.shape[1:])
+        sizes = [np.int64(size) for size in (x.shape[0], batch.size, width)]
+        kernel(*_one_each(batch.size), (x, cp.ascontiguousarray(rows), batch, *sizes))
+        return batch
+
+    def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:
+        """See `Backend.sgd_update`. `lr` may be an array (), which the device reads."""
+        if not _same_floats(W, dW) or not _contiguous(W):
+            return super().sgd_update(W, dW, lr=lr)  # type: ignore[arg-type]
+        kernel = self._cuda.kernel("primitives", "sgd_update", W.dtype.name)
+        on_device = isinstance(lr, self._cupy.ndarray)
+        rate = (W.dtype.type(0), lr) if on_device else (W.dtype.type(lr), np.uintp(0))
+        dW = self._cupy.ascontiguousarray(dW)
+        kernel(*_one_each(W.size), (W, dW, *rate, np.int64(W.size)))
+        return W
+
+    # Training
+
+    def compile(self, plan: StepPlan) -> Runner:
+        """See `Backend.compile`: a few kernels a step, many steps in one CUDA graph."""
+        from fastnn.backends.cupy_runner import CupyRunner
+
+        with self.current():
+            return CupyRunner(self, plan)
 
 
-def _device_problem(cupy: Any) -> str | None:
-    runtime = cupy.cuda.runtime
-    try:
-        if runtime.getDeviceCount() == 0:
-            return "the NVIDIA driver shows no device; see nvidia-smi and CUDA_VISIBLE_DEVICES."
-    except runtime.CUDARuntimeError as error:
-        return f"no CUDA device can be used ({error}); see nvidia-smi and CUDA_VISIBLE_DEVICES."
-    try:
-        one = cupy.ones((2, 2), cupy.float32)
-        float((one @ one).sum())
-    except Exception as error:
-        return (
-            "CuPy sees the GPU but cannot compute on it, most often because CUDA's libraries "
-            f"(NVRTC, cuBLAS) are missing: pip install 'cupy-cuda{_cuda_of_wheel(cupy)}x[ctk]'. "
-            f"CuPy said: {type(error).__name__}: {error}"
-        )
-    return None
+def _same_floats(*arrays: Array) -> bool:
+    return arrays[0].dtype.name in ("float32", "float64") and all(
+        array.dtype == arrays[0].dtype for array in arrays
+    )
 
 
-def _cuda_of_wheel(cupy: Any) -> int:
-    """Major version of CUDA that the installed wheel was built for."""
-    for major in (13, 12, 11):
-        try:
-            importlib.metadata.version(f"cupy-cuda{major}x")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        return major
-    return int(cupy.cuda.runtime.runtimeGetVersion()) // 1000
+def _contiguous(*arrays: Array) -> bool:
+    return all(array.flags.c_contiguous for array in arrays)
+
+
+def _can_fill(out: Array | None, dtype: str) -> bool:
+    return out is None or (out.dtype.name == dtype and out.flags.c_contiguous)
+
+
+def _one_each(entries: int) -> tuple[tuple[int], tuple[int]]:
+    return (-(-entries // THREADS),), (THREADS,)
+
+
+def _warp_each(rows: int) -> tuple[tuple[int], tuple[int]]:
+    return (-(-rows // ROWS_OF_A_BLOCK),), (ROWS_OF_A_BLOCK * 32,)
+
+
+def _on_cuda_device(array: object) -> bool:
+    """Whether an array offers itself by DLPack, on a CUDA device (2) or in managed memory (13)."""
+    where = getattr(array, "__dlpack_device__", None)
+    if where is None or not hasattr(array, "__dlpack__"):
+        return False
+    return int(where()[0]) in (2, 13)

@@ -1,0 +1,94 @@
+"""Why CuPy cannot run here, in words that lead to the fix."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Any
+
+INSTALL = (
+    "pip install 'fastnn-backends[cuda13x]' for NVIDIA drivers from 580 on, "
+    "'fastnn-backends[cuda12x]' for drivers from 525 on"
+)
+
+
+def problem_with_cupy() -> str | None:
+    """Look for the wheel, the driver, a device, NVRTC; None if all is there."""
+    try:
+        import cupy
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            return f"CuPy is not installed; {INSTALL}."
+        return f"CuPy is installed but does not import ({error}); {INSTALL}."
+    return _driver_problem(cupy) or _device_problem(cupy)
+
+
+def problem_with_device(index: int) -> str | None:
+    """Say that there is no device of this index, and which there are; None if it is there."""
+    import cupy
+
+    names = device_names(cupy)
+    if index < len(names):
+        return None
+    listed = ", ".join(f"{i} ({name})" for i, name in enumerate(names))
+    return (
+        f"there is no CUDA device {index}; this machine shows device "
+        f"{listed}. CUDA_VISIBLE_DEVICES decides which of them a process sees."
+    )
+
+
+def device_names(cupy: Any) -> list[str]:
+    """Names of the CUDA devices, in order of their index."""
+    runtime = cupy.cuda.runtime
+    count = runtime.getDeviceCount()
+    return [runtime.getDeviceProperties(i)["name"].decode() for i in range(count)]
+
+
+def _driver_problem(cupy: Any) -> str | None:
+    wheel_runtime = cupy.cuda.runtime
+    try:
+        driver = wheel_runtime.driverGetVersion()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"the NVIDIA driver does not answer ({error}); nvidia-smi shows its state."
+    if driver == 0:
+        return (
+            "there is no NVIDIA driver on this machine (libcuda was not found); install one from "
+            "your system's packages or nvidia.com, or stay on a CPU backend."
+        )
+    needed = _cuda_of_wheel(cupy)
+    if driver // 1000 < needed:
+        return (
+            f"this CuPy is built for CUDA {needed}, and the NVIDIA driver goes up to CUDA "
+            f"{driver // 1000}.{driver % 1000 // 10}; update the driver, or put the right wheel "
+            f"in its place: pip uninstall cupy-cuda{needed}x, then {INSTALL}."
+        )
+    return None
+
+
+def _device_problem(cupy: Any) -> str | None:
+    runtime = cupy.cuda.runtime
+    try:
+        if runtime.getDeviceCount() == 0:
+            return "the NVIDIA driver shows no device; see nvidia-smi and CUDA_VISIBLE_DEVICES."
+    except runtime.CUDARuntimeError as error:
+        return f"no CUDA device can be used ({error}); see nvidia-smi and CUDA_VISIBLE_DEVICES."
+    try:
+        one = cupy.ones((2, 2), cupy.float32)
+        float((one @ one).sum())
+    except Exception as error:
+        return (
+            "CuPy sees the GPU but cannot compute on it, most often because CUDA's libraries "
+            f"(NVRTC, cuBLAS) are missing: pip install 'cupy-cuda{_cuda_of_wheel(cupy)}x[ctk]'. "
+            f"CuPy said: {type(error).__name__}: {error}"
+        )
+    return None
+
+
+def _cuda_of_wheel(cupy: Any) -> int:
+    """Major version of CUDA that the installed wheel was built for."""
+    for major in (13, 12, 11):
+        try:
+            importlib.metadata.version(f"cupy-cuda{major}x")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return major
+    return int(cupy.cuda.runtime.runtimeGetVersion()) // 1000

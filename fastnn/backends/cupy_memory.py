@@ -1,0 +1,32 @@
+"""Out of device memory, said with numbers and with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def explained(needed: int, what: str) -> Iterator[None]:
+    """Turn CuPy's out-of-memory error into one with the bytes needed and free, and advice.
+
+    Raises
+    ------
+    MemoryError
+        If the body ran out of device memory.
+    """
+    import cupy
+
+    try:
+        yield
+    except cupy.cuda.memory.OutOfMemoryError as error:
+        free, total = cupy.cuda.runtime.memGetInfo()
+        free += cupy.get_default_memory_pool().free_bytes()
+        device = cupy.cuda.runtime.getDevice()
+        raise MemoryError(
+            f"CUDA device {device} has no room for {what}: {needed:,} bytes needed, {free:,} free "
+            f"of {total:,}. Take a smaller batch; keep the data set as uint8, which the kernels "
+            "read as it is; or leave the data set on the host as a NumPy array: fit streams it "
+            "from pinned memory if it does not fit. Other arrays and processes on the device "
+            "count too (nvidia-smi; cupy.get_default_memory_pool().free_all_blocks())."
+        ) from error

@@ -1,0 +1,62 @@
+// The gradient by a layer's input: dx = dout @ W.T, taken back through the ReLU that gave x.
+//
+// dout (N, M), W (D, M): both are read along M, so both go to shared memory as [row][m] and are
+// read 4 m at a time.
+//
+//   grid   (D / 64, N / 32), 128 threads, each with 4 rows x 4 columns of the 32 x 64 tile;
+//          M goes by in steps of 32
+//   banks  a row is padded by 16 bytes. A thread's columns are 16 apart, so that 16 neighbouring
+//          threads read 16 neighbouring rows of w: 4 words each, 36 words apart, all banks once
+//          for every 8 of them
+
+constexpr int ROWS = 32, COLUMNS = 64, DEPTH = 32, THREADS = 128;
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS) back(
+    const T* dout, const T* W, const T* x, int behind_relu, T* dx, int N, int D, int M)
+{
+    constexpr int PAD = 16 / sizeof(T);
+    __shared__ __align__(16) T a[ROWS][DEPTH + PAD];
+    __shared__ __align__(16) T w[COLUMNS][DEPTH + PAD];
+    const int thread = threadIdx.x, my_rows = thread / 16 * 4, my_column = thread % 16;
+    const int row0 = blockIdx.y * ROWS, column0 = blockIdx.x * COLUMNS;
+    T sum[4][4] = {};
+
+    for (int m0 = 0; m0 < M; m0 += DEPTH) {
+#pragma unroll 4
+        for (int i = thread; i < ROWS * DEPTH; i += THREADS) {
+            int r = i / DEPTH, m = i % DEPTH, n = row0 + r;
+            a[r][m] = n < N && m0 + m < M ? dout[int64(n) * M + m0 + m] : T(0);
+        }
+#pragma unroll 8
+        for (int i = thread; i < COLUMNS * DEPTH; i += THREADS) {
+            int c = i / DEPTH, m = i % DEPTH, d = column0 + c;
+            w[c][m] = d < D && m0 + m < M ? W[int64(d) * M + m0 + m] : T(0);
+        }
+        __syncthreads();
+#pragma unroll 2
+        for (int m = 0; m < DEPTH; m += 4) {
+            Four<T> across[4];
+#pragma unroll
+            for (int r = 0; r < 4; r++) across[r] = *(const Four<T>*)&a[my_rows + r][m];
+#pragma unroll
+            for (int c = 0; c < 4; c++) {
+                Four<T> down = *(const Four<T>*)&w[my_column + 16 * c][m];
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+#pragma unroll
+                    for (int r = 0; r < 4; r++) sum[r][c] += across[r].v[i] * down.v[i];
+            }
+        }
+        __syncthreads();
+    }
+
+#pragma unroll
+    for (int r = 0; r < 4; r++)
+#pragma unroll
+        for (int c = 0; c < 4; c++) {
+            int n = row0 + my_rows + r, d = column0 + my_column + 16 * c;
+            int64 i = int64(n) * D + d;
+            if (n < N && d < D) dx[i] = behind_relu && x[i] <= T(0) ? T(0) : sum[r][c];
+        }
+}

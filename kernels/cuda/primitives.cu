@@ -1,0 +1,71 @@
+// Primitives of fastnn.backends.base that CuPy would make of several kernels, each reading and
+// writing all of its array; here one. Small and memory-bound, so: coalesced, and that is all.
+//
+//   softmax_cross_entropy, its gradient, count_correct: one warp a row, four rows a block
+//   take_rows, sgd_update: one thread an entry
+
+template <typename T>
+__global__ void __launch_bounds__(4 * WARP) softmax_cross_entropy(
+    const T* x, const int64* t, T* losses, T* y, int64 N, int C)
+{
+    const int64 n = int64(blockIdx.x) * 4 + threadIdx.x / WARP;
+    if (n >= N) return;
+    softmax_cross_entropy_row<T, true>(
+        x + n * C, y + n * C, C, t[n], T(1), threadIdx.x % WARP, losses + n);
+}
+
+template <typename T>
+__global__ void softmax_cross_entropy_backward(const T* y, const int64* t, T* dx, int64 N, int C)
+{
+    int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < N * C) dx[i] = (y[i] - T(t[i / C] == i % C)) / T(N);
+}
+
+// Is (x, i) before (y, j) in the search for the largest? As numpy.argmax: NaN is the largest of
+// all, and of equals the first one is taken.
+template <typename T> __device__ bool ahead(T x, int i, T y, int j)
+{
+    bool x_nan = x != x, y_nan = y != y;
+    if (x_nan != y_nan) return x_nan;
+    return x_nan || x == y ? i < j : x > y;
+}
+
+// Adds to `correct`, with integers, whose sum does not depend on the order.
+template <typename T>
+__global__ void __launch_bounds__(4 * WARP) count_correct(
+    const T* scores, const int64* t, unsigned long long* correct, int64 N, int C)
+{
+    const int lane = threadIdx.x % WARP;
+    const int64 n = int64(blockIdx.x) * 4 + threadIdx.x / WARP;
+    if (n >= N) return;
+    T best = -infinity<T>();
+    int place = C;
+    for (int c = lane; c < C; c += WARP) {
+        T x = scores[n * C + c];
+        if (ahead(x, c, best, place)) best = x, place = c;
+    }
+    for (int other = WARP / 2; other; other /= 2) {
+        T x = __shfl_xor_sync(ALL_LANES, best, other);
+        int c = __shfl_xor_sync(ALL_LANES, place, other);
+        if (ahead(x, c, best, place)) best = x, place = c;
+    }
+    if (lane == 0 && place == t[n]) atomicAdd(correct, 1ull);
+}
+
+template <typename T, typename Data>
+__global__ void take_rows(const Data* x, const int64* rows, T* out, int64 samples, int64 size, int64 width)
+{
+    int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i >= size) return;
+    int64 row = rows[i / width];
+    row += row < 0 ? samples : 0;  // as an index of NumPy
+    out[i] = row >= 0 && row < samples ? T(x[row * width + i % width]) : not_a_number<T>();
+}
+
+// The rate is read from the device, if it is there: then a captured step follows a schedule.
+template <typename T>
+__global__ void sgd_update(T* W, const T* dW, T rate, const T* rate_on_device, int64 size)
+{
+    int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < size) W[i] -= (rate_on_device ? *rate_on_device : rate) * dW[i];
+}

@@ -1,0 +1,138 @@
+// The forward product of a layer, split over K: parts[s] = x[:, slice s] @ W[slice s, :].
+//
+// At the book's sizes (100 x 784 @ 784 x 50) the result has 7 tiles, and a GPU has a hundred
+// multiprocessors. So K is cut into slices of `depth`, one block each: parts has shape
+// (splits, N, M), and whoever reads it adds the parts up from first to last. No atomics.
+//
+//   grid   (M / 64, N / 32, splits), 128 threads, each with 4 rows x 4 columns of the tile
+//   tile   32 rows x 64 columns; K goes by in steps of 32 through shared memory
+//   x      a[row][k], 4 k at a time: rows are padded by 16 bytes, so that the two rows which a
+//          warp reads at once lie in different banks
+//   W      w[k][column], 4 columns at a time: neighbouring threads read neighbouring vectors
+//   parts  go out through w, which is done by then, so that whole sectors are written
+//
+// Where x comes from: `gather_product` takes the rows of the batch from the data set (uint8, int8
+// or floating) and casts them on the way; `hidden_product` makes x from the parts of the layer
+// before it: added up, with bias and ReLU, and writes it to `h` for the backward pass (only the
+// blocks of the first 64 columns do); `plain_product` has it as an array. Beyond the edges of x and
+// W both are 0, inside nothing is skipped: 0 * infinity is NaN here as in NumPy.
+//
+// `finish` ends a product that stands by itself: parts added up, bias, ReLU.
+
+constexpr int ROWS = 32, COLUMNS = 64, DEPTH = 32, THREADS = 128;
+
+template <typename T, typename Data> struct Gathered {
+    const Data* data;
+    Batch batch;
+    int D;
+    __device__ int64 start(int n) const { int64 row = batch[n]; return row < 0 ? -1 : row * D; }
+    __device__ T at(int64 start, int k) const { return start < 0 ? not_a_number<T>() : T(data[start + k]); }
+};
+
+template <typename T> struct Hidden {
+    const T *parts, *b;
+    T* h;
+    int splits, N, D;
+    bool through_relu, write;
+    __device__ int64 start(int n) const { return int64(n) * D; }
+    __device__ T at(int64 start, int k) const {
+        T x = whole(parts + start + k, splits, int64(N) * D, b[k], through_relu);
+        if (write) h[start + k] = x;
+        return x;
+    }
+};
+
+template <typename T> struct Plain {
+    const T* x;
+    int D;
+    __device__ int64 start(int n) const { return int64(n) * D; }
+    __device__ T at(int64 start, int k) const { return x[start + k]; }
+};
+
+template <typename T, typename Source>
+__device__ void product(const Source& x, const T* W, T* parts, int N, int D, int M, int depth)
+{
+    constexpr int PAD = 16 / sizeof(T);
+    __shared__ __align__(16) T a[ROWS][DEPTH + PAD];
+    __shared__ __align__(16) T w[DEPTH][COLUMNS];
+    __shared__ int64 start[ROWS];
+    const int thread = threadIdx.x, my_rows = thread / 16 * 4, my_columns = thread % 16 * 4;
+    const int row0 = blockIdx.y * ROWS, column0 = blockIdx.x * COLUMNS;
+    const int first = blockIdx.z * depth, last = min(first + depth, D);
+    T sum[4][4] = {};
+
+    if (thread < ROWS) start[thread] = row0 + thread < N ? x.start(row0 + thread) : 0;
+    __syncthreads();
+    for (int k0 = first; k0 < last; k0 += DEPTH) {
+#pragma unroll 4
+        for (int i = thread; i < ROWS * DEPTH; i += THREADS) {
+            int r = i / DEPTH, k = i % DEPTH;
+            a[r][k] = row0 + r < N && k0 + k < last ? x.at(start[r], k0 + k) : T(0);
+        }
+#pragma unroll 8
+        for (int i = thread; i < DEPTH * COLUMNS; i += THREADS) {
+            int k = i / COLUMNS, m = column0 + i % COLUMNS;
+            w[k][i % COLUMNS] = k0 + k < last && m < M ? W[int64(k0 + k) * M + m] : T(0);
+        }
+        __syncthreads();
+#pragma unroll
+        for (int k = 0; k < DEPTH; k += 4) {
+            Four<T> across[4];
+#pragma unroll
+            for (int r = 0; r < 4; r++) across[r] = *(const Four<T>*)&a[my_rows + r][k];
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                Four<T> down = *(const Four<T>*)&w[k + i][my_columns];
+#pragma unroll
+                for (int r = 0; r < 4; r++)
+#pragma unroll
+                    for (int c = 0; c < 4; c++) sum[r][c] += across[r].v[i] * down.v[c];
+            }
+        }
+        __syncthreads();
+    }
+
+    static_assert(ROWS == DEPTH, "the tile goes out through w");
+#pragma unroll
+    for (int r = 0; r < 4; r++) *(Four<T>*)&w[my_rows + r][my_columns] = *(Four<T>*)sum[r];
+    __syncthreads();
+    T* part = parts + int64(blockIdx.z) * N * M;
+    for (int i = thread; i < ROWS * COLUMNS; i += THREADS) {
+        int n = row0 + i / COLUMNS, m = column0 + i % COLUMNS;
+        if (n < N && m < M) part[int64(n) * M + m] = w[i / COLUMNS][i % COLUMNS];
+    }
+}
+
+template <typename T, typename Data>
+__global__ void __launch_bounds__(THREADS) gather_product(
+    const Control<T>* control, const Data* data, int64 samples,
+    const T* W, T* parts, int N, int D, int M, int depth)
+{
+    Gathered<T, Data> x{data, batch_of(control, control->step, N, samples), D};
+    product(x, W, parts, N, D, M, depth);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS) hidden_product(
+    const T* before, int splits, const T* b, int through_relu, T* h,
+    const T* W, T* parts, int N, int D, int M, int depth)
+{
+    Hidden<T> x{before, b, h, splits, N, D, through_relu != 0, blockIdx.x == 0};
+    product(x, W, parts, N, D, M, depth);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS) plain_product(
+    const T* array, const T* W, T* parts, int N, int D, int M, int depth)
+{
+    Plain<T> x{array, D};
+    product(x, W, parts, N, D, M, depth);
+}
+
+// One thread an entry; `out` may be `parts` where there is one part.
+template <typename T>
+__global__ void finish(const T* parts, int splits, const T* b, int through_relu, T* out, int64 size, int M)
+{
+    int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < size) out[i] = whole(parts + i, splits, size, b[i % M], through_relu != 0);
+}

@@ -1,0 +1,109 @@
+// What the kernels of a training step share. The loader puts this text before each of them.
+//
+// Order of sums. Every sum here is taken in an order that depends on shapes alone: along k within a
+// thread, over the splits from first to last, over a warp by a butterfly. Nothing is added
+// atomically, so a run gives the same bits however its blocks are scheduled.
+
+using int64 = long long;
+
+// What the host says once for many steps; `begin` writes it, the kernels of a step read it.
+// `step` counts through the rows. It is written while other blocks of the same kernel may still read
+// it, so there are two: the first two kernels of a step read `step`, the last one reads `step_last`.
+template <typename T> struct Control {
+    const int64* rows;  // (steps, N): which samples make the batches
+    T* losses;          // (steps,)
+    T rate;             // of learning
+    int step;           // written by the last kernel of a step
+    int step_last;      // written by the kernel that has the loss
+};
+
+// The rows of the batch of this step, as places in the data set; -1 where there is no such sample.
+struct Batch {
+    const int64* rows;
+    int64 samples;
+    __device__ int64 operator[](int n) const {
+        int64 row = rows[n];
+        return row >= 0 && row < samples ? row : -1;
+    }
+};
+
+template <typename T> __device__ Batch batch_of(const Control<T>* control, int step, int N, int64 samples) {
+    return Batch{control->rows + int64(step) * N, samples};
+}
+
+template <typename T> __device__ T not_a_number() { return T(__int_as_float(0x7fffffff)); }
+template <typename T> __device__ T infinity() { return T(__int_as_float(0x7f800000)); }
+// Half the largest finite number: where base.py cuts a loss.
+__device__ inline float largest_loss(float) { return __int_as_float(0x7effffff); }
+__device__ inline double largest_loss(double) { return __longlong_as_double(0x7fdfffffffffffffLL); }
+
+// As in base.py: NaN is not <= 0, so it stays.
+template <typename T> __device__ T relu(T x) { return x <= T(0) ? T(0) : x; }
+
+__device__ inline float exponential(float x) { return expf(x); }
+__device__ inline double exponential(double x) { return exp(x); }
+__device__ inline float logarithm(float x) { return logf(x); }
+__device__ inline double logarithm(double x) { return log(x); }
+
+constexpr int WARP = 32;
+constexpr unsigned ALL_LANES = 0xffffffffu;
+
+template <typename T> __device__ T sum_over_warp(T x) {
+    for (int other = WARP / 2; other; other /= 2) x += __shfl_xor_sync(ALL_LANES, x, other);
+    return x;
+}
+
+template <typename T> __device__ T max_over_warp(T x) {
+    for (int other = WARP / 2; other; other /= 2) {
+        T y = __shfl_xor_sync(ALL_LANES, x, other);
+        x = y > x ? y : x;
+    }
+    return x;
+}
+
+// Four neighbours, moved by one instruction (two for double).
+template <typename T> struct alignas(16) Four {
+    T v[4];
+};
+
+// One entry of a split product: the sum of its parts, with the bias, through ReLU on request.
+template <typename T>
+__device__ T whole(const T* parts, int splits, int64 stride, T b, bool through_relu) {
+    T sum = 0;
+#pragma unroll 8
+    for (int split = 0; split < splits; split++) sum += parts[split * stride];
+    sum += b;
+    return through_relu ? relu(sum) : sum;
+}
+
+// Softmax, cross-entropy and its gradient, for one row of C scores, by one warp.
+//
+// `scores` and `dout` may be the same memory: a lane reads back only what it wrote. A label that is
+// no class is compared, never used as an address; its loss is NaN. The largest score is found
+// without regard to NaN, which then shows in the sum, as it does in NumPy.
+template <typename T, bool PROBABILITIES>
+__device__ void softmax_cross_entropy_row(
+    const T* scores, T* result, int C, int64 t, T scale, int lane, T* loss)
+{
+    T largest = -infinity<T>();
+    for (int c = lane; c < C; c += WARP) largest = scores[c] > largest ? scores[c] : largest;
+    largest = max_over_warp(largest);
+    T total = 0, of_label = 0;
+    for (int c = lane; c < C; c += WARP) {
+        T s = scores[c] - largest, e = exponential(s);
+        total += e;
+        if (c == t) of_label = s;
+        result[c] = e;
+    }
+    total = sum_over_warp(total);
+    of_label = sum_over_warp(of_label);  // one lane has it, the others add 0
+    for (int c = lane; c < C; c += WARP) {
+        T y = result[c] / total;
+        result[c] = PROBABILITIES ? y : (y - T(c == t)) / scale;
+    }
+    if (lane == 0) {
+        T value = logarithm(total) - of_label;
+        if (value > largest_loss(value)) value = largest_loss(value);
+        *loss = t >= 0 && t < C ? value : not_a_number<T>();
+    }
+}

@@ -1,0 +1,136 @@
+// The last kernel of a step: for every layer dW = x.T @ dout and db = sum of dout over the batch,
+// and at once W -= rate * dW and b -= rate * db, in place. All layers in one launch: each block
+// looks up in `layers` which one it belongs to, and which tile of it.
+//
+// A gradient never reaches memory. K is the batch, so one block sums over all of it and nobody else
+// writes its entries. Block 0 also gives the mean loss, and takes `step` on to the next one.
+//
+//   tile   32 rows (features) x 16 columns of W, 128 threads, each with 4 rows x 1 column: small,
+//          so that 784 x 50 gives 100 blocks; the batch goes by in steps of 32
+//   x      a[n][row], read along rows: 32 features are whole sectors also of a uint8 data set; a
+//          thread's 4 rows are one vector, the same for 16 threads
+//   dout   g[n][column]: 16 threads read 16 neighbours
+//   W      16 neighbouring threads write 16 neighbours
+//
+// x of the first layer is gathered from the data set again: that moves less than writing it would.
+//
+// `weight_gradients` is the same for one layer by itself, and writes dW and db instead.
+
+constexpr int ROWS = 32, COLUMNS = 16, DEPTH = 32, THREADS = 128;
+
+template <typename T> struct LayerUpdate {
+    const T *x, *dout;   // x (N, D), null for the first layer, which reads the data set; dout (N, M)
+    T *W, *b;            // (D, M), (M,)
+    int D, M;
+    int first_block;     // its tiles begin there
+    int tiles_across;    // tiles that lie side by side in W
+};
+
+// The tile's 4 x 1 entries of x.T @ dout that this thread has, and the sum of dout's column.
+template <typename T, typename Source>
+__device__ void tile_of_gradient(
+    const Source& x, const T* dout, int N, int D, int M, int row0, int column0, T (&sum)[4], T& bias)
+{
+    __shared__ __align__(16) T a[DEPTH][ROWS];
+    __shared__ T g[DEPTH][COLUMNS];
+    __shared__ int64 start[DEPTH];
+    const int thread = threadIdx.x, my_rows = thread / COLUMNS * 4, my_column = thread % COLUMNS;
+
+    for (int n0 = 0; n0 < N; n0 += DEPTH) {
+        if (thread < DEPTH && n0 + thread < N) start[thread] = x.start(n0 + thread);
+        __syncthreads();
+#pragma unroll 4
+        for (int i = thread; i < DEPTH * ROWS; i += THREADS) {
+            int n = i / ROWS, d = row0 + i % ROWS;
+            a[n][i % ROWS] = n0 + n < N && d < D ? x.at(start[n], d) : T(0);
+        }
+#pragma unroll 4
+        for (int i = thread; i < DEPTH * COLUMNS; i += THREADS) {
+            int n = n0 + i / COLUMNS, m = column0 + i % COLUMNS;
+            g[i / COLUMNS][i % COLUMNS] = n < N && m < M ? dout[int64(n) * M + m] : T(0);
+        }
+        __syncthreads();
+#pragma unroll 8
+        for (int n = 0; n < DEPTH; n++) {
+            Four<T> four = *(const Four<T>*)&a[n][my_rows];
+            T d = g[n][my_column];
+            bias += d;
+#pragma unroll
+            for (int r = 0; r < 4; r++) sum[r] += four.v[r] * d;
+        }
+        __syncthreads();
+    }
+}
+
+// x of one layer: an array, or for the first layer (x is null) rows of the data set.
+template <typename T, typename Data> struct Input {
+    const T* x;
+    const Data* data;
+    Batch batch;
+    int D;
+    __device__ int64 start(int n) const {
+        int64 row = x ? n : batch[n];
+        return row < 0 ? -1 : row * D;
+    }
+    __device__ T at(int64 start, int d) const {
+        return x ? x[start + d] : start < 0 ? not_a_number<T>() : T(data[start + d]);
+    }
+};
+
+template <typename T> struct Plain {
+    const T* x;
+    int D;
+    __device__ int64 start(int n) const { return int64(n) * D; }
+    __device__ T at(int64 start, int d) const { return x[start + d]; }
+};
+
+template <typename T, typename Data>
+__global__ void __launch_bounds__(THREADS) update_weights(
+    Control<T>* control, const LayerUpdate<T>* layers, int count,
+    const Data* data, int64 samples, const T* losses, int N)
+{
+    const int thread = threadIdx.x, my_rows = thread / COLUMNS * 4, my_column = thread % COLUMNS;
+    const int step = control->step_last;
+    const T rate = control->rate;
+
+    int l = 0;
+    while (l + 1 < count && int(blockIdx.x) >= layers[l + 1].first_block) l++;
+    const LayerUpdate<T> layer = layers[l];
+    const int D = layer.D, M = layer.M, tile = blockIdx.x - layer.first_block;
+    const int row0 = tile / layer.tiles_across * ROWS, column0 = tile % layer.tiles_across * COLUMNS;
+    Input<T, Data> x{layer.x, data, batch_of(control, step, N, samples), D};
+    T sum[4] = {}, bias = 0;
+    tile_of_gradient(x, layer.dout, N, D, M, row0, column0, sum, bias);
+
+    const int m = column0 + my_column;
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+        int d = row0 + my_rows + r;
+        if (d < D && m < M) layer.W[int64(d) * M + m] -= rate * sum[r];
+    }
+    if (row0 == 0 && my_rows == 0 && m < M) layer.b[m] -= rate * bias;
+
+    if (blockIdx.x == 0 && thread < WARP) {
+        T mean = 0;
+        for (int n = thread; n < N; n += WARP) mean += losses[n] / T(N);
+        mean = sum_over_warp(mean);
+        if (thread == 0) control->losses[step] = mean, control->step = step + 1;
+    }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS) weight_gradients(
+    const T* array, const T* dout, T* dW, T* db, int N, int D, int M)
+{
+    const int my_rows = threadIdx.x / COLUMNS * 4, my_column = threadIdx.x % COLUMNS;
+    const int row0 = blockIdx.y * ROWS, column0 = blockIdx.x * COLUMNS, m = column0 + my_column;
+    Plain<T> x{array, D};
+    T sum[4] = {}, bias = 0;
+    tile_of_gradient(x, dout, N, D, M, row0, column0, sum, bias);
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+        int d = row0 + my_rows + r;
+        if (d < D && m < M) dW[int64(d) * M + m] = sum[r];
+    }
+    if (row0 == 0 && my_rows == 0 && m < M) db[m] = bias;
+}
