@@ -11,7 +11,8 @@ from typing import Any, Self
 import numpy as np
 
 from fastnn.backends.base import Array, Backend
-from fastnn.backends.selection import get_backend, resolve
+from fastnn.backends.selection import get_backend, load_backend, resolve
+from fastnn.backends.transfer import host_array
 from fastnn.layers import (
     Affine,
     Layer,
@@ -340,6 +341,15 @@ class Sequential:
         if isinstance(self.last_layer, SoftmaxWithLoss):
             return check_labels(t, t.shape[0], classes, self.backend)
         return self.backend.asarray(t)
+
+    def targets_on_host(self, t: Array, classes: int) -> Any:
+        """Check `t` as `targets` does, and bring it to the host."""
+        if isinstance(self.last_layer, SoftmaxWithLoss):
+            t = check_labels(t, t.shape[0], classes, self._backend_of(t)).indices
+        return host_array(t)
+
+    def _backend_of(self, array: Array) -> Backend:
+        return self.backend if self.backend.owns(array) else load_backend("numpy")
 
 
 class Parameters(MutableMapping[str, Array]):

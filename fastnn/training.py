@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.backends.selection import load_backend
 from fastnn.interruption import Interruption, watch_for_interruption
+from fastnn.losses import LOOK_SECONDS, LossWatch
 from fastnn.optimizers import SGD, Optimizer
 from fastnn.plan import make_plan
 from fastnn.validation import (
@@ -29,9 +30,6 @@ from fastnn.validation import (
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
     from fastnn.networks import Sequential
-
-LOOK_SECONDS = 0.1
-"""How long training runs on its own before the progress bar is told."""
 
 KEPT_AS_THEY_ARE = ("uint8", "int8")
 """Dtypes that a data set keeps on the device; each batch is cast as it is gathered."""
@@ -163,11 +161,15 @@ def fit(
     training = _Training(network, data, labels, optimizer, batch_size)
     steps = math.ceil(data.shape[0] / batch_size) * epochs
     with _progress_bar(steps, progress) as bar, watch_for_interruption() as interruption:
+        watch = LossWatch(network.backend, history, bar)
         try:
             for _ in range(epochs):
-                training.epoch(order.permutation(data.shape[0]), history, bar, interruption)
+                watch.resume()
+                training.epoch(order.permutation(data.shape[0]), history, watch, interruption)
                 if interruption.requested:
                     break
+                if held_out is not None or callbacks:
+                    watch.look()
                 if held_out is not None:
                     history.train_accuracies.append(network.accuracy(data, labels))
                     history.validation_accuracies.append(network.accuracy(*held_out))
@@ -175,6 +177,8 @@ def fit(
                     break
         except KeyboardInterrupt:
             interruption.requested = True
+        finally:
+            watch.look()
     history.interrupted = interruption.requested
     return history
 
@@ -196,30 +200,35 @@ class _Training:
         self.backend, self.dtype = network.backend, network.dtype
         self.owners = network.owners()
         self._show_copies()
+        self.feed = None
+        if not self.backend.owns(x):
+            kept = dtype_name(x) if dtype_name(x) in KEPT_AS_THEY_ARE else self.dtype
+            self.feed = self.backend.feed(x, t, kept, batch_size)
+            x, t = self.feed.x, self.feed.t
         self.plan = make_plan(network, x, t, optimizer, batch_size)
         self.runner = self.backend.compile(self.plan)
-        self.steps_at_once = 1
 
     def epoch(
         self,
         order: np.ndarray[Any, Any],
         history: History,
-        bar: Any,
+        watch: LossWatch,
         interruption: Interruption,
     ) -> None:
-        """Train on every sample once, in this order, unless interrupted."""
-        rows = self.backend.asarray(order)
-        whole = len(order) // self.batch_size * self.batch_size
+        """Queue the training on every sample once, in this order, unless interrupted."""
         history.epoch_seconds.append(0.0)
-        before = history.samples
+        queued = 0
         try:
-            if whole:
-                self._run(rows[:whole], self.batch_size, history, bar, interruption)
-            if whole < len(order):
-                self._run(rows[whole:], len(order) - whole, history, bar, interruption)
+            for rows in self._pieces(order):
+                samples = int(rows.shape[0])
+                whole = samples // self.batch_size * self.batch_size
+                if whole:
+                    queued += self._run(rows[:whole], self.batch_size, watch, interruption)
+                if whole < samples:
+                    queued += self._run(rows[whole:], samples - whole, watch, interruption)
         finally:
             self.runner.flush()
-        history.epochs += history.samples - before == len(order)
+        history.epochs += queued == len(order)
 
     def callbacks_end_it(self, callbacks: Sequence[Callback], history: History) -> bool:
         """Show the network to the callbacks, and take over what they changed."""
@@ -237,28 +246,24 @@ class _Training:
         self.runner.reload()
         return False
 
-    def _run(
-        self, rows: Array, batch: int, history: History, bar: Any, interruption: Interruption
-    ) -> None:
+    def _pieces(self, order: np.ndarray[Any, Any]) -> Iterator[Array]:
+        """Give the rows of an epoch: at once, or as the data set arrives."""
+        if self.feed is None:
+            yield self.backend.asarray(order)
+        else:
+            yield from self.feed.pieces(order)
+
+    def _run(self, rows: Array, batch: int, watch: LossWatch, interruption: Interruption) -> int:
+        """Queue a step for each batch of `rows`, unless interrupted; give the samples queued."""
         rows = self.backend.xp.reshape(rows, (-1, batch))
-        done = 0
-        while done < rows.shape[0] and not interruption.requested:
-            started = time.perf_counter()
-            some = rows[done : min(done + self.steps_at_once, rows.shape[0]), ...]
+        done, steps = 0, int(rows.shape[0])
+        while done < steps and not interruption.requested:
+            some = rows[done : min(done + watch.steps_at_once, steps), ...]
             with np.errstate(over="ignore", invalid="ignore"):  # the losses show that it diverged
                 losses = self.runner.run(some, self.optimizer.hyperparameters())
-            history.losses += self.backend.to_numpy(losses).tolist()
-            seconds = time.perf_counter() - started
-            history.epoch_seconds[-1] += seconds
-            history.samples += some.shape[0] * batch
-            done += some.shape[0]
-            if seconds < LOOK_SECONDS / 2:
-                self.steps_at_once *= 2
-            elif seconds > LOOK_SECONDS * 2:
-                self.steps_at_once = max(1, self.steps_at_once // 2)
-            if bar is not None:
-                bar.update(some.shape[0])
-                bar.set_postfix(loss=f"{history.losses[-1]:.4f}", refresh=False)
+            watch.add(losses, batch)
+            done += int(some.shape[0])
+        return done * batch
 
     def _show_copies(self) -> None:
         for layer, attribute in self.owners.values():
@@ -278,7 +283,10 @@ class _Training:
 
 
 def _data_set(network: Sequential, x: object, t: object, *, name: str = "x") -> tuple[Array, Array]:
-    """Check a data set and bring it to the network's device, in a dtype that it is trained from."""
+    """Check a data set and bring it to the network's device, in a dtype that it is trained from.
+
+    What has no room there stays on the host.
+    """
     backend = network.backend
     data, labels = own_array(x, backend), own_array(t, backend)
     check_real(data, name)
@@ -287,6 +295,10 @@ def _data_set(network: Sequential, x: object, t: object, *, name: str = "x") -> 
         raise ValueError(f"{name} has shape {tuple(data.shape)}: expected (K, features, ...)")
     check_not_empty(data, name)
     check_same_length(data, labels)
+    if not backend.owns(data) and not backend.holds(_bytes_on_device(data, network.dtype)):
+        check_finite(data, load_backend("numpy"), name=name)
+        classes = network.predict(data[:1, ...]).shape[1]
+        return data, network.targets_on_host(labels, classes)
     if dtype_name(data) in KEPT_AS_THEY_ARE:
         data = backend.asarray(data)
     else:
@@ -298,6 +310,11 @@ def _data_set(network: Sequential, x: object, t: object, *, name: str = "x") -> 
         raise ValueError(f"{name} has shape {tuple(data.shape)}: {error}") from error
     targets = network.targets(labels, classes)
     return data, targets.indices if isinstance(targets, Labels) else targets
+
+
+def _bytes_on_device(data: np.ndarray[Any, Any], dtype: str) -> int:
+    kept = data.dtype if dtype_name(data) in KEPT_AS_THEY_ARE else np.dtype(dtype)
+    return data.size * kept.itemsize
 
 
 def _held_out(network: Sequential, validation: tuple[object, object]) -> tuple[Array, Array]:

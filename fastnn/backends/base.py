@@ -144,7 +144,9 @@ class Backend:
         """Say whether a data set of so many bytes has room where this backend computes."""
         return True
 
-    def feed(self, x: np.ndarray[Any, Any], t: np.ndarray[Any, Any], dtype: str) -> Feed:
+    def feed(
+        self, x: np.ndarray[Any, Any], t: np.ndarray[Any, Any], dtype: str, batch_size: int
+    ) -> Feed:
         """Make the way from the host for a data set that has no room; see `holds`."""
         raise NotImplementedError
 

@@ -146,11 +146,13 @@ class CupyBackend(Backend):
             free += self._cupy.get_default_memory_pool().free_bytes()
         return nbytes <= free // 2
 
-    def feed(self, x: np.ndarray[Any, Any], t: np.ndarray[Any, Any], dtype: str) -> Feed:
+    def feed(
+        self, x: np.ndarray[Any, Any], t: np.ndarray[Any, Any], dtype: str, batch_size: int
+    ) -> Feed:
         """See `Backend.feed`."""
         from fastnn.backends.cupy_feed import PinnedFeed
 
-        return PinnedFeed(self, x, t, dtype)
+        return PinnedFeed(self, x, t, dtype, batch_size)
 
     # Primitives
 

@@ -12,25 +12,23 @@ if TYPE_CHECKING:
 
 
 class Feed(Protocol):
-    """The way from the host for a data set in its memory.
+    """The way to the device for a data set in the host's memory.
 
     Attributes
     ----------
     x, t : array
-        Room on the device for a piece of the data set, filled while `pieces` is iterated over.
-        A step plan is made over these.
+        Room for a piece of the data set, filled anew for each piece. The step plan is made over
+        these.
     """
 
     x: Array
     t: Array
 
-    def pieces(
-        self, order: np.ndarray[Any, Any], batch_size: int
-    ) -> Iterator[tuple[int, Array]]:
-        """Bring the samples here in this order, in large pieces of whole batches.
+    def pieces(self, order: np.ndarray[Any, Any]) -> Iterator[Array]:
+        """Bring the samples to the device in this order, in pieces of whole batches.
 
         Yields
         ------
-        tuple of int and array (int64)
-            Where the piece begins in `order`, and the rows of `x` and `t` that hold it.
+        array, int64
+            The rows of `x` and `t` that hold the piece, in order.
         """
