@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import pairwise
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -38,11 +39,24 @@ from fastnn.validation import (
     own_array,
 )
 
+Result = TypeVar("Result")
+
 _quiet = np.errstate(over="ignore", invalid="ignore")
 """NaN and infinity go through, and the result shows them: on a GPU nothing warns of them either."""
 
 CHUNK = 8192
 """Samples that `accuracy` evaluates at a time, which bounds its memory."""
+
+
+def on_device(method: Callable[..., Result]) -> Callable[..., Result]:
+    """Run a method of a network with the network's device as the current one."""
+
+    @functools.wraps(method)
+    def run(self: Sequential, *arguments: Any, **options: Any) -> Result:
+        with self.backend.current():
+            return method(self, *arguments, **options)
+
+    return run
 
 
 class Sequential:
@@ -118,6 +132,7 @@ class Sequential:
                 owners[f"{attribute}{counts[attribute]}"] = (layer, attribute)
         return owners
 
+    @on_device
     @_quiet
     def predict(self, x: object) -> Array:
         """Give the scores of the classes, before softmax.
@@ -146,6 +161,7 @@ class Sequential:
         scores = self._forward(batch)
         return scores[0, ...] if single else scores
 
+    @on_device
     @_quiet
     def loss(self, x: object, t: object) -> float:
         """Give the mean loss of a batch.
@@ -172,6 +188,7 @@ class Sequential:
         scores, targets = self._scores_and_targets(x, t)
         return float(self.last_layer.forward(scores, targets))
 
+    @on_device
     @_quiet
     def accuracy(self, x: object, t: object) -> float:
         """Give the fraction of samples whose largest score is that of their label.
@@ -188,6 +205,7 @@ class Sequential:
             correct += int(self.backend.count_correct(scores, indices[some]))
         return correct / samples
 
+    @on_device
     @_quiet
     def gradient(self, x: object, t: object) -> dict[str, Array]:
         """Give the gradient of the mean loss by every parameter, by backpropagation.
@@ -214,6 +232,7 @@ class Sequential:
             for name, (layer, attribute) in self.owners().items()
         }
 
+    @on_device
     @_quiet
     def numerical_gradient(self, x: object, t: object) -> dict[str, Array]:
         """Give the gradient of the mean loss by central differences, to check `gradient`.
@@ -264,6 +283,7 @@ class Sequential:
         self._move(self.backend, check_dtype(dtype))
         return self
 
+    @on_device
     def copy(self) -> Self:
         """Give a network of its own with the same parameters, backend and dtype."""
         twin = self.__class__.__new__(self.__class__)

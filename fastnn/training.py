@@ -150,17 +150,34 @@ def fit(
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be one of fastnn's, such as SGD(0.1), got {optimizer!r}")
-    data, labels = _data_set(network, x, t)
-    if batch_size > data.shape[0]:
-        raise ValueError(f"batch_size is {batch_size}, but there are {data.shape[0]} samples")
-    held_out = None if validation is None else _held_out(network, validation)
-    history = History()
-    if epochs == 0:
+    with network.backend.current():
+        data, labels = _data_set(network, x, t)
+        if batch_size > data.shape[0]:
+            raise ValueError(f"batch_size is {batch_size}, but there are {data.shape[0]} samples")
+        held_out = None if validation is None else _held_out(network, validation)
+        history = History()
+        if epochs == 0:
+            return history
+        order = np.random.default_rng(seed)
+        training = _Training(network, data, labels, optimizer, batch_size)
+        steps = math.ceil(data.shape[0] / batch_size) * epochs
+        with _progress_bar(steps, progress) as bar:
+            _train(training, epochs, order, history, bar, held_out, callbacks)
         return history
-    order = np.random.default_rng(seed)
-    training = _Training(network, data, labels, optimizer, batch_size)
-    steps = math.ceil(data.shape[0] / batch_size) * epochs
-    with _progress_bar(steps, progress) as bar, watch_for_interruption() as interruption:
+
+
+def _train(
+    training: _Training,
+    epochs: int,
+    order: np.random.Generator,
+    history: History,
+    bar: Any,
+    held_out: tuple[Array, Array] | None,
+    callbacks: Sequence[Callback],
+) -> None:
+    """Go through the epochs, until interrupted or told to end."""
+    network, data, labels = training.network, training.data, training.labels
+    with watch_for_interruption() as interruption:
         watch = LossWatch(network.backend, history, bar)
         try:
             for _ in range(epochs):
@@ -180,7 +197,6 @@ def fit(
         finally:
             watch.look()
     history.interrupted = interruption.requested
-    return history
 
 
 class _Training:
@@ -194,6 +210,7 @@ class _Training:
         self, network: Sequential, x: Array, t: Array, optimizer: Optimizer, batch_size: int
     ) -> None:
         self.network = network
+        self.data, self.labels = x, t
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.layers = list(network.layers.values())

@@ -60,8 +60,14 @@ def is_read_only(array: Array) -> bool:
 
 
 def own_array(array: Any, backend: Backend) -> Array:
-    """Give an array of the backend as it is, and anything else as an array on the host."""
-    return array if backend.owns(array) else host_array(array)
+    """Give an array of the backend as it is, and anything else as an array on the host.
+
+    An array of another library that is on a device already stays there, if the backend can take it.
+    """
+    if backend.owns(array):
+        return array
+    adopted = backend.adopt(array)
+    return host_array(array) if adopted is None else adopted
 
 
 def check_owned(array: object, backend: Backend, name: str, layer: str) -> None:

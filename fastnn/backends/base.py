@@ -82,6 +82,9 @@ class Backend:
         """Make the backend's device the current one, for the body of a ``with`` statement."""
         return nullcontext()
 
+    def use(self) -> None:
+        """Make the backend's device the current one of this thread."""
+
     def info(self) -> BackendInfo:
         """Describe this usable backend."""
         return BackendInfo(self.name, usable=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn.backends.base import Array, Backend, BackendInfo
 from fastnn.backends.cupy_detection import problem_with_cupy, problem_with_device
-from fastnn.backends.cupy_memory import explained
+from fastnn.backends.cupy_memory import explained, free_bytes
 from fastnn.backends.transfer import host_array
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class CupyBackend(Backend):
     Parameters
     ----------
     device : int, optional
-        Its index; by default that of the device that is current.
+        Its index; by default that of the device that is current now.
     """
 
     name = "cupy"
@@ -90,6 +90,10 @@ class CupyBackend(Backend):
         # A new one each time: a cupy.cuda.Device remembers one device to go back to.
         return self._cupy.cuda.Device(self.device.id)  # type: ignore[no-any-return]
 
+    def use(self) -> None:
+        """See `Backend.use`."""
+        self._cupy.cuda.Device(self.device.id).use()
+
     # Movement of arrays
 
     def owns(self, array: object) -> bool:
@@ -124,6 +128,16 @@ class CupyBackend(Backend):
         with self.current(), explained(host.nbytes, "a copy of an array from the host"):
             return self._cupy.asarray(host)
 
+    def astype(self, array: Array, dtype: str) -> Array:
+        """See `Backend.astype`."""
+        with self.current(), explained(array.nbytes, "a cast of an array"):
+            return array.astype(dtype, copy=False)
+
+    def copy(self, array: Array) -> Array:
+        """See `Backend.copy`."""
+        with self.current(), explained(array.nbytes, "a copy of an array"):
+            return array.copy()
+
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
         """See `Backend.to_numpy`."""
         with self.current():
@@ -142,8 +156,7 @@ class CupyBackend(Backend):
     def holds(self, nbytes: int) -> bool:
         """See `Backend.holds`: whether it fits into half of the memory that is free."""
         with self.current():
-            free, _ = self._cupy.cuda.runtime.memGetInfo()
-            free += self._cupy.get_default_memory_pool().free_bytes()
+            free = free_bytes()
         return nbytes <= free // 2
 
     def feed(
@@ -277,7 +290,7 @@ class CupyBackend(Backend):
     def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:
         """See `Backend.sgd_update`. `lr` may be an array (), which the device reads."""
         if not _same_floats(W, dW) or not _contiguous(W):
-            return super().sgd_update(W, dW, lr=lr)  # type: ignore[arg-type]
+            return super().sgd_update(W, dW, lr=lr)
         kernel = self._cuda.kernel("primitives", "sgd_update", W.dtype.name)
         on_device = isinstance(lr, self._cupy.ndarray)
         rate = (W.dtype.type(0), lr) if on_device else (W.dtype.type(lr), np.uintp(0))

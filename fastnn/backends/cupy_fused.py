@@ -72,7 +72,7 @@ def dense_layers(plan: StepPlan) -> list[Dense] | None:
     )
     if not fits:
         return None
-    return [Dense(*step.reads[1:], relu=bool(step.options["relu"])) for step in forward]
+    return [Dense(step.reads[1], step.reads[2], bool(step.options["relu"])) for step in forward]
 
 
 class FusedStep:
@@ -195,7 +195,7 @@ class FusedStep:
         if len(self._layers) < 2:
             return 0
         many = self._products.multiprocessors
-        for warps in (4, 2, 1) if N >= 4 * many else (2, 1):
+        for warps in (4, 2, 1) if 4 * many <= N else (2, 1):
             if self._shared_of_head(warps) <= SHARED_MEMORY:
                 return warps
         return 0

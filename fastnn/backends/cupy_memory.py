@@ -6,6 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def free_bytes() -> int:
+    """Bytes free on the current device, those that CuPy's pool keeps for its own use included."""
+    import cupy
+
+    return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
+
+
 @contextmanager
 def explained(needed: int, what: str) -> Iterator[None]:
     """Turn CuPy's out-of-memory error into one with the bytes needed and free, and advice.
@@ -20,11 +27,10 @@ def explained(needed: int, what: str) -> Iterator[None]:
     try:
         yield
     except cupy.cuda.memory.OutOfMemoryError as error:
-        free, total = cupy.cuda.runtime.memGetInfo()
-        free += cupy.get_default_memory_pool().free_bytes()
+        total = cupy.cuda.runtime.memGetInfo()[1]
         device = cupy.cuda.runtime.getDevice()
         raise MemoryError(
-            f"CUDA device {device} has no room for {what}: {needed:,} bytes needed, {free:,} free "
+            f"CUDA device {device} has no room for {what}: {needed:,} bytes needed, {free_bytes():,} free "
             f"of {total:,}. Take a smaller batch; keep the data set as uint8, which the kernels "
             "read as it is; or leave the data set on the host as a NumPy array: fit streams it "
             "from pinned memory if it does not fit. Other arrays and processes on the device "

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from fastnn.plan import StepPlan
 
 STEPS = 32
-"""Steps of a graph. Its launch costs the host some 10 us, its three kernels a step at least 2 us
-each on the device: from 8 steps on the host is ahead. Instantiating it takes about a millisecond."""
+"""Steps of a graph. At some 10 us for its launch, and 2 us or more on the device for each of three
+kernels a step, the host is ahead of the device from a few steps on."""
 
 
 class StepLauncher(Protocol):
     """What launches one step."""
 
-    capturable: bool
+    @property
+    def capturable(self) -> bool:
+        """Whether a replay of `launch` does what another call would do."""
 
     def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, float]) -> None:
         """Start many steps: their rows, where their losses go, the hyperparameters."""
@@ -120,7 +122,7 @@ class CupyRunner:
 
 
 def step_launcher(backend: CupyBackend, plan: StepPlan) -> StepLauncher:
-    """Choose how a plan's steps run: fused, or, if the products are large or nothing fits, plain."""
+    """Choose how a plan's steps run: fused, or plain if products are large or nothing fits."""
     layers = dense_layers(plan)
     if layers is None:
         return PlainStep(backend, plan)

@@ -33,7 +33,9 @@ _default: Backend | None = None
 _lock = threading.RLock()
 
 
-def set_backend(backend: str | Backend, *, strict: bool = False) -> Backend:
+def set_backend(
+    backend: str | Backend, *, strict: bool = False, device: int | None = None
+) -> Backend:
     """Select the backend that layers and networks made from now on use.
 
     The choice holds for the current context: the thread or asyncio task that calls, and the tasks
@@ -43,9 +45,14 @@ def set_backend(backend: str | Backend, *, strict: bool = False) -> Backend:
     Parameters
     ----------
     backend : {"numpy", "numba", "cupy", "auto"} or Backend
-        "auto" takes the first of cupy, numba and numpy that can run.
+        "auto" takes the first of cupy, numba and numpy that can run. "cupy:1" is CuPy on the CUDA
+        device 1, "cupy" on the one that was current when it was first selected.
     strict : bool, optional
         Raise where the backend cannot run, instead of falling back to the best one on the CPU.
+    device : int, optional
+        Another way to write the number behind the colon. The backend's device becomes the current
+        one of the calling thread, as with ``cupy.cuda.Device(1).use()``, so that the script's own
+        operations on parameters and gradients happen there too.
 
     Returns
     -------
@@ -55,7 +62,7 @@ def set_backend(backend: str | Backend, *, strict: bool = False) -> Backend:
     Raises
     ------
     ValueError
-        If there is no backend of that name.
+        If there is no backend of that name, or no such device; those that there are are listed.
     BackendUnavailableError
         With `strict`, if the backend cannot run here; the message says why and what to do.
 
@@ -64,8 +71,11 @@ def set_backend(backend: str | Backend, *, strict: bool = False) -> Backend:
     BackendFallbackWarning
         Without `strict`, if another backend took its place, with the same words.
     """
+    if device is not None:
+        backend = _with_device(backend, device)
     chosen = resolve(backend, strict=strict)
     _active.set(chosen)
+    chosen.use()
     return chosen
 
 
@@ -87,7 +97,8 @@ def use_backend(backend: str | Backend, *, strict: bool = False) -> Iterator[Bac
     chosen = resolve(backend, strict=strict)
     token = _active.set(chosen)
     try:
-        yield chosen
+        with chosen.current():
+            yield chosen
     finally:
         _active.reset(token)
 
@@ -134,26 +145,52 @@ def resolve(backend: str | Backend, *, strict: bool = False) -> Backend:
 
 
 def load_backend(name: str) -> Backend:
-    """Return the one instance of a backend, or raise `BackendUnavailableError` with the reason."""
-    if name not in REGISTRY:
+    """Return the one instance of a backend, or raise `BackendUnavailableError` with the reason.
+
+    A number behind a colon chooses the device: "cupy:1".
+    """
+    kind, _, index = name.partition(":")
+    if kind not in REGISTRY:
         raise ValueError(_unknown(name))
     with _lock:
-        if name in _reasons:
-            raise BackendUnavailableError(_reasons[name])
+        if kind in _reasons:
+            raise BackendUnavailableError(_reasons[kind])
         if name not in _loaded:
-            module, _, class_name = REGISTRY[name].partition(":")
+            module, _, class_name = REGISTRY[kind].partition(":")
             backend_class: type[Backend] = getattr(importlib.import_module(module), class_name)
             reason = backend_class.unavailable_reason()
             if reason is not None:
-                _reasons[name] = f"The {name} backend cannot run here: {reason}"
-                raise BackendUnavailableError(_reasons[name])
-            _loaded[name] = backend_class()
+                _reasons[kind] = f"The {kind} backend cannot run here: {reason}"
+                raise BackendUnavailableError(_reasons[kind])
+            _loaded[name] = _on_device(backend_class, name, index) if index else backend_class()
         return _loaded[name]
+
+
+def _on_device(backend_class: type[Backend], name: str, index: str) -> Backend:
+    """Make a backend on a device, or give the one that is there already."""
+    problem = (
+        backend_class.device_problem(int(index))
+        if index.isdecimal()
+        else "the device is a number, as in 'cupy:1'."
+    )
+    if problem is not None:
+        raise ValueError(f"there is no backend {name!r}: {problem}")
+    made = backend_class(device=int(index))  # type: ignore[call-arg]
+    same = (b for b in _loaded.values() if type(b) is backend_class and b.device == made.device)
+    return next(same, made)
+
+
+def _with_device(backend: str | Backend, device: int) -> str:
+    if isinstance(device, bool) or not isinstance(device, int) or device < 0:
+        raise ValueError(f"device must be the number of a device, such as 0, got {device!r}")
+    if not isinstance(backend, str) or ":" in backend:
+        raise ValueError(f"{backend!r} has a device already: leave out device={device}")
+    return f"{backend}:{device}"
 
 
 def loaded_backends() -> tuple[Backend, ...]:
     """Return the backends in use in this process so far, which is whose arrays can be around."""
-    return tuple(_loaded.values())
+    return tuple(dict.fromkeys(_loaded.values()))
 
 
 def backend_of(array: object) -> Backend:

@@ -1,8 +1,8 @@
 """CUDA kernels: the sources beside this file, compiled when first used.
 
-Each ``*.cu`` stands by itself: the dozen lines at its top say what a block does. ``step.cuh`` is put
-before all of them as text, rather than included: CuPy keeps compiled kernels on disk by the text
-of their source, and would not see a changed include.
+Each ``*.cu`` stands by itself: the dozen lines at its top say what a block does. ``step.cuh`` is
+put before all of them as text, rather than included: CuPy keeps compiled kernels on disk by the
+text of their source, and would not see a changed include.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def _compiled(file: str, name: str, dtypes: tuple[str, ...], device: int) -> Any
     try:
         return module.get_function(expression)
     except cupy.cuda.compiler.CompileException as error:
+        version = ".".join(map(str, cupy.cuda.nvrtc.getVersion()))
         raise RuntimeError(
-            f"NVRTC {'.'.join(map(str, cupy.cuda.nvrtc.getVersion()))} does not compile {expression} "
-            f"of {file}.cu for device {device}. Its log:\n{error}"
+            f"NVRTC {version} does not compile {expression} of {file}.cu for CUDA device {device}: "
+            f"update the CUDA wheels together with CuPy. Its log:\n{error}"
         ) from error
