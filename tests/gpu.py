@@ -1,0 +1,100 @@
+"""What the tests on a CUDA device share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn.backends import Backend, selection
+from fastnn.backends.numpy_backend import NumpyBackend
+from fastnn.layers import Affine, Relu
+from fastnn.networks import Sequential
+from fastnn.optimizers import SGD
+from fastnn.plan import StepPlan, make_plan
+
+BOUNDS = {"float64": 1e-12, "float32": 2e-6}
+
+
+def cupy_backend() -> Any:
+    """Give the CuPy backend, or skip the test."""
+    pytest.importorskip("cupy")
+    try:
+        return selection.load_backend("cupy")
+    except selection.BackendUnavailableError as error:
+        pytest.skip(str(error))
+
+
+def simulator() -> Any:
+    """Give the simulated device's counters, or skip the test."""
+    cupysim = pytest.importorskip("cupysim")
+    if not cupysim.active():
+        pytest.skip("CUPYSIM=1 is not set")
+    return cupysim
+
+
+class Problem:
+    """A chain of Affine layers, a data set and the rows of some batches, the same for all."""
+
+    def __init__(
+        self, sizes: list[int], samples: int, *, data: str = "float32", relu: bool = True,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        generator = np.random.default_rng(seed)
+        self.samples, self.relu = samples, relu
+        high = {"uint8": 256, "int8": 127}.get(data, 256)
+        x = generator.integers(0, high, (samples + 3, sizes[0]))
+        x = np.where(generator.random(x.shape) < 0.5, 0, x)
+        self.x = x.astype(data) if "int" in data else (x / 256).astype(data)
+        self.t = generator.integers(0, sizes[-1], samples + 3)
+        scale = 1 / 256 if "int" in data else 1.0
+        self.parameters = []
+        for i, (D, M) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            W = generator.standard_normal((D, M)) * np.sqrt(2 / D) * (scale if i == 0 else 1)
+            b = 0.1 * generator.standard_normal(M)
+            self.parameters.append((W.astype("float32"), b.astype("float32")))
+        self.rows = np.stack([generator.permutation(samples + 3)[:samples] for _ in range(2)])
+
+    def network(self, backend: Backend, dtype: str) -> Sequential:
+        """Make the network on a backend."""
+        with selection.use_backend(backend):
+            layers: list[Any] = []
+            for W, b in self.parameters:
+                layers += [Affine(W.astype(dtype), b.astype(dtype))]
+                layers += [Relu()] if self.relu else []
+            return Sequential(layers[:-1] if self.relu else layers)
+
+    def plan(self, backend: Backend, dtype: str) -> StepPlan:
+        """Make the plan of a step on a backend."""
+        x = backend.asarray(self.x, None if "int" in self.x.dtype.name else dtype)
+        t = backend.asarray(self.t, "int64")
+        network = self.network(backend, dtype)
+        return make_plan(network, x, t, SGD(0.5), self.samples)
+
+
+def reference(problem: Problem, step: int = 0) -> dict[str, Any]:
+    """One step in float64 by the formulas of `fastnn.backends.base`: activations and gradients."""
+    base = NumpyBackend()
+    rows = problem.rows[step]
+    x, t = problem.x[rows].astype("float64"), problem.t[rows]
+    inputs = [x]
+    layers = [(W.astype("float64"), b.astype("float64")) for W, b in problem.parameters]
+    for i, (W, b) in enumerate(layers):
+        relu = problem.relu and i < len(layers) - 1
+        inputs.append(base.affine(inputs[-1], W, b, relu=relu))
+    losses, y = base.softmax_cross_entropy(inputs[-1], t)
+    dout = base.softmax_cross_entropy_backward(y, t)
+    douts, gradients = [dout], []
+    for i in reversed(range(len(layers))):
+        dx, dW, db = base.affine_backward(
+            dout, inputs[i], layers[i][0], relu=problem.relu and i > 0, input_gradient=i > 0
+        )
+        gradients.insert(0, (dW, db))
+        if i:
+            dout = dx
+            douts.insert(0, dout)
+    return {
+        "h": inputs[1:-1], "losses": losses, "loss": np.mean(losses), "dout": douts,
+        "gradients": gradients,
+    }  # fmt: skip
