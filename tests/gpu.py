@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +15,7 @@ import pytest
 
 from fastnn.backends import Backend, selection
 from fastnn.backends.numpy_backend import NumpyBackend
+from fastnn.errors import BackendUnavailableError
 from fastnn.layers import Affine, Relu
 from fastnn.networks import Sequential
 from fastnn.optimizers import SGD
@@ -22,7 +29,7 @@ def cupy_backend() -> Any:
     pytest.importorskip("cupy")
     try:
         return selection.load_backend("cupy")
-    except selection.BackendUnavailableError as error:
+    except BackendUnavailableError as error:
         pytest.skip(str(error))
 
 
@@ -50,7 +57,7 @@ class Problem:
         self.t = generator.integers(0, sizes[-1], samples + 3)
         scale = 1 / 256 if "int" in data else 1.0
         self.parameters = []
-        for i, (D, M) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for i, (D, M) in enumerate(pairwise(sizes)):
             W = generator.standard_normal((D, M)) * np.sqrt(2 / D) * (scale if i == 0 else 1)
             b = 0.1 * generator.standard_normal(M)
             self.parameters.append((W.astype("float32"), b.astype("float32")))
@@ -85,7 +92,8 @@ def reference(problem: Problem, step: int = 0) -> dict[str, Any]:
         inputs.append(base.affine(inputs[-1], W, b, relu=relu))
     losses, y = base.softmax_cross_entropy(inputs[-1], t)
     dout = base.softmax_cross_entropy_backward(y, t)
-    douts, gradients = [dout], []
+    douts = [dout]
+    gradients: list[tuple[Any, Any]] = []
     for i in reversed(range(len(layers))):
         dx, dW, db = base.affine_backward(
             dout, inputs[i], layers[i][0], relu=problem.relu and i > 0, input_gradient=i > 0
@@ -98,3 +106,16 @@ def reference(problem: Problem, step: int = 0) -> dict[str, Any]:
         "h": inputs[1:-1], "losses": losses, "loss": np.mean(losses), "dout": douts,
         "gradients": gradients,
     }  # fmt: skip
+
+
+def run_script(script: str, **environment: str) -> str:
+    """Run Python code in a process of its own, with more environment; give what it printed."""
+    tests = str(Path(__file__).parent)
+    path = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn.backends.base import Array, Backend, BackendInfo
 from fastnn.backends.cupy_detection import problem_with_cupy, problem_with_device
+from fastnn.backends.cupy_foreign import device_array
 from fastnn.backends.cupy_memory import explained, free_bytes
 from fastnn.backends.transfer import host_array
 
@@ -101,22 +102,13 @@ class CupyBackend(Backend):
         return isinstance(array, self._cupy.ndarray) and array.device == self.device
 
     def adopt(self, array: object) -> Array | None:
-        """See `Backend.adopt`: arrays on a CUDA device, by DLPack or ``__cuda_array_interface__``.
-
-        DLPack first: its producer is told the stream that will use the array, and orders it there
-        without anybody waiting.
-        """
+        """See `Backend.adopt`, and `cupy_foreign`."""
         with self.current():
-            if isinstance(array, self._cupy.ndarray):
-                with explained(array.nbytes, "an array of another device"):
-                    return self._cupy.array(array)
-            if _on_cuda_device(array):
-                adopted = self._cupy.from_dlpack(array)
-            elif hasattr(array, "__cuda_array_interface__"):
-                adopted = self._cupy.asarray(array)
-            else:
-                return None
-            return adopted if self.owns(adopted) else self._cupy.array(adopted)
+            found = device_array(array)
+            if found is None or self.owns(found):
+                return found
+            with explained(found.nbytes, "a copy of an array from another device"):
+                return self._cupy.array(found)
 
     def asarray(self, array: object, dtype: str | None = None) -> Array:
         """See `Backend.asarray`."""
@@ -328,11 +320,3 @@ def _one_each(entries: int) -> tuple[tuple[int], tuple[int]]:
 
 def _warp_each(rows: int) -> tuple[tuple[int], tuple[int]]:
     return (-(-rows // ROWS_OF_A_BLOCK),), (ROWS_OF_A_BLOCK * 32,)
-
-
-def _on_cuda_device(array: object) -> bool:
-    """Whether an array offers itself by DLPack, on a CUDA device (2) or in managed memory (13)."""
-    where = getattr(array, "__dlpack_device__", None)
-    if where is None or not hasattr(array, "__dlpack__"):
-        return False
-    return int(where()[0]) in (2, 13)

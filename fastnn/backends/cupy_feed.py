@@ -56,34 +56,46 @@ class PinnedFeed:
             self._taken.record()
 
     def pieces(self, order: np.ndarray[Any, Any]) -> Iterator[Array]:
-        """See `Feed.pieces`."""
+        """See `Feed.pieces`. When a piece is given, the next one is under way already."""
         import cupy
 
         starts = range(0, len(order), self._samples)
         some = [order[start : start + self._samples] for start in starts]
-        with ThreadPoolExecutor(1, "fastnn-feed") as thread:
-            under_way = thread.submit(self._send, 0, some[0])
-            for i, samples in enumerate(some):
-                under_way.result()
-                stream = cupy.cuda.get_current_stream()
-                stream.wait_event(self._arrived[i % 2])
-                with self._backend.current():
-                    for room, waiting in zip((self.x, self.t), self._waiting_room, strict=True):
-                        room[: len(samples)] = waiting[: len(samples)]
-                    self._taken.record(stream)
-                    if i + 1 < len(some):
-                        under_way = thread.submit(self._send, i + 1, some[i + 1])
-                    rows = cupy.arange(len(samples), dtype="int64")
-                yield rows
+        with ThreadPoolExecutor(1, "fastnn-feed") as thread, self._backend.current():
+            self._arrived[0].synchronize()  # of the epoch before
+            self._arrived[1].synchronize()
+            gathering = thread.submit(self._gather, 0, some[0])
+            for i, samples in enumerate([*some, None]):
+                # Round i brings piece i on its way, and piece i - 1 to where it is read.
+                if samples is not None:
+                    gathering.result()
+                    self._send(i, len(samples))
+                if i + 1 < len(some):
+                    self._arrived[(i + 1) % 2].synchronize()
+                    gathering = thread.submit(self._gather, i + 1, some[i + 1])
+                if i > 0:
+                    yield cupy.arange(len(some[i - 1]), dtype="int64")
+                if samples is not None:
+                    self._take(i, len(samples))
 
-    def _send(self, i: int, samples: np.ndarray[Any, Any]) -> None:
-        """Gather samples into pinned memory, and start their copy to the waiting room."""
-        pinned, arrived = self._pinned[i % 2], self._arrived[i % 2]
-        with self._backend.current():
-            arrived.synchronize()  # of two pieces ago, which left from this pinned memory
-            for source, buffer in zip((self._data, self._labels), pinned, strict=True):
-                buffer[: len(samples)] = source[samples]
-            self._stream.wait_event(self._taken)
-            for waiting, buffer in zip(self._waiting_room, pinned, strict=True):
-                waiting[: len(samples)].set(buffer[: len(samples)], stream=self._stream)
-            arrived.record(self._stream)
+    def _gather(self, i: int, samples: np.ndarray[Any, Any]) -> None:
+        """Gather samples into pinned memory; in a thread, on the host alone."""
+        for source, buffer in zip((self._data, self._labels), self._pinned[i % 2], strict=True):
+            buffer[: len(samples)] = source[samples]
+
+    def _send(self, i: int, count: int) -> None:
+        """Start the copy to the waiting room, once it is free."""
+        self._stream.wait_event(self._taken)
+        for waiting, buffer in zip(self._waiting_room, self._pinned[i % 2], strict=True):
+            waiting[:count].set(buffer[:count], stream=self._stream)
+        self._arrived[i % 2].record(self._stream)
+
+    def _take(self, i: int, count: int) -> None:
+        """Copy a piece from the waiting room to where the plan reads it, once it is there."""
+        import cupy
+
+        stream = cupy.cuda.get_current_stream()
+        stream.wait_event(self._arrived[i % 2])
+        for room, waiting in zip((self.x, self.t), self._waiting_room, strict=True):
+            room[:count] = waiting[:count]
+        self._taken.record(stream)

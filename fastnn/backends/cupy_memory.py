@@ -30,9 +30,10 @@ def explained(needed: int, what: str) -> Iterator[None]:
         total = cupy.cuda.runtime.memGetInfo()[1]
         device = cupy.cuda.runtime.getDevice()
         raise MemoryError(
-            f"CUDA device {device} has no room for {what}: {needed:,} bytes needed, {free_bytes():,} free "
-            f"of {total:,}. Take a smaller batch; keep the data set as uint8, which the kernels "
-            "read as it is; or leave the data set on the host as a NumPy array: fit streams it "
-            "from pinned memory if it does not fit. Other arrays and processes on the device "
-            "count too (nvidia-smi; cupy.get_default_memory_pool().free_all_blocks())."
+            f"CUDA device {device} has no room for {what}: {needed:,} bytes needed, "
+            f"{free_bytes():,} free of {total:,}. Take a smaller batch; keep the data set as "
+            "uint8, which the kernels read as it is; or leave the data set on the host as a NumPy "
+            "array: fit streams it from pinned memory if it does not fit. Other arrays and "
+            "processes on the device count too (nvidia-smi; "
+            "cupy.get_default_memory_pool().free_all_blocks())."
         ) from error

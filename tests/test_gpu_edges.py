@@ -1,0 +1,284 @@
+"""What comes to a GPU from elsewhere: other libraries, other devices, more data than fits."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from gpu import Problem, cupy_backend, run_script, simulator
+
+import fastnn
+from fastnn import SGD, Sequential, fit
+from fastnn.backends import cupy_feed
+from fastnn.backends.cupy_runner import CupyRunner
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def cuda() -> Any:
+    with fastnn.use_backend(cupy_backend()) as backend:
+        yield backend
+
+
+# Arrays of other libraries on the device
+
+
+class Interface:
+    """An array that offers itself by ``__cuda_array_interface__``."""
+
+    def __init__(self, array: Any) -> None:
+        self.__cuda_array_interface__ = array.__cuda_array_interface__
+        self.kept = array
+
+
+class DLPack:
+    """An array that offers itself by DLPack, as a PyTorch tensor does."""
+
+    def __init__(self, array: Any) -> None:
+        self.kept = array
+        self.streams: list[Any] = []
+
+    def __dlpack_device__(self) -> Any:
+        return self.kept.__dlpack_device__()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        self.streams.append(options.get("stream"))
+        return self.kept.__dlpack__(**options)
+
+
+@pytest.mark.parametrize("wrapped", [Interface, DLPack])
+def test_arrays_on_the_device_come_in_without_the_host(cuda: Any, wrapped: Any) -> None:
+    problem = Problem([8, 6, 4], 11)
+    x, t = cuda.asarray(problem.x), cuda.asarray(problem.t)
+    network = problem.network(cuda, "float32")
+    expected = network.gradient(x, t)
+    plain = network.predict(x)
+    foreign_x, foreign_t = wrapped(x), wrapped(t)
+    found = network.gradient(foreign_x, foreign_t)
+    for name, right in expected.items():
+        np.testing.assert_array_equal(cuda.to_numpy(found[name]), cuda.to_numpy(right))
+    assert network.loss(foreign_x, foreign_t) == network.loss(x, t)
+    fit(network, foreign_x, foreign_t, batch_size=3, progress=False)
+    assert cuda.owns(plain)
+    np.testing.assert_array_equal(cuda.to_numpy(x), problem.x)
+    if wrapped is DLPack:
+        assert None not in foreign_x.streams  # the producer was told who reads
+
+
+def test_no_byte_crosses_to_the_host_or_back(cuda: Any) -> None:
+    cupysim = simulator()
+    problem = Problem([8, 6, 4], 11)
+    network = problem.network(cuda, "float32")
+    for wrapped in (lambda array: array, Interface, DLPack):
+        x = wrapped(cuda.asarray(problem.x))
+        network.predict(x)
+        before = cupysim.counters()
+        scores = network.predict(x)
+        spent = cupysim.counters() - before
+        assert cuda.owns(scores)
+        assert (spent.h2d, spent.d2h, spent.syncs) == (0, 0, 0)
+
+
+def test_a_host_tensor_still_comes_by_the_host(cuda: Any) -> None:
+    problem = Problem([8, 6, 4], 11)
+    network = problem.network(cuda, "float32")
+
+    class OnHost:
+        __array__ = problem.x.__array__
+        __dlpack__ = problem.x.__dlpack__
+        __dlpack_device__ = problem.x.__dlpack_device__
+
+    assert cuda.owns(network.predict(OnHost()))
+
+
+# Devices
+
+TWO_DEVICES = """
+    import cupy, numpy as np, pickle, fastnn
+    from fastnn.datasets import load_mnist
+    from gpu import Problem
+    (x, t), _ = load_mnist()
+    x, t = x[:300], t[:300]
+    first = fastnn.set_backend("cupy", strict=True)
+    here = fastnn.TwoLayerNet(784, 20, 10, seed=1)
+    second = fastnn.set_backend("cupy", device=1)
+    assert second is fastnn.set_backend("cupy:1") and second is not first
+    assert fastnn.set_backend("cupy:0") is first
+    fastnn.set_backend(second)
+    assert cupy.cuda.runtime.getDevice() == second.device.id == 1
+    assert pickle.loads(pickle.dumps(second)) is second
+    there = fastnn.TwoLayerNet(784, 20, 10, seed=1)
+    grad = there.gradient(x, t)
+    assert all(array.device.id == 1 for array in grad.values())
+    there.params["W1"] -= 0.1 * grad["W1"]
+    there.params["W1"] += 0.1 * grad["W1"]
+    # A network keeps its device, whichever is current.
+    options = dict(batch_size=50, seed=1, progress=False)
+    for current in (1, 0):
+        cupy.cuda.Device(current).use()
+        assert there.predict(x).device.id == 1 and here.predict(x).device.id == 0
+        options["validation"] = (x, t)
+        losses = [fastnn.fit(net, x, t, **options).losses for net in (here, there)]
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
+        assert there.params["W1"].device.id == 1 and cupy.cuda.runtime.getDevice() == current
+        # An array of one device is brought to the other.
+        scores = [there.predict(one) for one in (x, here.backend.asarray(x))]
+        np.testing.assert_array_equal(*map(fastnn.to_numpy, scores))
+        assert abs(there.loss(here.backend.asarray(x), t) - there.loss(x, t)) == 0
+        there.numerical_gradient(x[:1, :], t[:1]) if current else None
+    here.to("cupy:1")
+    assert here.backend is second and here.params["W1"].device.id == 1
+    for wrong in ("cupy:2", "cupy:-1", "cupy:x"):
+        try:
+            fastnn.set_backend(wrong)
+        except ValueError as error:
+            print(error)
+    for wrong in (2, -1, True):
+        try:
+            fastnn.set_backend("cupy", device=wrong)
+        except ValueError as error:
+            print(error)
+    assert fastnn.get_backend() is second
+    print("kept apart")
+"""
+
+
+def test_two_devices() -> None:
+    simulator()
+    said = run_script(TWO_DEVICES, CUPYSIM_DEVICES="2")
+    assert "kept apart" in said
+    assert "no CUDA device 2; this machine shows device 0 (" in said
+    assert ", 1 (" in said
+
+
+def test_a_device_that_is_not_there(cuda: Any) -> None:
+    with pytest.raises(ValueError, match=r"no CUDA device 64; this machine shows device 0 \("):
+        fastnn.set_backend("cupy", device=64)
+    with pytest.raises(ValueError, match=r"numpy:0.*no devices to choose from"):
+        fastnn.set_backend("numpy", device=0)
+    with pytest.raises(ValueError, match="has a device already"):
+        fastnn.set_backend("cupy:0", device=0)
+    assert fastnn.get_backend() is cuda
+
+
+# More than there is room for
+
+
+def trained(network: Sequential, problem: Problem, **options: Any) -> Any:
+    return fit(
+        network, problem.x, problem.t, epochs=2, batch_size=10, optimizer=SGD(0.1), seed=3,
+        progress=False, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("data", ["float32", "uint8", "float64"])
+@pytest.mark.parametrize("user", [False, True])
+def test_a_data_set_without_room_is_streamed(
+    cuda: Any, data: str, user: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = Problem([9, 8, 4], 130, data=data)
+
+    def network() -> Sequential:
+        one = problem.network(cuda, "float32")
+        return Sequential([*one.layers.values(), fastnn.Relu()]) if user else one
+
+    resident, streamed = network(), network()
+    expected = trained(resident, problem, validation=(problem.x, problem.t))
+    monkeypatch.setattr(type(cuda), "holds", lambda *_: False)
+    monkeypatch.setattr(cupy_feed, "PIECE_BYTES", 40 * 9 * 4)
+    found = trained(streamed, problem, validation=(problem.x, problem.t))
+    assert found.losses == expected.losses
+    assert found.train_accuracies == expected.train_accuracies
+    assert found.samples == expected.samples == 266
+    for name in resident.params:
+        np.testing.assert_array_equal(
+            cuda.to_numpy(resident.params[name]), cuda.to_numpy(streamed.params[name])
+        )
+
+
+def test_streamed_data_is_checked_too(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(cuda), "holds", lambda *_: False)
+    problem = Problem([9, 8, 4], 30)
+    problem.x[17, 3] = np.nan
+    with pytest.raises(ValueError, match=r"x\[17, 3\] is nan"):
+        trained(problem.network(cuda, "float32"), problem)
+    problem = Problem([9, 8, 4], 30)
+    problem.t[5] = 4
+    with pytest.raises(ValueError, match=r"label t\[5\] is 4"):
+        trained(problem.network(cuda, "float32"), problem)
+
+
+STREAMED = """
+    import hashlib, fastnn
+    from fastnn.backends import cupy_backend, cupy_feed
+    from gpu import Problem
+    cuda = fastnn.set_backend("cupy", strict=True)
+    problem = Problem([9, 8, 4], 130, data="uint8")
+    cupy_feed.PIECE_BYTES = 40 * 17
+    results = []
+    for holds in (True, False):
+        cupy_backend.CupyBackend.holds = lambda *_: holds
+        network = problem.network(cuda, "float32")
+        history = fastnn.fit(
+            network, problem.x, problem.t, epochs=3, batch_size=10, seed=3, progress=False
+        )
+        results.append((history.losses, fastnn.to_numpy(network.params["W1"]).tolist()))
+    assert results[0] == results[1]
+    print("the same")
+"""
+
+
+def test_streaming_waits_where_it_must() -> None:
+    simulator()
+    assert "the same" in run_script(STREAMED, CUPYSIM_LAZY="1")
+
+
+class Reached(Exception):  # noqa: N818
+    """The training would begin now."""
+
+
+def test_out_of_memory_says_what_to_do(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever allocation fails before training begins, the network is as it was."""
+    import cupy
+
+    def begin(*_: Any) -> None:
+        raise Reached
+
+    monkeypatch.setattr(CupyRunner, "run", begin)
+    problem = Problem([9, 8, 4], 30)
+    network = problem.network(cuda, "float32")
+    before = {name: cuda.to_numpy(array).copy() for name, array in network.params.items()}
+    pool = cupy.cuda.get_allocator()
+    explained = 0
+    for refused in range(1, 100):
+        count = itertools.count(1)
+
+        def limited(needed: int, refused: int = refused, count: Any = count) -> Any:
+            if next(count) >= refused:
+                raise cupy.cuda.memory.OutOfMemoryError(needed, 0)
+            return pool(needed)
+
+        try:
+            with cupy.cuda.using_allocator(limited):
+                trained(network, problem)
+        except Reached:
+            break
+        except MemoryError as error:
+            explained += "bytes needed" in str(error)
+        for name, array in network.params.items():
+            np.testing.assert_array_equal(cuda.to_numpy(array), before[name])
+    assert 10 < explained <= refused < 99
+
+
+def test_an_array_too_large_for_the_device(cuda: Any) -> None:
+    import cupy
+
+    total = cupy.cuda.runtime.memGetInfo()[1]
+    match = (
+        r"room for a buffer of the training step: [\d,]+ bytes needed, [\d,]+ free of .* smaller "
+    )
+    with pytest.raises(MemoryError, match=match + ".*uint8.*pinned"):
+        cuda.empty((total, 8), "float32")
