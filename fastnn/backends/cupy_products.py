@@ -44,13 +44,13 @@ class Crossing:
 
 
 TABLE = (
-    Crossing("T4", 60_000_000, 2_000_000, "computed"),
-    Crossing("A100", 150_000_000, 75_000_000, "computed"),
-    Crossing("H100", 500_000_000, 250_000_000, "computed"),
-    Crossing("", 150_000_000, 5_000_000, "computed"),
+    Crossing("T4", 75_000_000, 11_000_000, "computed"),
+    Crossing("A100", 180_000_000, 56_000_000, "computed"),
+    Crossing("H100", 620_000_000, 200_000_000, "computed"),
+    Crossing("", 180_000_000, 11_000_000, "computed"),
 )
-"""The first row that fits decides. Nothing here has been measured yet; ``fastnn bench --backend
-cupy`` measures the crossing on the device at hand and prints its row."""
+"""The first row that fits decides. Nothing here has been measured yet; docs/gpu.md has the
+computation, and ``fastnn bench --backend cupy`` measures the device at hand and prints its row."""
 
 
 class Products:

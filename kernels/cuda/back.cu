@@ -10,9 +10,10 @@
 //          for every 8 of them
 
 constexpr int ROWS = 32, COLUMNS = 64, DEPTH = 32, THREADS = 128;
+constexpr int BLOCKS = 3;  // a multiprocessor: leaves a thread 168 registers, so that none spills
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS) back(
+__global__ void __launch_bounds__(THREADS, BLOCKS) back(
     const T* dout, const T* W, const T* x, int behind_relu, T* dx, int N, int D, int M)
 {
     constexpr int PAD = 16 / sizeof(T);
@@ -23,14 +24,14 @@ __global__ void __launch_bounds__(THREADS) back(
     T sum[4][4] = {};
 
     for (int m0 = 0; m0 < M; m0 += DEPTH) {
-#pragma unroll 4
-        for (int i = thread; i < ROWS * DEPTH; i += THREADS) {
-            int r = i / DEPTH, m = i % DEPTH, n = row0 + r;
+#pragma unroll
+        for (int j = 0; j < ROWS * DEPTH / THREADS; j++) {
+            int i = thread + j * THREADS, r = i / DEPTH, m = i % DEPTH, n = row0 + r;
             a[r][m] = n < N && m0 + m < M ? dout[int64(n) * M + m0 + m] : T(0);
         }
-#pragma unroll 8
-        for (int i = thread; i < COLUMNS * DEPTH; i += THREADS) {
-            int c = i / DEPTH, m = i % DEPTH, d = column0 + c;
+#pragma unroll
+        for (int j = 0; j < COLUMNS * DEPTH / THREADS; j++) {
+            int i = thread + j * THREADS, c = i / DEPTH, m = i % DEPTH, d = column0 + c;
             w[c][m] = d < D && m0 + m < M ? W[int64(d) * M + m0 + m] : T(0);
         }
         __syncthreads();

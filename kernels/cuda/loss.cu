@@ -3,7 +3,7 @@
 // number of classes: dout holds the scores first, each lane reading back what it wrote.
 
 template <typename T>
-__global__ void __launch_bounds__(4 * WARP) loss(
+__global__ void __launch_bounds__(4 * WARP, 4) loss(
     Control<T>* control, const T* parts, int splits, const T* b,
     const int64* labels, int64 samples, T* dout, T* losses, int N, int C)
 {

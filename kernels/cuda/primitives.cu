@@ -5,7 +5,7 @@
 //   take_rows, sgd_update: one thread an entry
 
 template <typename T>
-__global__ void __launch_bounds__(4 * WARP) softmax_cross_entropy(
+__global__ void __launch_bounds__(4 * WARP, 4) softmax_cross_entropy(
     const T* x, const int64* t, T* losses, T* y, int64 N, int C)
 {
     const int64 n = int64(blockIdx.x) * 4 + threadIdx.x / WARP;
@@ -32,7 +32,7 @@ template <typename T> __device__ bool ahead(T x, int i, T y, int j)
 
 // Adds to `correct`, with integers, whose sum does not depend on the order.
 template <typename T>
-__global__ void __launch_bounds__(4 * WARP) count_correct(
+__global__ void __launch_bounds__(4 * WARP, 4) count_correct(
     const T* scores, const int64* t, unsigned long long* correct, int64 N, int C)
 {
     const int lane = threadIdx.x % WARP;

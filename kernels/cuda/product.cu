@@ -8,7 +8,9 @@
 //   tile   32 rows x 64 columns; K goes by in steps of 32 through shared memory
 //   x      a[row][k], 4 k at a time: rows are padded by 16 bytes, so that the two rows which a
 //          warp reads at once lie in different banks
-//   W      w[k][column], 4 columns at a time: neighbouring threads read neighbouring vectors
+//   W      w[k][column], 16 bytes of columns at a time: 16 neighbouring threads read 16 neighbouring
+//          vectors, so that a thread's 4 columns are one vector of float, or two of double that
+//          lie 32 columns apart
 //   parts  go out through w, which is done by then, so that whole sectors are written
 //
 // Where x comes from: `gather_product` takes the rows of the batch from the data set (uint8, int8
@@ -20,6 +22,7 @@
 // `finish` ends a product that stands by itself: parts added up, bias, ReLU.
 
 constexpr int ROWS = 32, COLUMNS = 64, DEPTH = 32, THREADS = 128;
+constexpr int BLOCKS = 3;  // a multiprocessor: leaves a thread 168 registers, so that none spills
 
 template <typename T, typename Data> struct Gathered {
     const Data* data;
@@ -52,11 +55,11 @@ template <typename T> struct Plain {
 template <typename T, typename Source>
 __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int M, int depth)
 {
-    constexpr int PAD = 16 / sizeof(T);
-    __shared__ __align__(16) T a[ROWS][DEPTH + PAD];
+    constexpr int V = Vector<T>::SIZE, APART = 16 * V;  // of a thread's vectors of columns
+    __shared__ __align__(16) T a[ROWS][DEPTH + V];
     __shared__ __align__(16) T w[DEPTH][COLUMNS];
     __shared__ int64 start[ROWS];
-    const int thread = threadIdx.x, my_rows = thread / 16 * 4, my_columns = thread % 16 * 4;
+    const int thread = threadIdx.x, my_rows = thread / 16 * 4, my_columns = thread % 16 * V;
     const int row0 = blockIdx.y * ROWS, column0 = blockIdx.x * COLUMNS;
     const int first = blockIdx.z * depth, last = min(first + depth, D);
     T sum[4][4] = {};
@@ -64,14 +67,14 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
     if (thread < ROWS) start[thread] = row0 + thread < N ? x.start(row0 + thread) : 0;
     __syncthreads();
     for (int k0 = first; k0 < last; k0 += DEPTH) {
-#pragma unroll 4
-        for (int i = thread; i < ROWS * DEPTH; i += THREADS) {
-            int r = i / DEPTH, k = i % DEPTH;
+#pragma unroll
+        for (int j = 0; j < ROWS * DEPTH / THREADS; j++) {
+            int i = thread + j * THREADS, r = i / DEPTH, k = i % DEPTH;
             a[r][k] = row0 + r < N && k0 + k < last ? x.at(start[r], k0 + k) : T(0);
         }
-#pragma unroll 8
-        for (int i = thread; i < DEPTH * COLUMNS; i += THREADS) {
-            int k = i / COLUMNS, m = column0 + i % COLUMNS;
+#pragma unroll
+        for (int j = 0; j < DEPTH * COLUMNS / THREADS; j++) {
+            int i = thread + j * THREADS, k = i / COLUMNS, m = column0 + i % COLUMNS;
             w[k][i % COLUMNS] = k0 + k < last && m < M ? W[int64(k0 + k) * M + m] : T(0);
         }
         __syncthreads();
@@ -81,20 +84,29 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
 #pragma unroll
             for (int r = 0; r < 4; r++) across[r] = *(const Four<T>*)&a[my_rows + r][k];
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                Four<T> down = *(const Four<T>*)&w[k + i][my_columns];
+            for (int i = 0; i < 4; i++)
 #pragma unroll
-                for (int r = 0; r < 4; r++)
+                for (int c = 0; c < 4; c += V) {
+                    Vector<T> down = *(const Vector<T>*)&w[k + i][my_columns + c / V * APART];
 #pragma unroll
-                    for (int c = 0; c < 4; c++) sum[r][c] += across[r].v[i] * down.v[c];
-            }
+                    for (int r = 0; r < 4; r++)
+#pragma unroll
+                        for (int v = 0; v < V; v++) sum[r][c + v] += across[r].v[i] * down.v[v];
+                }
         }
         __syncthreads();
     }
 
     static_assert(ROWS == DEPTH, "the tile goes out through w");
 #pragma unroll
-    for (int r = 0; r < 4; r++) *(Four<T>*)&w[my_rows + r][my_columns] = *(Four<T>*)sum[r];
+    for (int r = 0; r < 4; r++)
+#pragma unroll
+        for (int c = 0; c < 4; c += V) {
+            Vector<T> some;
+#pragma unroll
+            for (int v = 0; v < V; v++) some.v[v] = sum[r][c + v];
+            *(Vector<T>*)&w[my_rows + r][my_columns + c / V * APART] = some;
+        }
     __syncthreads();
     T* part = parts + int64(blockIdx.z) * N * M;
     for (int i = thread; i < ROWS * COLUMNS; i += THREADS) {
@@ -104,7 +116,7 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
 }
 
 template <typename T, typename Data>
-__global__ void __launch_bounds__(THREADS) gather_product(
+__global__ void __launch_bounds__(THREADS, BLOCKS) gather_product(
     const Control<T>* control, const Data* data, int64 samples,
     const T* W, T* parts, int N, int D, int M, int depth)
 {
@@ -113,7 +125,7 @@ __global__ void __launch_bounds__(THREADS) gather_product(
 }
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS) hidden_product(
+__global__ void __launch_bounds__(THREADS, BLOCKS) hidden_product(
     const T* before, int splits, const T* b, int through_relu, T* h,
     const T* W, T* parts, int N, int D, int M, int depth)
 {
@@ -122,7 +134,7 @@ __global__ void __launch_bounds__(THREADS) hidden_product(
 }
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS) plain_product(
+__global__ void __launch_bounds__(THREADS, BLOCKS) plain_product(
     const T* array, const T* W, T* parts, int N, int D, int M, int depth)
 {
     Plain<T> x{array, D};

@@ -61,9 +61,15 @@ template <typename T> __device__ T max_over_warp(T x) {
     return x;
 }
 
-// Four neighbours, moved by one instruction (two for double).
+// Four neighbours: for float one 16-byte access, for double two.
 template <typename T> struct alignas(16) Four {
     T v[4];
+};
+
+// As many neighbours as one 16-byte access moves.
+template <typename T> struct alignas(16) Vector {
+    static constexpr int SIZE = 16 / sizeof(T);
+    T v[SIZE];
 };
 
 // One entry of a split product: the sum of its parts, with the bias, through ReLU on request.

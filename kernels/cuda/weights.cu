@@ -17,6 +17,7 @@
 // `weight_gradients` is the same for one layer by itself, and writes dW and db instead.
 
 constexpr int ROWS = 32, COLUMNS = 16, DEPTH = 32, THREADS = 128;
+constexpr int BLOCKS = 4;  // a multiprocessor: leaves a thread 128 registers, so that none spills
 
 template <typename T> struct LayerUpdate {
     const T *x, *dout;   // x (N, D), null for the first layer, which reads the data set; dout (N, M)
@@ -26,34 +27,55 @@ template <typename T> struct LayerUpdate {
     int tiles_across;    // tiles that lie side by side in W
 };
 
+// Where x of the first layer comes from: rows of the data set.
+template <typename T, typename Data> struct Gathered {
+    const Data* data;
+    Batch batch;
+    int D;
+    __device__ int64 start(int n) const { int64 row = batch[n]; return row < 0 ? -1 : row * D; }
+    __device__ T at(int64 start, int d) const { return start < 0 ? not_a_number<T>() : T(data[start + d]); }
+};
+
+// And of the others: what the layer before it gave.
+template <typename T> struct Plain {
+    const T* x;
+    int D;
+    __device__ int64 start(int n) const { return int64(n) * D; }
+    __device__ T at(int64 start, int d) const { return x[start + d]; }
+};
+
+template <typename T> struct Shared {
+    T a[DEPTH][ROWS];
+    T g[DEPTH][COLUMNS];
+    int64 start[DEPTH];
+};
+
 // The tile's 4 x 1 entries of x.T @ dout that this thread has, and the sum of dout's column.
 template <typename T, typename Source>
 __device__ void tile_of_gradient(
-    const Source& x, const T* dout, int N, int D, int M, int row0, int column0, T (&sum)[4], T& bias)
+    Shared<T>& shared, const Source& x, const T* dout, int N, int D, int M, int row0, int column0,
+    T (&sum)[4], T& bias)
 {
-    __shared__ __align__(16) T a[DEPTH][ROWS];
-    __shared__ T g[DEPTH][COLUMNS];
-    __shared__ int64 start[DEPTH];
     const int thread = threadIdx.x, my_rows = thread / COLUMNS * 4, my_column = thread % COLUMNS;
 
     for (int n0 = 0; n0 < N; n0 += DEPTH) {
-        if (thread < DEPTH && n0 + thread < N) start[thread] = x.start(n0 + thread);
+        if (thread < DEPTH && n0 + thread < N) shared.start[thread] = x.start(n0 + thread);
         __syncthreads();
-#pragma unroll 4
-        for (int i = thread; i < DEPTH * ROWS; i += THREADS) {
-            int n = i / ROWS, d = row0 + i % ROWS;
-            a[n][i % ROWS] = n0 + n < N && d < D ? x.at(start[n], d) : T(0);
+#pragma unroll
+        for (int j = 0; j < DEPTH * ROWS / THREADS; j++) {
+            int i = thread + j * THREADS, n = i / ROWS, d = row0 + i % ROWS;
+            shared.a[n][i % ROWS] = n0 + n < N && d < D ? x.at(shared.start[n], d) : T(0);
         }
-#pragma unroll 4
-        for (int i = thread; i < DEPTH * COLUMNS; i += THREADS) {
-            int n = n0 + i / COLUMNS, m = column0 + i % COLUMNS;
-            g[i / COLUMNS][i % COLUMNS] = n < N && m < M ? dout[int64(n) * M + m] : T(0);
+#pragma unroll
+        for (int j = 0; j < DEPTH * COLUMNS / THREADS; j++) {
+            int i = thread + j * THREADS, n = n0 + i / COLUMNS, m = column0 + i % COLUMNS;
+            shared.g[i / COLUMNS][i % COLUMNS] = n < N && m < M ? dout[int64(n) * M + m] : T(0);
         }
         __syncthreads();
-#pragma unroll 8
+#pragma unroll
         for (int n = 0; n < DEPTH; n++) {
-            Four<T> four = *(const Four<T>*)&a[n][my_rows];
-            T d = g[n][my_column];
+            Four<T> four = *(const Four<T>*)&shared.a[n][my_rows];
+            T d = shared.g[n][my_column];
             bias += d;
 #pragma unroll
             for (int r = 0; r < 4; r++) sum[r] += four.v[r] * d;
@@ -62,30 +84,8 @@ __device__ void tile_of_gradient(
     }
 }
 
-// x of one layer: an array, or for the first layer (x is null) rows of the data set.
-template <typename T, typename Data> struct Input {
-    const T* x;
-    const Data* data;
-    Batch batch;
-    int D;
-    __device__ int64 start(int n) const {
-        int64 row = x ? n : batch[n];
-        return row < 0 ? -1 : row * D;
-    }
-    __device__ T at(int64 start, int d) const {
-        return x ? x[start + d] : start < 0 ? not_a_number<T>() : T(data[start + d]);
-    }
-};
-
-template <typename T> struct Plain {
-    const T* x;
-    int D;
-    __device__ int64 start(int n) const { return int64(n) * D; }
-    __device__ T at(int64 start, int d) const { return x[start + d]; }
-};
-
 template <typename T, typename Data>
-__global__ void __launch_bounds__(THREADS) update_weights(
+__global__ void __launch_bounds__(THREADS, BLOCKS) update_weights(
     Control<T>* control, const LayerUpdate<T>* layers, int count,
     const Data* data, int64 samples, const T* losses, int N)
 {
@@ -98,9 +98,15 @@ __global__ void __launch_bounds__(THREADS) update_weights(
     const LayerUpdate<T> layer = layers[l];
     const int D = layer.D, M = layer.M, tile = blockIdx.x - layer.first_block;
     const int row0 = tile / layer.tiles_across * ROWS, column0 = tile % layer.tiles_across * COLUMNS;
-    Input<T, Data> x{layer.x, data, batch_of(control, step, N, samples), D};
+    __shared__ __align__(16) Shared<T> shared;
     T sum[4] = {}, bias = 0;
-    tile_of_gradient(x, layer.dout, N, D, M, row0, column0, sum, bias);
+    if (layer.x) {
+        Plain<T> x{layer.x, D};
+        tile_of_gradient(shared, x, layer.dout, N, D, M, row0, column0, sum, bias);
+    } else {
+        Gathered<T, Data> x{data, batch_of(control, step, N, samples), D};
+        tile_of_gradient(shared, x, layer.dout, N, D, M, row0, column0, sum, bias);
+    }
 
     const int m = column0 + my_column;
 #pragma unroll
@@ -119,14 +125,15 @@ __global__ void __launch_bounds__(THREADS) update_weights(
 }
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS) weight_gradients(
+__global__ void __launch_bounds__(THREADS, BLOCKS) weight_gradients(
     const T* array, const T* dout, T* dW, T* db, int N, int D, int M)
 {
     const int my_rows = threadIdx.x / COLUMNS * 4, my_column = threadIdx.x % COLUMNS;
     const int row0 = blockIdx.y * ROWS, column0 = blockIdx.x * COLUMNS, m = column0 + my_column;
+    __shared__ __align__(16) Shared<T> shared;
     Plain<T> x{array, D};
     T sum[4] = {}, bias = 0;
-    tile_of_gradient(x, dout, N, D, M, row0, column0, sum, bias);
+    tile_of_gradient(shared, x, dout, N, D, M, row0, column0, sum, bias);
 #pragma unroll
     for (int r = 0; r < 4; r++) {
         int d = row0 + my_rows + r;
