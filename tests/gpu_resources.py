@@ -6,6 +6,7 @@ the table of docs/gpu.md.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,25 @@ THREADS_OF_A_BLOCK = {
     "gather_product": 128, "hidden_product": 128, "plain_product": 128, "finish": 256,
     "head": 128, "loss": 128, "back": 128, "update_weights": 128, "weight_gradients": 128,
     "begin": 1, "next_batch": 128, "keep_loss": 1,
+    "softmax_cross_entropy": 128, "softmax_cross_entropy_backward": 256, "count_correct": 128,
+    "take_rows": 256, "sgd_update": 256,
 }  # fmt: skip
+DYNAMIC_SHARED = {"head": lambda itemsize: (50 * 11 + 2 * (50 + 10)) * itemsize}
+"""Bytes that the launch adds, at the book's sizes."""
+
+DOCUMENTED = (
+    "gather_product<float, unsigned char>", "gather_product<double, unsigned char>",
+    "hidden_product<float>", "hidden_product<double>", "head<float>", "head<double>",
+    "loss<float>", "loss<double>", "back<float>", "back<double>",
+    "update_weights<float, unsigned char>", "update_weights<double, unsigned char>",
+)  # fmt: skip
+DOCUMENTED_ARCHITECTURES = (75, 80, 90)
+
+BLOCKS = {75: 16, 80: 32, 90: 32}
+WARPS = {75: 32, 80: 64, 90: 64}
+SHARED = {75: 64, 80: 164, 90: 228}
+"""Of a multiprocessor, at most: blocks, warps, and KiB of shared memory (CUDA C++ Programming Guide,
+technical specifications by compute capability). All have 65536 registers."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,7 @@ class Resources:
     barriers: int
 
 
+@functools.cache
 def compile_for(file: str, architecture: int) -> tuple[dict[str, Resources], str]:
     """Compile a file for an architecture: the kernels' resources, and what else the log says."""
     from cupy.cuda import nvrtc
@@ -108,3 +128,59 @@ def read_log(log: str, names: dict[Any, str]) -> tuple[dict[str, Resources], str
         ) or "warning" in line.lower():
             rest.append(line)
     return found, "\n".join(rest)
+
+
+def occupancy(used: Resources, threads: int, dynamic: int, architecture: int) -> tuple[int, int]:
+    """Give the blocks of a multiprocessor, and the warps it then has, in percent of its most.
+
+    Registers are given out by the warp, in units of 256; shared memory in units of 256 bytes (128
+    from 8.0 on), with 1 KiB a block on top of it from 8.0 on.
+    """
+    warps = -(-threads // 32)
+    by_registers = 65536 // (-(-used.registers * 32 // 256) * 256) // warps
+    reserved = 1024 if architecture >= 80 else 0
+    shared = -(-(used.shared + dynamic + reserved) // 256) * 256
+    by_shared = SHARED[architecture] * 1024 // shared if shared else by_registers
+    blocks = min(by_registers, by_shared, WARPS[architecture] // warps)
+    blocks = min(blocks, BLOCKS[architecture])
+    return blocks, round(100 * blocks * warps / WARPS[architecture])
+
+
+def nvrtc_version() -> str:
+    """Give NVRTC's version."""
+    from cupy.cuda import nvrtc
+
+    return ".".join(map(str, nvrtc.getVersion()))
+
+
+def documented_rows() -> list[str]:
+    """Make the rows of the table in docs/gpu.md."""
+    found: dict[tuple[str, int], Resources] = {}
+    for file in ("product", "head", "loss", "back", "weights"):
+        for architecture in DOCUMENTED_ARCHITECTURES:
+            for expression, used in compile_for(file, architecture)[0].items():
+                found[expression, architecture] = used
+    rows = []
+    for expression in DOCUMENTED:
+        name = expression.partition("<")[0]
+        threads = 64 if name == "head" else THREADS_OF_A_BLOCK[name]
+        itemsize = 8 if "double" in expression else 4
+        dynamic = DYNAMIC_SHARED[name](itemsize) if name in DYNAMIC_SHARED else 0
+        some = [found[expression, architecture] for architecture in DOCUMENTED_ARCHITECTURES]
+        registers = " / ".join(str(used.registers) for used in some)
+        shared = " / ".join(sorted({str(used.shared + dynamic) for used in some}))
+        barriers = some[0].barriers
+        full = [
+            "{} ({} %)".format(*occupancy(used, threads, dynamic, architecture))
+            for used, architecture in zip(some, DOCUMENTED_ARCHITECTURES, strict=True)
+        ]
+        rows.append(
+            f"| `{expression}` | {threads} | {registers} | 0 | {shared} | {barriers} | "
+            f"{' / '.join(full)} |"
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    print(f"NVRTC {nvrtc_version()}")
+    print("\n".join(documented_rows()))
