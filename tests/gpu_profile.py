@@ -11,10 +11,10 @@ import re
 import sys
 from typing import Any
 
+from fastnn.kernels import cuda
 from gpu import Problem, cupy_backend, simulator
 
 from fastnn.backends.cupy_runner import CupyRunner
-from fastnn.kernels import cuda
 
 ALIGNED = [
     ([768, 64, 16], "uint8"),

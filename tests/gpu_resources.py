@@ -44,7 +44,7 @@ INSTANTIATIONS = {
         *[f"take_rows<{T}, {D}>" for T in ("float", "double") for D in (T, "unsigned char")],
     ],
 }  # fmt: skip
-"""Every kernel, for both dtypes and for data sets of floats and of bytes (signed ones are alike)."""
+"""Every kernel, for both dtypes and for data sets of floats and of bytes."""
 
 THREADS_OF_A_BLOCK = {
     "gather_product": 128, "hidden_product": 128, "plain_product": 128, "finish": 256,
@@ -67,8 +67,8 @@ DOCUMENTED_ARCHITECTURES = (75, 80, 90)
 BLOCKS = {75: 16, 80: 32, 90: 32}
 WARPS = {75: 32, 80: 64, 90: 64}
 SHARED = {75: 64, 80: 164, 90: 228}
-"""Of a multiprocessor, at most: blocks, warps, and KiB of shared memory (CUDA C++ Programming Guide,
-technical specifications by compute capability). All have 65536 registers."""
+"""Of a multiprocessor, at most: blocks, warps, and KiB of shared memory (CUDA C++ Programming
+Guide, technical specifications by compute capability). All have 65536 registers."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,6 @@ class Resources:
 def compile_for(file: str, architecture: int) -> tuple[dict[str, Resources], str]:
     """Compile a file for an architecture: the kernels' resources, and what else the log says."""
     from cupy.cuda import nvrtc
-
     from fastnn.kernels import cuda
 
     program = nvrtc.createProgram(cuda.source(file), f"{file}.cu", (), ())
@@ -123,9 +122,10 @@ def read_log(log: str, names: dict[Any, str]) -> tuple[dict[str, Resources], str
                 int(match[1]), spilled, stack,
                 int(shared[1]) if shared else 0, int(barriers[1]) if barriers else 0,
             )  # fmt: skip
-        elif not re.search(
-            r"ptxas info|Function properties|^\s*$|Compile time", line
-        ) or "warning" in line.lower():
+        elif (
+            not re.search(r"ptxas info|Function properties|^\s*$|Compile time", line)
+            or "warning" in line.lower()
+        ):
             rest.append(line)
     return found, "\n".join(rest)
 

@@ -16,7 +16,7 @@ from typing import Any
 from gpu_profile import BOOK, profile
 
 LAUNCH = 0.5
-"""Microseconds between two kernels of a graph (NVIDIA, "Getting Started with CUDA Graphs", 2019)."""
+"""Microseconds between two kernels of a graph (NVIDIA, Getting Started with CUDA Graphs, 2019)."""
 
 SAMPLED_BLOCKS = 4
 """Of how many blocks of a launch the profiler keeps the memory accesses."""
@@ -68,7 +68,8 @@ def tables() -> str:
     for device in DEVICES:
         lines += [
             f"\n{device.name}, computed, microseconds:\n",
-            "| kernel | arithmetic | instructions | shared memory | global memory | launch | binds |",
+            "| kernel | arithmetic | instructions | shared memory | global memory "
+            "| launch | binds |",
             "|---|---|---|---|---|---|---|",
         ]
         step = 0.0

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from fastnn.kernels import cuda
 from gpu_resources import (
     ARCHITECTURES,
     INSTANTIATIONS,
@@ -16,7 +17,6 @@ from gpu_resources import (
 )
 
 from fastnn.backends.cupy_detection import problem_with_cupy
-from fastnn.kernels import cuda
 
 pytestmark = pytest.mark.gpu
 DOCUMENT = Path(__file__).parent.parent / "docs" / "gpu.md"
@@ -33,7 +33,9 @@ def _nvrtc() -> None:
 
 
 def kernels_in(file: str) -> set[str]:
-    return set(re.findall(r"__global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(", cuda.source(file)))
+    return set(
+        re.findall(r"__global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(", cuda.source(file))
+    )
 
 
 def test_every_kernel_is_looked_at() -> None:

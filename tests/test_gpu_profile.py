@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpu import run_script, simulator
-
 from fastnn.kernels import cuda
+from gpu import run_script, simulator
 
 pytestmark = pytest.mark.gpu
 

@@ -13,7 +13,7 @@ from gpu import BOUNDS, Problem, cupy_backend, run_script, simulator
 
 import fastnn
 from fastnn import SGD, Affine, Relu, Sequential, TwoLayerNet, fit
-from fastnn.backends import cupy_runner
+from fastnn.backends import cupy_crossing, cupy_runner
 from fastnn.backends.cupy_fused import FusedStep
 from fastnn.backends.cupy_plain import PlainStep
 from fastnn.backends.cupy_runner import STEPS, CupyRunner
@@ -311,3 +311,19 @@ def test_a_graph_is_kept_for_each_length(cuda: Any) -> None:
         assert runner.run(rows_of(cuda, problem, steps), {"lr": 0.1}).shape == (steps,)
     assert set(runner.graphs) == {(20, STEPS), (20, 5)}
     assert cupy_runner.STEPS >= 16
+
+
+def test_the_crossing_can_be_measured(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cupy_crossing, "REPEATS", 1)
+    decided = cuda.products.crossing
+    row = cupy_crossing.measure(cuda, widths=(1, 2))
+    assert cuda.products.crossing is decided
+    assert row.source.startswith("measured on ")
+    assert row.device == cuda.info().device
+    tried = [256 * width * 794 for width in (1, 2)]
+    assert tried[0] <= row.float32 <= tried[1]
+    assert tried[0] <= row.float64 <= tried[1]
+    # Which way is faster decides: here a clock that says so.
+    ahead = {1: (1.0, 2.0), 4: (1.0, 1.5), 16: (2.0, 1.0)}
+    monkeypatch.setattr(cupy_crossing, "_seconds_of_a_step", lambda b, d, width: ahead[width])
+    assert cupy_crossing.measure(cuda, widths=(1, 4, 16)).float32 == 256 * 8 * 794
