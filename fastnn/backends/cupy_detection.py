@@ -6,8 +6,8 @@ import importlib.metadata
 from typing import Any
 
 INSTALL = (
-    "pip install 'fastnn-backends[cuda13x]' for NVIDIA drivers from 580 on, "
-    "'fastnn-backends[cuda12x]' for drivers from 525 on"
+    "pip install 'cupy-cuda13x[ctk]' for NVIDIA drivers from 580 on, "
+    "'cupy-cuda12x[ctk]' for drivers from 525 on"
 )
 
 
