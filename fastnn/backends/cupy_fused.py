@@ -139,6 +139,14 @@ class FusedStep:
             (*arguments, np.int64(len(self._x)), self._losses, np.int32(n)),
         )
 
+    def launch_many(self, n: int, count: int) -> None:
+        """See `StepLauncher.launch_many`."""
+        for _ in range(count):
+            self.launch(n)
+
+    def resume(self, kept: Any) -> None:
+        """See `StepLauncher.resume`: there is nothing but the control block."""
+
     def reload(self) -> None:
         """See `Runner.reload`: the kernels work on the plan's own parameters."""
 

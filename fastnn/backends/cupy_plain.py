@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 THREADS = 128
 
+Kept = dict[tuple[int, str], Any]
+"""Arrays that layers of the user's own hold on to, by the layer's number and the attribute."""
+
 
 class PlainStep(Loop):
     """Calls the primitives of one step; see the module."""
@@ -43,7 +46,8 @@ class PlainStep(Loop):
         self._begin = kernel("control", "begin", plan.dtype)
         self._next_batch = kernel("control", "next_batch", plan.dtype)
         self._keep_loss = kernel("control", "keep_loss", plan.dtype)
-        self._watched = _Watch(_foreign_layers(plan))
+        self._foreign = _foreign_layers(plan)
+        self._watched = _Watch(self._foreign)
 
     @property
     def capturable(self) -> bool:
@@ -68,6 +72,48 @@ class PlainStep(Loop):
         self._keep_loss((1,), (1,), (self._control, loss))
         self._watched.look()
 
+    def launch_many(self, n: int, count: int) -> Kept:
+        """See `StepLauncher.launch_many`.
+
+        A layer of the user's own may carry an array from one step to the next, as a running mean,
+        and replace it by a new one each time. A replay begins with the array that was there when
+        it was captured. So at the end of the captured steps the last one is copied there, and
+        `resume` copies one that was made between two replays.
+        """
+        kept = self._kept()
+        try:
+            for _ in range(count):
+                self.launch(n)
+            for (index, name), array in self._kept().items():
+                place = kept.get((index, name))
+                if place is None or not _alike(place, array):
+                    raise RuntimeError(f"{name} is another kind of array at the end of the steps")
+                if place.data.ptr != array.data.ptr:
+                    place[...] = array
+        finally:
+            for (index, name), array in kept.items():
+                setattr(self._foreign[index], name, array)
+        return kept
+
+    def resume(self, kept: Kept) -> None:
+        """See `StepLauncher.resume`."""
+        for (index, name), place in kept.items():
+            array = getattr(self._foreign[index], name)
+            if array is place:
+                continue
+            if _alike(place, array):
+                place[...] = array
+            setattr(self._foreign[index], name, place)
+
+    def _kept(self) -> Kept:
+        """Give the arrays that layers of the user's own hold on to."""
+        return {
+            (index, name): value
+            for index, layer in enumerate(self._foreign)
+            for name, value in vars(layer).items()
+            if isinstance(value, self._cupy.ndarray)
+        }
+
     def reload(self) -> None:
         """See `Runner.reload`: what the user's layers do may have changed."""
         self._watched.start_again()
@@ -86,7 +132,8 @@ class _Watch:
 
     A layer that counts its calls, or draws from a generator on the host, does something else at
     every step; captured, it would do the same for ever. So the first steps run one by one: if the
-    second leaves the layers as it found them, arrays on the device aside, they are steady.
+    second leaves the layers as it found them, arrays on the device aside, they are steady. Arrays
+    inside of lists and the like are not followed: such layers are never captured.
     """
 
     def __init__(self, layers: list[Any]) -> None:
@@ -106,21 +153,34 @@ class _Watch:
         self.steady = len(self._seen) == 2 and b"" != self._seen[0] == self._seen[1]
 
     def _state(self) -> bytes:
-        state = (
-            [getattr(layer, "__dict__", {}) for layer in self._layers],
-            random.getstate(),
-            np.random.get_state(),  # noqa: NPY002 - a layer of the user's may draw from it
-        )
+        """Give all that is not an array on the device; nothing where that cannot be told."""
+        import cupy
+
         stream = io.BytesIO()
         try:
-            _WithoutDeviceArrays(stream).dump(state)
-        except Exception:
+            state = (
+                [
+                    {n: v for n, v in vars(layer).items() if not isinstance(v, cupy.ndarray)}
+                    for layer in self._layers
+                ],
+                random.getstate(),
+                np.random.get_state(),  # noqa: NPY002 - a layer of the user's may draw from it
+            )
+            _OnHost(stream).dump(state)
+        except Exception:  # of whatever kind the user's own objects raise
             return b""
         return stream.getvalue()
 
 
-class _WithoutDeviceArrays(pickle.Pickler):
-    def persistent_id(self, obj: object) -> str | None:
+class _OnHost(pickle.Pickler):
+    """Pickles anything but arrays on a device, which would have to come down for it."""
+
+    def persistent_id(self, obj: object) -> None:
         import cupy
 
-        return "array" if isinstance(obj, cupy.ndarray) else None
+        if isinstance(obj, cupy.ndarray):
+            raise pickle.PicklingError("an array on the device")
+
+
+def _alike(one: Array, other: Array) -> bool:
+    return bool(one.shape == other.shape and one.dtype == other.dtype)

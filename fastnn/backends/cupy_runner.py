@@ -38,6 +38,12 @@ class StepLauncher(Protocol):
     def launch(self, n: int) -> None:
         """Launch the next step, of n samples."""
 
+    def launch_many(self, n: int, count: int) -> Any:
+        """Launch steps that are being captured; give what `resume` needs before each replay."""
+
+    def resume(self, kept: Any) -> None:
+        """Get ready for a replay."""
+
     def reload(self) -> None:
         """See `Runner.reload`."""
 
@@ -49,7 +55,7 @@ class CupyRunner:
         self.backend = backend
         self.plan = plan
         self.step = step_launcher(backend, plan)
-        self.graphs: dict[tuple[int, int], Any] = {}
+        self.graphs: dict[tuple[int, int], tuple[Any, Any] | None] = {}
         self.uses_graphs = True
         self._memory: Any = None
 
@@ -65,11 +71,13 @@ class CupyRunner:
             done = 0
             while done < steps:
                 count = min(STEPS, steps - done)
-                graph = self._graph(n, count)
-                if graph is None:
+                captured = self._captured(n, count)
+                if captured is None:
                     self.step.launch(n)
                     done += 1
                 else:
+                    graph, kept = captured
+                    self.step.resume(kept)
                     graph.launch()
                     done += count
             return losses
@@ -83,19 +91,15 @@ class CupyRunner:
             self.graphs.clear()
             self.step.reload()
 
-    def _graph(self, n: int, count: int) -> Any:
+    def _captured(self, n: int, count: int) -> tuple[Any, Any] | None:
         """Give the graph of `count` steps of n samples; None where there can be none."""
         if not (self.uses_graphs and self.step.capturable):
             return None
         if (n, count) not in self.graphs:
-            graph = self._capture(n, count)
-            if graph is None:
-                self.uses_graphs = False
-                return None
-            self.graphs[n, count] = graph
+            self.graphs[n, count] = self._capture(n, count)
         return self.graphs[n, count]
 
-    def _capture(self, n: int, count: int) -> Any:
+    def _capture(self, n: int, count: int) -> tuple[Any, Any] | None:
         """Capture steps, on a stream of its own; nothing runs. None if CUDA or CuPy refuses.
 
         What is allocated on the way belongs to the graph for good, so it comes from a pool of its
@@ -109,14 +113,13 @@ class CupyRunner:
         with stream, cupy.cuda.using_allocator(self._memory.malloc):
             stream.begin_capture()
             try:
-                for _ in range(count):
-                    self.step.launch(n)
+                kept = self.step.launch_many(n, count)
             except Exception:
                 with contextlib.suppress(Exception):
                     stream.end_capture()
                 return None
             try:
-                return stream.end_capture()
+                return stream.end_capture(), kept
             except Exception:
                 return None
 
