@@ -171,7 +171,7 @@ class CupyBackend(Backend):
         (N, D), M = x.shape, W.shape[1]
         result = cp.empty((N, M), dtype) if out is None else out
         splits, depth, parts = 1, D, result
-        if self.products.by_cublas(N * D * M, dtype):
+        if not self.products.by_ours(N, D, M, dtype):
             cp.matmul(x, W, out=result)
         else:
             splits, depth = self.products.slices(N, D, M)
@@ -200,9 +200,8 @@ class CupyBackend(Backend):
         cp, dtype = self._cupy, x.dtype.name
         (N, D), M = x.shape, W.shape[1]
         into = (None, None, None) if out is None else out
-        small = not self.products.by_cublas(N * D * M, dtype)
         ours = _same_floats(dout, x, W) and all(_can_fill(one, dtype) for one in into)
-        if not (small and ours):
+        if not (ours and self.products.by_ours(N, D, M, dtype)):
             return super().affine_backward(
                 dout, x, W, relu=relu, input_gradient=input_gradient, out=out
             )

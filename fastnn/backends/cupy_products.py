@@ -70,6 +70,10 @@ class Products:
         limit: int = getattr(self.crossing, dtype)
         return multiply_adds > limit
 
+    def by_ours(self, N: int, D: int, M: int, dtype: str) -> bool:
+        """Say whether (N, D) @ (D, M) goes to a kernel of ours, and fits into its grid."""
+        return not self.by_cublas(N * D * M, dtype) and max(N, D) <= GRID * ROWS
+
     def slices(self, N: int, D: int, M: int) -> tuple[int, int]:
         """Give into how many slices K = D is cut, and their depth, for (N, D) @ (D, M)."""
         tiles = -(-N // ROWS) * -(-M // COLUMNS)

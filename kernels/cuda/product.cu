@@ -24,15 +24,8 @@
 constexpr int ROWS = 32, COLUMNS = 64, DEPTH = 32, THREADS = 128;
 constexpr int BLOCKS = 3;  // a multiprocessor: leaves a thread 168 registers, so that none spills
 
-template <typename T, typename Data> struct Gathered {
-    const Data* data;
-    Batch batch;
-    int D;
-    __device__ int64 start(int n) const { int64 row = batch[n]; return row < 0 ? -1 : row * D; }
-    __device__ T at(int64 start, int k) const { return start < 0 ? not_a_number<T>() : T(data[start + k]); }
-};
-
 template <typename T> struct Hidden {
+    static constexpr int AT_ONCE = 1;  // each of which has 8 of its parts under way
     const T *parts, *b;
     T* h;
     int splits, N, D;
@@ -43,13 +36,6 @@ template <typename T> struct Hidden {
         if (write) h[start + k] = x;
         return x;
     }
-};
-
-template <typename T> struct Plain {
-    const T* x;
-    int D;
-    __device__ int64 start(int n) const { return int64(n) * D; }
-    __device__ T at(int64 start, int k) const { return x[start + k]; }
 };
 
 template <typename T, typename Source>
@@ -67,7 +53,7 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
     if (thread < ROWS) start[thread] = row0 + thread < N ? x.start(row0 + thread) : 0;
     __syncthreads();
     for (int k0 = first; k0 < last; k0 += DEPTH) {
-#pragma unroll
+#pragma unroll Source::AT_ONCE
         for (int j = 0; j < ROWS * DEPTH / THREADS; j++) {
             int i = thread + j * THREADS, r = i / DEPTH, k = i % DEPTH;
             a[r][k] = row0 + r < N && k0 + k < last ? x.at(start[r], k0 + k) : T(0);

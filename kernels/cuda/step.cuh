@@ -72,6 +72,27 @@ template <typename T> struct alignas(16) Vector {
     T v[SIZE];
 };
 
+// Where a kernel has x (N, D) from: rows of the data set, cast on the way, or an array. `start` of a
+// row is asked once, then `at` for its entries, `AT_ONCE` of them under way in a thread.
+template <typename T, typename Data> struct Gathered {
+    static constexpr int AT_ONCE = 8;
+    const Data* data;
+    Batch batch;
+    int D;
+    __device__ int64 start(int n) const { int64 row = batch[n]; return row < 0 ? -1 : row * D; }
+    __device__ T at(int64 start, int d) const {
+        return start < 0 ? not_a_number<T>() : T(data[start + d]);
+    }
+};
+
+template <typename T> struct Plain {
+    static constexpr int AT_ONCE = 8;
+    const T* x;
+    int D;
+    __device__ int64 start(int n) const { return int64(n) * D; }
+    __device__ T at(int64 start, int d) const { return x[start + d]; }
+};
+
 // One entry of a split product: the sum of its parts, with the bias, through ReLU on request.
 template <typename T>
 __device__ T whole(const T* parts, int splits, int64 stride, T b, bool through_relu) {

@@ -27,23 +27,6 @@ template <typename T> struct LayerUpdate {
     int tiles_across;    // tiles that lie side by side in W
 };
 
-// Where x of the first layer comes from: rows of the data set.
-template <typename T, typename Data> struct Gathered {
-    const Data* data;
-    Batch batch;
-    int D;
-    __device__ int64 start(int n) const { int64 row = batch[n]; return row < 0 ? -1 : row * D; }
-    __device__ T at(int64 start, int d) const { return start < 0 ? not_a_number<T>() : T(data[start + d]); }
-};
-
-// And of the others: what the layer before it gave.
-template <typename T> struct Plain {
-    const T* x;
-    int D;
-    __device__ int64 start(int n) const { return int64(n) * D; }
-    __device__ T at(int64 start, int d) const { return x[start + d]; }
-};
-
 template <typename T> struct Shared {
     T a[DEPTH][ROWS];
     T g[DEPTH][COLUMNS];
