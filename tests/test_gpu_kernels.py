@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import relative_error
+from fastnn.kernels import cuda as cuda_kernels
 from gpu import BOUNDS, Problem, cupy_backend, reference
+from test_primitives import CASES, Specification, error_of, run
 
 from fastnn.backends import Backend
 from fastnn.backends.cupy_fused import FusedStep
@@ -153,3 +155,37 @@ def numpy() -> Backend:
     from fastnn.backends.selection import load_backend
 
     return load_backend("numpy")
+
+
+# The kernels of single primitives
+
+WIDE = [
+    *[(5, width, 3) for width in WIDTHS],
+    *[(4, 6, width) for width in WIDTHS],
+    *[(batch, 5, 4) for batch in BATCHES],
+    *[(3, 2, classes) for classes in CLASSES],
+]
+
+
+@pytest.mark.parametrize("primitive", sorted(set(CASES) - {"mean", "relu", "relu_backward"}))
+def test_primitives_at_ragged_shapes(cuda: Any, dtype: str, primitive: str) -> None:
+    rng = np.random.default_rng(7)
+    for n, d, m in WIDE:
+        for case in CASES[primitive](rng, n, d, m):
+            expected = run(Specification(), primitive, case, "float64")
+            found = run(cuda, primitive, case, dtype)
+            for one, right in zip(found, expected, strict=True):
+                if right is not None:
+                    assert error_of(primitive, one, right) <= BOUNDS[dtype], (n, d, m, case[1])
+
+
+def test_the_compilers_log_is_in_the_error(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = cuda_kernels.source("head").replace("__syncthreads();", "__sync_threads_();", 1)
+    monkeypatch.setattr(cuda_kernels, "source", lambda file: right)
+    cuda_kernels._compiled.cache_clear()
+    with pytest.raises(
+        RuntimeError, match=r"NVRTC \d+\.\d+ does not compile head<float> of head.cu"
+    ):
+        cuda_kernels.kernel("head", "head", "float32")
+    with pytest.raises(RuntimeError, match=r'head.cu\(\d+\): error: identifier "__sync_threads_"'):
+        cuda_kernels.kernel("head", "head", "float32")

@@ -1,0 +1,82 @@
+"""Losses stay where they are until somebody looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn.backends.numpy_backend import NumpyBackend
+from fastnn.losses import LOOK_SECONDS, LossWatch
+from fastnn.training import History
+
+
+class Device(NumpyBackend):
+    """A device that takes `pace` seconds a step, and 1 ms to queue some."""
+
+    steps_at_once = 32
+
+    def __init__(self, pace: float) -> None:
+        self.pace, self.now, self.done = pace, 0.0, 0.0
+        self.looks: list[float] = []
+
+    def queue(self, steps: int) -> Any:
+        self.now += 0.001
+        self.done = max(self.done, self.now) + steps * self.pace
+        return np.full(steps, self.now)
+
+    def to_numpy(self, array: Any) -> Any:
+        self.now = max(self.now, self.done)
+        self.looks.append(self.now)
+        return array
+
+
+class Bar:
+    seen = 0
+
+    def update(self, steps: int) -> None:
+        self.seen += steps
+
+    def set_postfix(self, **_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("pace", [1e-6, 1e-5, 1e-4, 3e-3, 1e-2])
+@pytest.mark.parametrize("epoch", [20, 600, 10**5])
+def test_looks_are_far_apart(pace: float, epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, history, bar = Device(pace), History(), Bar()
+    monkeypatch.setattr("fastnn.losses.time.perf_counter", lambda: device.now)
+    watch = LossWatch(device, history, bar)
+    total = 0
+    while device.now < 4:
+        history.epoch_seconds.append(0.0)
+        done = 0
+        while done < epoch and device.now < 4:
+            steps = min(watch.steps_at_once, epoch - done)
+            watch.add(device.queue(steps), 10)
+            done += steps
+            total += steps
+    watch.look()
+    assert len(history.losses) == total == bar.seen
+    assert history.samples == 10 * total
+    assert history.losses == sorted(history.losses)
+    assert history.seconds == pytest.approx(device.now)
+    learned = [look for look in device.looks if look > 1]
+    if pace < 3e-3:
+        apart = np.diff(learned[:-1])
+        assert apart.min() >= LOOK_SECONDS - 1e-9
+    assert np.diff(device.looks).max() <= max(4 * LOOK_SECONDS, 2 * 32 * pace)
+
+
+def test_what_was_not_training_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, history = Device(0.01), History(epoch_seconds=[0.0])
+    monkeypatch.setattr("fastnn.losses.time.perf_counter", lambda: device.now)
+    watch = LossWatch(device, history, None)
+    device.now = 7.0
+    watch.resume()
+    watch.add(device.queue(32), 1)
+    watch.look()
+    assert history.seconds == pytest.approx(0.321)
+    watch.look()
+    assert len(history.losses) == 32
