@@ -314,19 +314,22 @@ def _data_set(network: Sequential, x: object, t: object, *, name: str = "x") -> 
     check_same_length(data, labels)
     if not backend.owns(data) and not backend.holds(_bytes_on_device(data, network.dtype)):
         check_finite(data, load_backend("numpy"), name=name)
-        classes = network.predict(data[:1, ...]).shape[1]
-        return data, network.targets_on_host(labels, classes)
+        return data, network.targets_on_host(labels, _classes(network, data, name))
     if dtype_name(data) in KEPT_AS_THEY_ARE:
         data = backend.asarray(data)
     else:
         data = check_batch(data, backend, network.dtype, name=name)
     check_finite(data, backend, name=name)
+    targets = network.targets(labels, _classes(network, data, name))
+    return data, targets.indices if isinstance(targets, Labels) else targets
+
+
+def _classes(network: Sequential, data: Array, name: str) -> int:
+    """Count the scores that the network gives for a sample of the data set."""
     try:
-        classes = network.predict(data[:1, ...]).shape[1]
+        return int(network.predict(data[:1, ...]).shape[1])
     except ValueError as error:
         raise ValueError(f"{name} has shape {tuple(data.shape)}: {error}") from error
-    targets = network.targets(labels, classes)
-    return data, targets.indices if isinstance(targets, Labels) else targets
 
 
 def _bytes_on_device(data: np.ndarray[Any, Any], dtype: str) -> int:
