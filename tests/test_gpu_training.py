@@ -276,6 +276,27 @@ def test_layers_of_the_users_own(
         np.testing.assert_allclose(fastnn.to_numpy(means[0]), means[1], rtol=0, atol=1e-12)
 
 
+def test_what_a_callback_saw_of_a_layer_stays(cuda: Any) -> None:
+    layers = zoo(Centring(9))
+    with fastnn.use_backend(cuda):
+        network = Sequential(layers)
+    problem = Problem([12, 4], 40)
+    seen: list[tuple[Any, Any]] = []
+
+    def look(network: Sequential, _: Any) -> None:
+        mean = network.layers["Centring1"].mean
+        seen.append((mean, cuda.to_numpy(mean)))
+
+    fit(
+        network, problem.x, problem.t, epochs=4, batch_size=5, seed=1, callbacks=[look],
+        progress=False,
+    )  # fmt: skip
+    assert len(seen) == 4
+    for mean, then in seen:
+        np.testing.assert_array_equal(cuda.to_numpy(mean), then)
+    assert not np.array_equal(seen[0][1], seen[-1][1])
+
+
 def test_a_relu_behind_the_last_affine_is_captured(cuda: Any) -> None:
     problem = Problem([12, 9, 4], 10)
     network = problem.network(cuda, "float64")

@@ -110,12 +110,17 @@ class PlainStep(Loop):
         return {
             (index, name): value
             for index, layer in enumerate(self._foreign)
-            for name, value in vars(layer).items()
+            for name, value in getattr(layer, "__dict__", {}).items()
             if isinstance(value, self._cupy.ndarray)
         }
 
     def reload(self) -> None:
-        """See `Runner.reload`: what the user's layers do may have changed."""
+        """See `Runner.reload`: what the user's layers do may have changed.
+
+        What they hold on to was seen by a callback, so it is not written to again.
+        """
+        for (index, name), array in self._kept().items():
+            setattr(self._foreign[index], name, array.copy())
         self._watched.start_again()
 
 

@@ -1,8 +1,8 @@
 // What the kernels of a training step share. The loader puts this text before each of them.
 //
-// Order of sums. Every sum here is taken in an order that depends on shapes alone: along k within a
-// thread, over the splits from first to last, over a warp by a butterfly. Nothing is added
-// atomically, so a run gives the same bits however its blocks are scheduled.
+// Order of sums. Every sum here is taken in an order that depends on the shapes and the splits alone:
+// along k within a thread, over the splits from first to last, over a warp by a butterfly. Nothing is
+// added atomically, so a run gives the same bits however its blocks are scheduled.
 
 using int64 = long long;
 
