@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -50,9 +50,9 @@ def set_backend(
     strict : bool, optional
         Raise where the backend cannot run, instead of falling back to the best one on the CPU.
     device : int, optional
-        Another way to write the number behind the colon. The backend's device becomes the current
-        one of the calling thread, as with ``cupy.cuda.Device(1).use()``, so that the script's own
-        operations on parameters and gradients happen there too.
+        Another way to write the number behind the colon. A device that is named so becomes the
+        current one of the calling thread, as with ``cupy.cuda.Device(1).use()``, so that the
+        script's own operations on parameters and gradients happen there too.
 
     Returns
     -------
@@ -75,7 +75,8 @@ def set_backend(
         backend = _with_device(backend, device)
     chosen = resolve(backend, strict=strict)
     _active.set(chosen)
-    chosen.use()
+    if _names_a_device(backend):
+        chosen.use()
     return chosen
 
 
@@ -97,7 +98,7 @@ def use_backend(backend: str | Backend, *, strict: bool = False) -> Iterator[Bac
     chosen = resolve(backend, strict=strict)
     token = _active.set(chosen)
     try:
-        with chosen.current():
+        with chosen.current() if _names_a_device(backend) else nullcontext():
             yield chosen
     finally:
         _active.reset(token)
@@ -178,6 +179,10 @@ def _on_device(backend_class: type[Backend], name: str, index: str) -> Backend:
     made = backend_class(device=int(index))  # type: ignore[call-arg]
     same = (b for b in _loaded.values() if type(b) is backend_class and b.device == made.device)
     return next(same, made)
+
+
+def _names_a_device(backend: str | Backend) -> bool:
+    return not isinstance(backend, str) or ":" in backend
 
 
 def _with_device(backend: str | Backend, device: int) -> str:
