@@ -10,7 +10,7 @@ import pytest
 from gpu import Problem, cupy_backend, run_script, simulator
 
 import fastnn
-from fastnn import SGD, Sequential, fit
+from fastnn import SGD, Sequential, TwoLayerNet, fit
 from fastnn.backends import cupy_feed
 from fastnn.backends.cupy_runner import CupyRunner
 
@@ -197,6 +197,27 @@ def test_a_data_set_without_room_is_streamed(
         np.testing.assert_array_equal(
             cuda.to_numpy(resident.params[name]), cuda.to_numpy(streamed.params[name])
         )
+
+
+def test_a_data_set_larger_than_the_memory_there_is(cuda: Any) -> None:
+    import cupy
+
+    generator = np.random.default_rng(4)
+    x = generator.random((3000, 256), dtype="float32")  # 3 MB
+    t = generator.integers(0, 4, 3000)
+    options: Any = {"epochs": 2, "batch_size": 150, "seed": 1, "progress": False}
+    expected = fit(TwoLayerNet(256, 5, 4, seed=1), x, t, **options)
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    limit = pool.get_limit()
+    pool.set_limit(size=pool.total_bytes() + (2 << 20))
+    try:
+        with pytest.raises(MemoryError, match="3,072,000 bytes needed"):
+            cuda.asarray(x)
+        found = fit(TwoLayerNet(256, 5, 4, seed=1), x, t, **options)
+    finally:
+        pool.set_limit(size=limit)
+    assert found.losses == expected.losses
 
 
 def test_streamed_data_is_checked_too(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:

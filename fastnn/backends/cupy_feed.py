@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.backends.cupy_memory import free_bytes
+
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
     from fastnn.backends.cupy_backend import CupyBackend
 
 PIECE_BYTES = 1 << 26
-"""Of a piece, unless a batch has more. At 25 GB/s it is under way for 3 ms, a thousand times as
-long as starting a copy takes; and the host gathers it within its larger caches' reach."""
+"""Of a piece. At 25 GB/s it is under way for 3 ms, hundreds of times as long as starting a copy
+takes. It is less where memory is scarce, as the device has two of them, and a batch at least."""
 
 
 class PinnedFeed:
@@ -40,7 +42,9 @@ class PinnedFeed:
         self._backend = backend
         self._data, self._labels = x, t
         sample = x[:1].size * np.dtype(dtype).itemsize + t[:1].nbytes
-        batches = max(1, PIECE_BYTES // (sample * batch_size))
+        with backend.current():
+            room = min(PIECE_BYTES, free_bytes() // 8)
+        batches = max(1, room // (sample * batch_size))
         self._samples = min(len(x), batches * batch_size)
         shapes = (self._samples, *x.shape[1:]), (self._samples, *t.shape[1:])
         dtypes = dtype, t.dtype.name

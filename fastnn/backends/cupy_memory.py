@@ -7,10 +7,13 @@ from contextlib import contextmanager
 
 
 def free_bytes() -> int:
-    """Bytes free on the current device, those that CuPy's pool keeps for its own use included."""
+    """Bytes free on the current device: what CuPy's pool keeps counts, its limit is a limit."""
     import cupy
 
-    return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
+    pool = cupy.get_default_memory_pool()
+    free = int(cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes())
+    limit = pool.get_limit()
+    return min(free, max(0, limit - pool.used_bytes())) if limit else free
 
 
 @contextmanager
