@@ -12,7 +12,8 @@ __global__ void __launch_bounds__(4 * WARP, 4) loss(
     if (blockIdx.x == 0 && threadIdx.x == 0) control->step_last = step;
     if (n >= N) return;
     parts += int64(n) * C, dout += int64(n) * C;
-    for (int c = lane; c < C; c += WARP) dout[c] = whole(parts + c, splits, int64(N) * C, b[c], false);
+    for (int c = lane; c < C; c += WARP)
+        dout[c] = whole(parts + c, splits, int64(N) * C, b[c], false);
     int64 row = batch_of(control, step, N, samples)[n], t = row < 0 ? -1 : labels[row];
     softmax_cross_entropy_row<T, false>(dout, dout, C, t, T(N), lane, losses + n);
 }

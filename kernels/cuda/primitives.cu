@@ -53,7 +53,8 @@ __global__ void __launch_bounds__(4 * WARP, 4) count_correct(
 }
 
 template <typename T, typename Data>
-__global__ void take_rows(const Data* x, const int64* rows, T* out, int64 samples, int64 size, int64 width)
+__global__ void take_rows(
+    const Data* x, const int64* rows, T* out, int64 samples, int64 size, int64 width)
 {
     int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (i >= size) return;

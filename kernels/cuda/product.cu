@@ -8,9 +8,9 @@
 //   tile   32 rows x 64 columns; K goes by in steps of 32 through shared memory
 //   x      a[row][k], 4 k at a time: rows are padded by 16 bytes, so that the two rows which a
 //          warp reads at once lie in different banks
-//   W      w[k][column], 16 bytes of columns at a time: 16 neighbouring threads read 16 neighbouring
-//          vectors, so that a thread's 4 columns are one vector of float, or two of double that
-//          lie 32 columns apart
+//   W      w[k][column], 16 bytes of columns at a time: 16 neighbouring threads read 16 neighbours,
+//          so that a thread's 4 columns are one vector of float, or two of double that lie 32
+//          columns apart
 //   parts  go out through w, which is done by then, so that whole sectors are written
 //
 // Where x comes from: `gather_product` takes the rows of the batch from the data set (uint8, int8
@@ -129,7 +129,8 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) plain_product(
 
 // One thread an entry; `out` may be `parts` where there is one part.
 template <typename T>
-__global__ void finish(const T* parts, int splits, const T* b, int through_relu, T* out, int64 size, int M)
+__global__ void finish(
+    const T* parts, int splits, const T* b, int through_relu, T* out, int64 size, int M)
 {
     int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (i < size) out[i] = whole(parts + i, splits, size, b[i % M], through_relu != 0);

@@ -1,14 +1,15 @@
 // What the kernels of a training step share. The loader puts this text before each of them.
 //
-// Order of sums. Every sum here is taken in an order that depends on the shapes and the splits alone:
-// along k within a thread, over the splits from first to last, over a warp by a butterfly. Nothing is
-// added atomically, so a run gives the same bits however its blocks are scheduled.
+// Order of sums. Every sum here is taken in an order that depends on the shapes and the splits
+// alone: along k within a thread, over the splits from first to last, over a warp by a butterfly.
+// Nothing is added atomically, so a run gives the same bits however its blocks are scheduled.
 
 using int64 = long long;
 
 // What the host says once for many steps; `begin` writes it, the kernels of a step read it.
-// `step` counts through the rows. It is written while other blocks of the same kernel may still read
-// it, so there are two: the first two kernels of a step read `step`, the last one reads `step_last`.
+// `step` counts through the rows. Where a kernel writes it other blocks may still read it, so there
+// are two: the kernels of a step read `step` up to the one that has the loss, which copies it to
+// `step_last`; the last kernel reads that and writes `step`.
 template <typename T> struct Control {
     const int64* rows;  // (steps, N): which samples make the batches
     T* losses;          // (steps,)
@@ -27,7 +28,8 @@ struct Batch {
     }
 };
 
-template <typename T> __device__ Batch batch_of(const Control<T>* control, int step, int N, int64 samples) {
+template <typename T>
+__device__ Batch batch_of(const Control<T>* control, int step, int N, int64 samples) {
     return Batch{control->rows + int64(step) * N, samples};
 }
 
@@ -72,8 +74,8 @@ template <typename T> struct alignas(16) Vector {
     T v[SIZE];
 };
 
-// Where a kernel has x (N, D) from: rows of the data set, cast on the way, or an array. `start` of a
-// row is asked once, then `at` for its entries, `AT_ONCE` of them under way in a thread.
+// Where a kernel has x (N, D) from: rows of the data set, cast on the way, or an array. `start` is
+// asked once for a row, then `at` for its entries, `AT_ONCE` of them under way in a thread.
 template <typename T, typename Data> struct Gathered {
     static constexpr int AT_ONCE = 8;
     const Data* data;

@@ -20,7 +20,7 @@ constexpr int ROWS = 32, COLUMNS = 16, DEPTH = 32, THREADS = 128;
 constexpr int BLOCKS = 4;  // a multiprocessor: leaves a thread 128 registers, so that none spills
 
 template <typename T> struct LayerUpdate {
-    const T *x, *dout;   // x (N, D), null for the first layer, which reads the data set; dout (N, M)
+    const T *x, *dout;   // (N, D), null for the first layer, which reads the data set; (N, M)
     T *W, *b;            // (D, M), (M,)
     int D, M;
     int first_block;     // its tiles begin there
@@ -80,7 +80,8 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) update_weights(
     while (l + 1 < count && int(blockIdx.x) >= layers[l + 1].first_block) l++;
     const LayerUpdate<T> layer = layers[l];
     const int D = layer.D, M = layer.M, tile = blockIdx.x - layer.first_block;
-    const int row0 = tile / layer.tiles_across * ROWS, column0 = tile % layer.tiles_across * COLUMNS;
+    const int row0 = tile / layer.tiles_across * ROWS;
+    const int column0 = tile % layer.tiles_across * COLUMNS;
     __shared__ __align__(16) Shared<T> shared;
     T sum[4] = {}, bias = 0;
     if (layer.x) {
