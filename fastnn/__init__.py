@@ -16,8 +16,9 @@ from fastnn.consistency import check_gradients
 from fastnn.errors import BackendFallbackWarning, BackendUnavailableError, CorruptFileError
 from fastnn.functions import cross_entropy_error, numerical_gradient, one_hot, softmax
 from fastnn.layers import Affine, Layer, Relu, SoftmaxWithLoss
-from fastnn.networks import MultiLayerNet, Sequential, TwoLayerNet
+from fastnn.networks import MultiLayerNet, TwoLayerNet
 from fastnn.optimizers import SGD, Optimizer
+from fastnn.sequential import Sequential
 from fastnn.training import History, fit
 
 __version__ = "0.1.0"

@@ -20,8 +20,9 @@ import numpy as np
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import available_backends, load_backend, use_backend
 from fastnn.datasets import load_mnist
-from fastnn.networks import MultiLayerNet, Sequential
+from fastnn.networks import MultiLayerNet
 from fastnn.optimizers import SGD
+from fastnn.sequential import Sequential
 from fastnn.training import History, fit
 from fastnn.validation import check_count, check_dtype
 

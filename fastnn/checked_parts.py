@@ -23,7 +23,7 @@ from fastnn.training import fit
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Backend
-    from fastnn.networks import Sequential
+    from fastnn.sequential import Sequential
 
 AGREEMENT = 1e-6
 """How close the numerical gradient has to come in float64."""

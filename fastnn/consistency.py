@@ -29,7 +29,7 @@ from fastnn.checked_parts import (
 from fastnn.validation import DTYPES, check_finite
 
 if TYPE_CHECKING:
-    from fastnn.networks import Sequential
+    from fastnn.sequential import Sequential
 
 NUMERICAL, NUMPY = "numerical gradient", "numpy float64"
 

@@ -22,7 +22,7 @@ from fastnn.pieces import pieces
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
-    from fastnn.networks import Sequential
+    from fastnn.sequential import Sequential
 
 ENTRIES = 1 << 21
 """Numbers that one piece of the large batch may hold, which bounds its memory (16 MB)."""

@@ -16,8 +16,8 @@ from fastnn.layers import Affine, Relu, SoftmaxWithLoss, parameter_names
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array, Backend
-    from fastnn.networks import Sequential
     from fastnn.optimizers import Optimizer
+    from fastnn.sequential import Sequential
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fastnn.errors import CorruptFileError
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss
 
 if TYPE_CHECKING:
-    from fastnn.networks import Sequential
+    from fastnn.sequential import Sequential
 
 FORMAT = "fastnn network 1"
 HostArrays = dict[str, np.ndarray[Any, Any]]
@@ -103,7 +103,8 @@ def _kinds(layers: list[tuple[str, str]], last_layer: str) -> str:
 
 def load_network(cls: type[Sequential], path: str | PathLike[str]) -> Sequential:
     """Build a network from a file, on the active backend, in the dtype of the file."""
-    from fastnn.networks import MultiLayerNet, Sequential, TwoLayerNet
+    from fastnn.networks import MultiLayerNet, TwoLayerNet
+    from fastnn.sequential import Sequential
 
     arrays, kinds, last_kind = read_file(path)
     unknown = {kind for _, kind in kinds} - {"Affine", "Relu"} | {last_kind} - {"SoftmaxWithLoss"}

@@ -29,7 +29,7 @@ from fastnn.validation import (
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
-    from fastnn.networks import Sequential
+    from fastnn.sequential import Sequential
 
 KEPT_AS_THEY_ARE = ("uint8", "int8")
 """Dtypes that a data set keeps on the device; each batch is cast as it is gathered."""

@@ -17,9 +17,9 @@ from fastnn.backends import Backend, selection
 from fastnn.backends.numpy_backend import NumpyBackend
 from fastnn.errors import BackendUnavailableError
 from fastnn.layers import Affine, Relu
-from fastnn.networks import Sequential
 from fastnn.optimizers import SGD
 from fastnn.plan import StepPlan, make_plan
+from fastnn.sequential import Sequential
 
 BOUNDS = {"float64": 1e-12, "float32": 2e-6}
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fastnn.advice import MNIST_SHAPE, Measurement, best, measure_backends
 from fastnn.backends import available_backends
+from fastnn.backends.selection import load_backend
 from fastnn.cli.options import DtypeOption, sizes
+
+if TYPE_CHECKING:
+    from fastnn.backends.cupy_products import Crossing
 
 
 def bench(
@@ -30,7 +34,8 @@ def bench(
     """Measure which backend and how many threads train a network fastest on this machine.
 
     Prints a table with the time of a training step, the fastest first, and what to write into a
-    script. Takes under 20 seconds unless a single step takes seconds.
+    script. Takes under 20 seconds unless a single step takes seconds. With ``--backend cupy`` it
+    also measures, which takes longer, from which size on cuBLAS is faster than fastnn's kernels.
     """
     units = sizes(layers, "--layers")
     data = "MNIST" if units[0] == MNIST_SHAPE[1] else "random numbers"
@@ -39,6 +44,7 @@ def bench(
         print(f"measuring {title} ...", file=sys.stderr)
     rows = measure_backends(units, batch, dtype, backends=backend or None, seconds=seconds)
     chosen = best(rows)
+    crossings = [_crossing(name) for name in backend or [] if name.partition(":")[0] == "cupy"]
     if as_json:
         described = {
             "layers": units,
@@ -47,6 +53,7 @@ def bench(
             "data": data,
             "measurements": [asdict(row) for row in rows],
             "best": asdict(chosen),
+            "crossings": [asdict(crossing) for crossing in crossings],
         }
         print(json.dumps(described, indent=2))
         return
@@ -59,6 +66,14 @@ def bench(
         if not info.usable and not backend:
             print(f"{name} was not measured: {info.reason}")
     print(_advice(chosen, rows))
+    for crossing in crossings:
+        print(f"the row of this device for fastnn/backends/cupy_products.py: {crossing}")
+
+
+def _crossing(name: str) -> Crossing:
+    from fastnn.backends import cupy_crossing
+
+    return cupy_crossing.measure(load_backend(name))  # type: ignore[arg-type]
 
 
 def _line(row: Measurement, chosen: bool) -> str:

@@ -1,0 +1,29 @@
+"""The edge of a network: where a user's call enters."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fastnn.sequential import Sequential
+
+Result = TypeVar("Result")
+
+
+def at_the_edge(method: Callable[..., Result]) -> Callable[..., Result]:
+    """Run a method of a network as all backends run it.
+
+    The network's device is the current one meanwhile. NaN and infinity go through without a
+    warning, and the result shows them: on a GPU nothing warns of them either.
+    """
+
+    @functools.wraps(method)
+    def run(self: Sequential, *arguments: Any, **options: Any) -> Result:
+        with self.backend.current(), np.errstate(over="ignore", invalid="ignore"):
+            return method(self, *arguments, **options)
+
+    return run

@@ -1,0 +1,369 @@
+"""Any layers in order as a network, and the edge where host arrays enter."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike
+from typing import Any, Self
+
+from fastnn.backends.base import Array, Backend
+from fastnn.backends.selection import get_backend, load_backend, resolve
+from fastnn.backends.transfer import host_array
+from fastnn.edge import at_the_edge
+from fastnn.layers import (
+    Affine,
+    Layer,
+    SoftmaxWithLoss,
+    common_dtype,
+    copy_layer,
+    move_layer,
+    parameter_names,
+)
+from fastnn.parameters import Parameters
+from fastnn.pieces import pieces
+from fastnn.storage import LoadMethod, save_network
+from fastnn.validation import (
+    check_batch,
+    check_dtype,
+    check_labels,
+    check_not_empty,
+    check_real,
+    check_same_length,
+    dtype_name,
+    own_array,
+)
+
+CHUNK = 8192
+"""Samples that `accuracy` evaluates at a time, which bounds its memory."""
+
+
+class Sequential:
+    """Layers, one after the other, and a loss.
+
+    Parameters
+    ----------
+    layers : iterable of layers, or mapping of names to layers
+        Anything with `forward` and `backward`; see `fastnn.layers`. Without names they are called
+        ``Affine1, Relu1, Affine2, ...``. They must have been made on one backend.
+    last_layer : layer, optional
+        Its ``forward(x, t)`` gives the loss; `SoftmaxWithLoss` by default.
+
+    Attributes
+    ----------
+    layers : OrderedDict
+        The layers by name.
+    lastLayer : layer
+        The loss, also as `last_layer`.
+    backend : Backend
+        Where the network computes; see `to`.
+    dtype : str
+        "float32" or "float64": in what; see `astype`.
+
+    Raises
+    ------
+    TypeError
+        If a layer has no `forward` and `backward`.
+    ValueError
+        If a layer appears twice, or the layers are of several backends.
+    """
+
+    def __init__(
+        self, layers: Iterable[Any] | Mapping[str, Any], last_layer: Any | None = None
+    ) -> None:
+        self.layers: OrderedDict[str, Any] = _named(layers)
+        self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
+        _check_layer(self.last_layer, "last_layer")
+        own = [layer for layer in self.layers.values() if isinstance(layer, Layer)]
+        backends = {layer.backend for layer in own}
+        if len(backends) > 1:
+            names = ", ".join(sorted(backend.name for backend in backends))
+            raise ValueError(f"the layers were made on several backends: {names}; make them on one")
+        self.backend: Backend = backends.pop() if backends else get_backend()
+        given = [getattr(layer, name) for layer, name in self.owners().values()]
+        parameters = [own_array(parameter, self.backend) for parameter in given]
+        for name, parameter in zip(self.owners(), parameters, strict=True):
+            check_real(parameter, name)
+        self.dtype = common_dtype(parameters) if parameters else "float32"
+        for layer in self._all_layers():
+            foreign = [getattr(layer, name) for name in parameter_names(layer)]
+            same = all(self.backend.owns(p) and dtype_name(p) == self.dtype for p in foreign)
+            if not same or (isinstance(layer, Layer) and layer.backend is not self.backend):
+                move_layer(layer, self.backend, self.dtype)
+
+    @property
+    def lastLayer(self) -> Any:
+        """The loss, under the book's name."""
+        return self.last_layer
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters by name, live: ``W1, b1, W2, ...``; see `Parameters`."""
+        return Parameters(self)
+
+    def owners(self) -> dict[str, tuple[Any, str]]:
+        """Give for each parameter's name its layer and the attribute there."""
+        counts: dict[str, int] = {}
+        owners: dict[str, tuple[Any, str]] = {}
+        for layer in self.layers.values():
+            for attribute in parameter_names(layer):
+                counts[attribute] = counts.get(attribute, 0) + 1
+                owners[f"{attribute}{counts[attribute]}"] = (layer, attribute)
+        return owners
+
+    @at_the_edge
+    def predict(self, x: object) -> Array:
+        """Give the scores of the classes, before softmax.
+
+        Parameters
+        ----------
+        x : array_like (N, ...), or (D,) for one sample
+            Of any library and real dtype; it is brought to the network's device and dtype. NaN
+            and infinity are let through.
+
+        Returns
+        -------
+        array (N, C), or (C,)
+            On the network's backend.
+
+        Raises
+        ------
+        TypeError
+            If `x` holds no real numbers.
+        ValueError
+            If it is empty or has the wrong number of features.
+        """
+        array = own_array(x, self.backend)
+        single = array.ndim == 1
+        batch = check_batch(array[None, :] if single else array, self.backend, self.dtype)
+        scores = self._forward(batch)
+        return scores[0, ...] if single else scores
+
+    @at_the_edge
+    def loss(self, x: object, t: object) -> float:
+        """Give the mean loss of a batch.
+
+        Parameters
+        ----------
+        x : array_like (N, ...), or (D,) for one sample
+            See `predict`.
+        t : array_like (N,) or (N, C)
+            Labels: indices of classes, or one-hot. For one sample an index, or (C,).
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        TypeError
+            If an array holds no real numbers.
+        ValueError
+            If shapes do not fit, the batch is empty, or a label is out of range, not integral or
+            not one-hot.
+        """
+        scores, targets = self._scores_and_targets(x, t)
+        return float(self.last_layer.forward(scores, targets))
+
+    @at_the_edge
+    def accuracy(self, x: object, t: object) -> float:
+        """Give the fraction of samples whose largest score is that of their label.
+
+        Parameters and errors are those of `loss`. Large data sets are evaluated in pieces.
+        """
+        data, labels = self._samples(x, t)
+        samples, correct, indices = int(data.shape[0]), 0, None
+        for some in pieces(samples, CHUNK):
+            batch = check_batch(data[some, ...], self.backend, self.dtype)
+            scores = self._forward(batch)
+            if indices is None:
+                indices = check_labels(labels, samples, scores.shape[1], self.backend).indices
+            correct += int(self.backend.count_correct(scores, indices[some]))
+        return correct / samples
+
+    @at_the_edge
+    def gradient(self, x: object, t: object) -> dict[str, Array]:
+        """Give the gradient of the mean loss by every parameter, by backpropagation.
+
+        Parameters and errors are those of `loss`.
+
+        Returns
+        -------
+        dict of str to array
+            Of the shape of each parameter, on the network's backend; not used again by fastnn.
+        """
+        scores, targets = self._scores_and_targets(x, t)
+        self.last_layer.forward(scores, targets)
+        dout = self.last_layer.backward(1)
+        layers = list(self.layers.values())
+        for layer in reversed(layers[1:]):
+            dout = layer.backward(dout)
+        if layers and type(layers[0]) is Affine:
+            layers[0].backward(dout, input_gradient=False)
+        elif layers:
+            layers[0].backward(dout)
+        return {
+            name: getattr(layer, f"d{attribute}")
+            for name, (layer, attribute) in self.owners().items()
+        }
+
+    @at_the_edge
+    def numerical_gradient(self, x: object, t: object) -> dict[str, Array]:
+        """Give the gradient of the mean loss by central differences, to check `gradient`.
+
+        It is evaluated in float64 on a copy of the network, whatever the network's dtype, for
+        every parameter by the definition, ``(loss(p + h) - loss(p - h)) / (2 h)``, ``h = 1e-4``.
+        Parameters and errors are those of `loss`.
+
+        Returns
+        -------
+        dict of str to array of float64
+            Of the shape of each parameter, on the network's backend.
+        """
+        from fastnn.gradients import network_numerical_gradient
+
+        return network_numerical_gradient(self, x, t)
+
+    def to(self, backend: str | Backend, *, strict: bool = False) -> Self:
+        """Move the network to another backend, in place.
+
+        Parameters
+        ----------
+        backend, strict
+            As of `fastnn.set_backend`: where the backend cannot run the network moves to the best
+            one on the CPU, with a warning, or raises.
+
+        Returns
+        -------
+        Sequential
+            The network itself.
+        """
+        self._move(resolve(backend, strict=strict), self.dtype)
+        return self
+
+    def astype(self, dtype: object) -> Self:
+        """Change the dtype of the parameters to float32 or float64, in place.
+
+        Returns
+        -------
+        Sequential
+            The network itself.
+
+        Raises
+        ------
+        ValueError
+            For any other dtype.
+        """
+        self._move(self.backend, check_dtype(dtype))
+        return self
+
+    @at_the_edge
+    def copy(self) -> Self:
+        """Give a network of its own with the same parameters, backend and dtype."""
+        twin = self.__class__.__new__(self.__class__)
+        twin.__dict__.update(self.__dict__)
+        twin.layers = OrderedDict(
+            (name, copy_layer(layer, self.backend, self.dtype))
+            for name, layer in self.layers.items()
+        )
+        twin.last_layer = copy_layer(self.last_layer, self.backend, self.dtype)
+        return twin
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the network to a safetensors file, atomically.
+
+        Parameters
+        ----------
+        path : path
+            An existing file is replaced when the new one is complete, and stays whole otherwise.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        save_network(self, path)
+
+    load = LoadMethod()
+
+    def __repr__(self) -> str:
+        inside = ", ".join(self.layers)
+        return (
+            f"{type(self).__name__}({inside}; {type(self.last_layer).__name__}) "
+            f"on {self.backend.name}, {self.dtype}"
+        )
+
+    def _all_layers(self) -> Iterator[Any]:
+        yield from self.layers.values()
+        yield self.last_layer
+
+    def _move(self, backend: Backend, dtype: str) -> None:
+        moved = [copy_layer(layer, backend, dtype) for layer in self._all_layers()]
+        for layer, twin in zip(self._all_layers(), moved, strict=True):
+            layer.__dict__.update(twin.__dict__)
+        self.backend, self.dtype = backend, dtype
+
+    def batch_and_targets(self, x: object, t: object) -> tuple[Array, Array]:
+        """Check a batch and bring it to the device; give its targets too, still to be checked."""
+        data, targets = self._samples(x, t)
+        return check_batch(data, self.backend, self.dtype), targets
+
+    def _samples(self, x: object, t: object) -> tuple[Array, Array]:
+        """See to it that inputs and targets have a first axis, and one of the same length."""
+        data, targets = own_array(x, self.backend), own_array(t, self.backend)
+        check_real(data, "x")
+        check_real(targets, "t")
+        if data.ndim == 1:
+            data = data[None, :]
+            targets = targets if tuple(targets.shape) == (1,) else targets[None, ...]
+        check_not_empty(data)
+        check_same_length(data, targets)
+        return data, targets
+
+    def _forward(self, x: Array) -> Array:
+        for layer in self.layers.values():
+            x = layer.forward(x)
+        return x
+
+    def _scores_and_targets(self, x: object, t: object) -> tuple[Array, Any]:
+        batch, labels = self.batch_and_targets(x, t)
+        scores = self._forward(batch)
+        return scores, self.targets(labels, scores.shape[1])
+
+    def targets(self, t: Array, classes: int) -> Any:
+        """Check `t` and bring it to the device, as the last layer takes it."""
+        if isinstance(self.last_layer, SoftmaxWithLoss):
+            return check_labels(t, t.shape[0], classes, self.backend)
+        return self.backend.asarray(t)
+
+    def targets_on_host(self, t: Array, classes: int) -> Any:
+        """Check `t` as `targets` does, and bring it to the host."""
+        if isinstance(self.last_layer, SoftmaxWithLoss):
+            t = check_labels(t, t.shape[0], classes, self._backend_of(t)).indices
+        return host_array(t)
+
+    def _backend_of(self, array: Array) -> Backend:
+        return self.backend if self.backend.owns(array) else load_backend("numpy")
+
+
+def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
+    if isinstance(layers, Mapping):
+        named = OrderedDict(layers)
+    else:
+        named = OrderedDict()
+        counts: dict[str, int] = {}
+        for layer in layers:
+            kind = type(layer).__name__
+            counts[kind] = counts.get(kind, 0) + 1
+            named[f"{kind}{counts[kind]}"] = layer
+    for name, layer in named.items():
+        _check_layer(layer, repr(name))
+    if len({id(layer) for layer in named.values()}) < len(named):
+        raise ValueError("a layer appears twice: make one for each place")
+    return named
+
+
+def _check_layer(layer: Any, name: str) -> None:
+    if not (callable(getattr(layer, "forward", None)) and hasattr(layer, "backward")):
+        kind = type(layer).__name__
+        raise TypeError(f"layer {name} is a {kind}: it needs forward, backward")
