@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,10 @@ import fastnn
 from fastnn.backends import Backend, selection
 from fastnn.datasets import load_mnist
 from fastnn.datasets.directory import DataSet
+
+CPU_BACKEND = "numba" if importlib.util.find_spec("numba") else "numpy"
+os.environ.setdefault("FASTNN_BACKEND", CPU_BACKEND)
+"""What is no part of the matrix runs on the CPU, also where there is a GPU."""
 
 BACKENDS = ["numpy", "numba", "strict", pytest.param("cupy", marks=pytest.mark.gpu)]
 
