@@ -7,10 +7,16 @@ made so here, and for a result that has to go elsewhere NumPy does the work.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnn.backends.base import Array
 from fastnn.backends.numpy_backend import NumpyBackend
+
+if TYPE_CHECKING:
+    from fastnn.backends.loop import Runner
+    from fastnn.plan import StepPlan
 
 
 class NumbaBackend(NumpyBackend):
@@ -134,6 +140,14 @@ class NumbaBackend(NumpyBackend):
             return super().sgd_update(W, dW, lr=lr)
         self._kernels.sgd_update(W.reshape(-1), _flat(dW), lr)
         return W
+
+    def compile(self, plan: StepPlan) -> Runner:
+        """See `Backend.compile`: a plain network under SGD runs in compiled code as a whole."""
+        from fastnn.backends.numba_lowering import plain_network
+        from fastnn.backends.numba_runner import CompiledStep
+
+        layers = plain_network(plan)
+        return super().compile(plan) if layers is None else CompiledStep(plan, layers)
 
 
 def _flat(x: Array) -> Array:

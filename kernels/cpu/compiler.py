@@ -36,6 +36,12 @@ def kernel(function: Function) -> Function:
             config.CACHE_DIR = before
 
 
+def inline_kernel(function: Function) -> Function:
+    """Compile `function` into every kernel that calls it, as if it were written there."""
+    options = {"nogil": True, "error_model": "numpy", "forceinline": True}
+    return numba.njit(**options)(function)  # type: ignore[no-any-return]
+
+
 def _temporary_cache() -> Path:
     try:
         user = getpass.getuser()

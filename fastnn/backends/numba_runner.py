@@ -1,0 +1,137 @@
+"""A step plan that the compiled training step runs, many steps in a call, on all threads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.backends.numba_layout import Layout
+from fastnn.backends.numba_team import run_together
+from fastnn.kernels.cpu import barrier, sparse, step, strips
+from fastnn.threads import get_num_threads
+
+if TYPE_CHECKING:
+    from fastnn.backends.base import Array
+    from fastnn.backends.numba_lowering import AffineLayer
+    from fastnn.plan import StepPlan
+
+SPARSE_UP_TO = 0.4
+"""Fraction of inputs that are not zero up to which skipping the others is faster; docs/cpu.md."""
+
+LOOKED_AT = 256
+"""Samples from which that fraction is estimated."""
+
+
+class CompiledStep:
+    """Runs whole training steps of a plain network; see `fastnn.backends.loop.Runner`.
+
+    While it trains, the parameters live in the strips of a `Layout`. They are the plan's own
+    arrays again after `flush`.
+    """
+
+    def __init__(self, plan: StepPlan, layers: list[AffineLayer]) -> None:
+        self.plan = plan
+        self.threads = get_num_threads()
+        self.x = np.ascontiguousarray(plan.arrays["x_data"])
+        self.labels = np.ascontiguousarray(plan.arrays["t_data"])
+        sizes = [self.x.shape[1], *[plan.arrays[layer.b].shape[0] for layer in layers]]
+        layout = Layout(layers, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes)
+        some = self.x[:: max(1, len(self.x) // LOOKED_AT)] != 0
+        self.edges = layout.edges(some.mean(axis=0))
+        self.compressed = some.mean() <= SPARSE_UP_TO
+        if self.compressed:
+            self.layout = layout.with_compressed_input()
+            with saying_so():
+                self.data = compress(self.x, self.edges)
+            blocks = layout.groups * layout.blocks + 1
+            self.bounds = [np.zeros(plan.batch_size * blocks, np.int64) for _ in range(self.threads)]
+            self.norms = np.full(layout.groups * layout.table[0, strips.STRIPS], np.inf)
+            del self.x
+        else:
+            self.layout = layout.with_dense_input()
+        self.give_way = barrier.address_of_give_way()
+        self.reload()
+
+    def run(self, rows: Array, hyperparameters: Mapping[str, float]) -> Array:
+        """See `Runner.run`."""
+        rows = np.ascontiguousarray(rows, np.int64)
+        losses = np.empty(len(rows), self.plan.dtype)
+        place = np.zeros(barrier.SIZE, np.int64)
+        layout, lr = self.layout, float(hyperparameters["lr"])
+        shared = (place, self.give_way, layout.memory, layout.table, layout.shape, self.edges)
+
+        def job(thread: int) -> None:
+            if self.compressed:
+                step.train_compressed(
+                    thread, self.threads, *shared, self.norms, self.data, self.labels, rows,
+                    self.bounds[thread], lr, losses,
+                )  # fmt: skip
+            else:
+                step.train_dense(
+                    thread, self.threads, *shared, self.x, self.labels, rows, lr, losses
+                )
+
+        with saying_so():
+            run_together(job, self.threads, lambda: barrier.abort(place))
+        return losses
+
+    def flush(self) -> None:
+        """See `Runner.flush`."""
+        self.layout.save(self.plan.arrays)
+
+    def reload(self) -> None:
+        """See `Runner.reload`."""
+        self.layout.load(self.plan.arrays)
+        if self.compressed:
+            self.norms[:] = np.inf
+
+
+def compress(x: Array, edges: Array) -> sparse.Compressed:
+    """Compress a data set (K, D), leaving out its zeros."""
+    small = np.uint16 if x.shape[1] < 1 << 16 else np.uint32
+    starts = np.empty(len(x), np.int64)
+    offsets = np.empty(len(x) * len(edges), small)
+    count = sparse.count_nonzero(x) + 1
+    positions, values = np.empty(count, small), np.empty(count, x.dtype)
+    most = sparse.compress(x, edges, starts, offsets, positions, values)
+    return sparse.Compressed(starts, offsets, positions, values, most)
+
+
+@contextmanager
+def saying_so() -> Iterator[None]:
+    """Say on standard error if kernels have to be compiled."""
+    from numba.core import event
+
+    listener: Any = _Announcer()
+    event.register("numba:compile", listener)
+    try:
+        yield
+    finally:
+        event.unregister("numba:compile", listener)
+
+
+def _announcer() -> Any:
+    from numba.core import event
+
+    class Announcer(event.Listener):  # type: ignore[misc]
+        said = False
+
+        def on_start(self, event: Any) -> None:
+            if not Announcer.said:
+                Announcer.said = True
+                print(
+                    "fastnn: compiling kernels for this processor; this is done once",
+                    file=sys.stderr,
+                )
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    return Announcer
+
+
+_Announcer = _announcer()

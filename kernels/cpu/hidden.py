@@ -1,0 +1,316 @@
+"""The layers behind the first one, forward, loss and backward, for a few samples after another.
+
+What happens to a sample between the first layer's output and the gradient by it needs no other
+sample, so each thread takes its share of them through all of it without waiting. The products are
+tiles of `fastnn.kernels.cpu.dense`; bias, ReLU and softmax are done on a tile or a row while it is
+at hand. Samples are taken four at a time; where the batch is no multiple of four, the rows that
+follow it in the buffers are computed along and never used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.dense import ROWS, add_tile, multiply, store_tile
+from fastnn.kernels.cpu.exponential import exp
+from fastnn.kernels.cpu.strips import (
+    CAPACITY,
+    GROUPS,
+    INPUTS,
+    LOSSES,
+    NARROW,
+    OUTPUTS,
+    PARTS,
+    RELU,
+    STRIP,
+    STRIPS,
+    W_SIZE,
+    WT,
+    WT_SIZE,
+    A,
+    B,
+    G,
+    W,
+    narrow,
+    narrow_tile,
+    wide,
+    wide_tile,
+)
+from fastnn.kernels.cpu.vector import (
+    add,
+    at,
+    divide,
+    fma,
+    lanes,
+    largest,
+    largest_lane,
+    leading_lanes,
+    load,
+    magnitude,
+    multiply as times,
+    relu,
+    splat,
+    store,
+    sum_of_lanes,
+    zero_behind_relu,
+)
+
+Array = Any
+
+
+@kernel
+def share(thread: int, threads: int, count: int) -> Any:
+    """The first of `count` things that a thread does, and the first that it does not."""
+    return thread * count // threads, (thread + 1) * count // threads
+
+
+@kernel
+def forward_and_backward(
+    memory: Array, table: Array, shape: Array, labels: Array, batch: Array,
+    first: int, last: int, lr: Any, back_to_first: bool,
+) -> Any:  # fmt: skip
+    """Take the samples from the first layer's output to the gradient by the second's.
+
+    With `back_to_first`, to the gradient by the first layer's output, times ``-lr`` (which spares
+    its update the multiplication); give the largest magnitude in it, or NaN.
+    """
+    layers = table.shape[0]
+    if shape[GROUPS] > 1:
+        if table[0, STRIP] == NARROW:
+            add_parts(narrow(memory), memory, table, shape, first, last)
+        else:
+            add_parts(wide(memory), memory, table, shape, first, last)
+    for layer in range(1, layers):
+        if table[layer, STRIP] == NARROW:
+            affine(narrow_tile(memory), memory, table, shape, layer, first, last)
+        else:
+            affine(wide_tile(memory), memory, table, shape, layer, first, last)
+    one = memory.dtype.type(1)
+    factor = -lr if layers == 1 else one
+    peak = loss(narrow(memory), memory, table, shape, labels, batch, first, last, factor)
+    for layer in range(layers - 1, 0 if back_to_first else 1, -1):
+        factor = -lr if layer == 1 else one
+        strips = table[layer - 1, STRIPS]
+        if table[layer - 1, STRIP] == NARROW:
+            peak = input_gradient(
+                narrow_tile(memory), memory, table, shape, layer, 0, strips, first, last, factor
+            )
+        else:
+            peak = input_gradient(
+                wide_tile(memory), memory, table, shape, layer, 0, strips, first, last, factor
+            )
+    return peak
+
+
+@kernel
+def add_parts(zero: Any, memory: Array, table: Array, shape: Array, first: int, last: int) -> None:
+    """``A = relu(b + the sum of the parts)`` for the first layer."""
+    strip, rows = table[0, STRIP], shape[CAPACITY]
+    size = table[0, STRIPS] * rows * strip
+    for s in range(table[0, STRIPS]):
+        bias = load(zero, memory, table[0, B] + s * strip)
+        for n in range(first, last):
+            place = (s * rows + n) * strip
+            total = bias
+            for part in range(shape[GROUPS]):
+                total = add(total, load(zero, memory, table[0, PARTS] + part * size + place))
+            if table[0, RELU]:
+                total = relu(total)
+            store(memory, table[0, A] + place, total)
+
+
+@kernel
+def affine(
+    zero: Any, memory: Array, table: Array, shape: Array, layer: int, first: int, last: int
+) -> None:
+    """``A = relu(A before @ W + b)``."""
+    strip, rows = table[layer, STRIP], shape[CAPACITY]
+    before, inputs = table[layer - 1, STRIP], table[layer, INPUTS]
+    for s in range(table[layer, STRIPS]):
+        for piece in range(0, strip, lanes(zero)):
+            bias = load(zero, memory, table[layer, B] + s * strip + piece)
+            weights = table[layer, W] + s * table[layer, W_SIZE] + piece
+            for n in range(first, last, ROWS):
+                tile = (bias, bias, bias, bias)
+                for q in range(table[layer - 1, STRIPS]):
+                    x = table[layer - 1, A] + (q * rows + n) * before
+                    depth = min(before, inputs - q * before)
+                    line = weights + q * before * strip
+                    tile = multiply(tile, memory, x, before, 1, line, strip, depth)
+                if table[layer, RELU]:
+                    tile = (relu(tile[0]), relu(tile[1]), relu(tile[2]), relu(tile[3]))
+                place = table[layer, A] + (s * rows + n) * strip + piece
+                store_tile(tile, memory, place, strip)
+
+
+@kernel
+def input_gradient(
+    zero: Any, memory: Array, table: Array, shape: Array, layer: int,
+    first_strip: int, last_strip: int, first: int, last: int, factor: Any,
+) -> Any:  # fmt: skip
+    """``G before = factor * (G @ W.T)``, taken back through the ReLU before.
+
+    For some strips of the layer before and some samples. Gives the largest magnitude, or NaN.
+    """
+    strip, rows = table[layer, STRIP], shape[CAPACITY]
+    before, outputs = table[layer - 1, STRIP], table[layer, OUTPUTS]
+    peak = zero
+    for q in range(first_strip, last_strip):
+        for piece in range(0, before, lanes(zero)):
+            weights = table[layer, WT] + q * table[layer, WT_SIZE] + piece
+            for n in range(first, last, ROWS):
+                tile = (zero, zero, zero, zero)
+                for s in range(table[layer, STRIPS]):
+                    dout = table[layer, G] + (s * rows + n) * strip
+                    depth = min(strip, outputs - s * strip)
+                    line = weights + s * strip * before
+                    tile = multiply(tile, memory, dout, strip, 1, line, before, depth)
+                f = splat(zero, factor)
+                tile = (times(f, tile[0]), times(f, tile[1]), times(f, tile[2]), times(f, tile[3]))
+                place = (q * rows + n) * before + piece
+                if table[layer - 1, RELU]:
+                    x = table[layer - 1, A] + place
+                    tile = (
+                        zero_behind_relu(tile[0], load(zero, memory, x)),
+                        zero_behind_relu(tile[1], load(zero, memory, x + before)),
+                        zero_behind_relu(tile[2], load(zero, memory, x + 2 * before)),
+                        zero_behind_relu(tile[3], load(zero, memory, x + 3 * before)),
+                    )
+                for row in tile:
+                    peak = largest(peak, magnitude(row))
+                store_tile(tile, memory, table[layer - 1, G] + place, before)
+    return largest_lane(peak)
+
+
+@kernel
+def loss(
+    zero: Any, memory: Array, table: Array, shape: Array, labels: Array, batch: Array,
+    first: int, last: int, factor: Any,
+) -> Any:  # fmt: skip
+    """Losses of the samples, and ``G = factor * (softmax(A) - one_hot(t)) / N`` of the last layer.
+
+    See `fastnn.kernels.cpu.loss` for the formula. A label out of range, which the public edge
+    refuses, gives NaN. Gives the largest magnitude in G, or NaN.
+    """
+    layer = table.shape[0] - 1
+    strip, rows, classes = table[layer, STRIP], shape[CAPACITY], table[layer, OUTPUTS]
+    stride = rows * strip
+    kind = memory.dtype.type
+    lowest, finite = kind(-np.inf), kind(np.finfo(memory.dtype).max)
+    samples = kind(batch.size)
+    peak = zero
+    for n in range(first, last):
+        scores, G_row = table[layer, A] + n * strip, table[layer, G] + n * strip
+        if n >= batch.size:
+            for c in range(0, table[layer, STRIPS] * strip, lanes(zero)):
+                store(memory, G_row + c // strip * stride + c % strip, zero)
+            continue
+        best = splat(zero, lowest)
+        for c in range(0, classes, lanes(zero)):
+            place = scores + c // strip * stride + c % strip
+            best = largest(best, leading_lanes(load(zero, memory, place), classes - c, lowest))
+        top = largest_lane(best)
+        total = zero
+        for c in range(0, classes, lanes(zero)):
+            place = c // strip * stride + c % strip
+            row = leading_lanes(load(zero, memory, scores + place), classes - c, lowest)
+            row = exp(add(row, splat(zero, -top)))
+            store(memory, G_row + place, row)
+            total = add(total, row)
+        sum_of_exp = sum_of_lanes(total)
+        scale = splat(zero, factor / (sum_of_exp * samples))
+        t = labels[min(max(batch[n], 0), labels.size - 1)]
+        inside = 0 <= t < classes
+        place = t // strip * stride + t % strip if inside else 0
+        value = np.log(sum_of_exp) - (memory[scores + place] - top) if inside else kind(np.nan)
+        memory[shape[LOSSES] + n] = finite if value > finite else value
+        for c in range(0, table[layer, STRIPS] * strip, lanes(zero)):
+            at_c = G_row + c // strip * stride + c % strip
+            row = zero
+            if c < classes:
+                row = times(load(zero, memory, at_c), scale)
+            store(memory, at_c, row)
+            peak = largest(peak, magnitude(row))
+        if inside:
+            memory[G_row + place] -= factor / samples
+    return largest_lane(peak)
+
+
+@kernel
+def update_weights(
+    zero: Any, memory: Array, table: Array, shape: Array, layer: int,
+    first: int, last: int, samples: int, lr: Any,
+) -> None:  # fmt: skip
+    """``W -= lr * A before.T @ G``, in both of its forms, for some units of a layer.
+
+    A unit is a strip of inputs by a tile of outputs.
+    """
+    strip, rows, before = table[layer, STRIP], shape[CAPACITY], table[layer - 1, STRIP]
+    tiles = table[layer, STRIPS] * strip // ROWS
+    for unit in range(first, last):
+        q, output = unit // tiles, unit % tiles * ROWS
+        if output >= table[layer, OUTPUTS]:
+            continue
+        s, column = output // strip, output % strip
+        dout = table[layer, G] + s * rows * strip + column
+        inputs = min(before, table[layer, INPUTS] - q * before)
+        weights = table[layer, W] + s * table[layer, W_SIZE] + q * before * strip + column
+        for piece in range(0, before, lanes(zero)):
+            x = table[layer - 1, A] + q * rows * before + piece
+            tile = (zero, zero, zero, zero)
+            tile = multiply(tile, memory, dout, 1, strip, x, before, samples)
+            place = table[layer, WT] + q * table[layer, WT_SIZE] + output * before + piece
+            add_tile(tile, memory, place, before, -lr)
+            for lane in range(min(lanes(zero), inputs - piece)):
+                for r in range(min(ROWS, table[layer, OUTPUTS] - output)):
+                    value = at(memory, place + r * before + lane)
+                    memory[weights + (piece + lane) * strip + r] = value
+
+
+@kernel
+def update_bias(
+    zero: Any, memory: Array, table: Array, shape: Array, layer: int,
+    first: int, last: int, samples: int, factor: Any,
+) -> None:  # fmt: skip
+    """``b += factor * sum of G`` for some strips of a layer."""
+    strip, rows = table[layer, STRIP], shape[CAPACITY]
+    for s in range(first, last):
+        for piece in range(0, strip, lanes(zero)):
+            total = zero
+            for n in range(samples):
+                total = add(total, load(zero, memory, table[layer, G] + (s * rows + n) * strip + piece))
+            place = table[layer, B] + s * strip + piece
+            b = load(zero, memory, place)
+            store(memory, place, fma(splat(zero, factor), total, b))
+
+
+@kernel
+def update_hidden(
+    memory: Array, table: Array, shape: Array, thread: int, threads: int, start: int,
+    samples: int, lr: Any,
+) -> None:  # fmt: skip
+    """Update a thread's share of every layer from `start` on."""
+    for layer in range(start, table.shape[0]):
+        tiles = table[layer, STRIPS] * table[layer, STRIP] // ROWS
+        first, last = share(thread, threads, table[layer - 1, STRIPS] * tiles)
+        if table[layer - 1, STRIP] == NARROW:
+            update_weights(
+                narrow_tile(memory), memory, table, shape, layer, first, last, samples, lr
+            )
+        else:
+            update_weights(wide_tile(memory), memory, table, shape, layer, first, last, samples, lr)
+    for layer in range(1, table.shape[0]):
+        first, last = share(thread, threads, table[layer, STRIPS])
+        update_bias(narrow_tile(memory), memory, table, shape, layer, first, last, samples, -lr)
+
+
+@kernel
+def mean_loss(memory: Array, shape: Array, samples: int) -> Any:
+    """The mean of the losses of a batch."""
+    total = memory.dtype.type(0)
+    for n in range(samples):
+        total += memory[shape[LOSSES] + n] / memory.dtype.type(samples)
+    return total

@@ -1,0 +1,255 @@
+"""The first layer where most inputs are zero: only the others are multiplied.
+
+The data set is compressed once: for each sample the positions and the values of what is not zero.
+A sample takes the rows of W at these positions, times the values, into the registers that hold its
+strip of 64 outputs; its update adds to the same rows of W. The update is in place: no gradient is
+stored. Rows of W are as wide as the registers and aligned with cache lines, and the input features
+are taken in blocks whose rows fit in the first-level cache, all samples of the batch for one block
+before the next. While a sample is computed the compressed row of one further on is fetched, for
+which the processor cannot guess the place.
+
+On one core of a Xeon "Sapphire Rapids", 784-50 at batch 100 on MNIST (19 % of it not zero), in
+microseconds: forward 25 without blocks, 19 with 2 to 8 of them; update 48 and 26. Padding each
+sample's part of a block to four or eight, to save a branch that is predicted wrongly, lost 10 %.
+
+Zero times infinity is NaN, so what is skipped matters once the network has diverged. Then every
+feature of a unit is multiplied, zeros included. That is known without looking at all of W in each
+step: the largest weight there can be is bounded by what was added to it since it was looked at.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.strips import (
+    BLOCKS,
+    CAPACITY,
+    EXPANDED,
+    GROUPS,
+    INPUTS,
+    PARTS,
+    RELU,
+    STRIP,
+    STRIPS,
+    W_SIZE,
+    A,
+    B,
+    G,
+    W,
+)
+from fastnn.kernels.cpu.vector import (
+    at,
+    fma,
+    largest,
+    largest_lane,
+    lanes,
+    load,
+    magnitude,
+    prefetch,
+    relu,
+    splat,
+    store,
+)
+
+Array = Any
+
+Compressed = namedtuple("Compressed", ["starts", "offsets", "positions", "values", "largest"])  # noqa: PYI024
+"""A data set without its zeros.
+
+starts : (K,) int64, where a sample begins in `positions` and `values`
+offsets : (K * (blocks + 1),) uint16 or uint32, where its blocks of features begin, from there
+positions : features that are not zero, times nothing, uint16 or uint32
+values : what stands there, in the data set's own dtype
+largest : the largest magnitude of them
+"""
+
+AHEAD = 6
+"""How many samples ahead compressed rows are fetched."""
+
+LINE = 64
+
+
+@kernel
+def count_nonzero(x: Array) -> int:
+    """How many entries of x (K, D) are not zero."""
+    count = 0
+    for k in range(x.shape[0]):
+        for d in range(x.shape[1]):
+            count += x[k, d] != 0
+    return count
+
+
+@kernel
+def compress(
+    x: Array, edges: Array, starts: Array, offsets: Array, positions: Array, values: Array
+) -> float:
+    """Fill a `Compressed` from x (K, D), and give the largest magnitude in it.
+
+    `edges` are the features where the blocks begin, and D. `positions` and `values` have room for
+    one entry more than there are.
+    """
+    blocks = edges.size - 1
+    end = 0
+    most = 0.0
+    for k in range(x.shape[0]):
+        starts[k] = end
+        for block in range(blocks):
+            offsets[k * (blocks + 1) + block] = end - starts[k]
+            for d in range(edges[block], edges[block + 1]):
+                value = x[k, d]
+                # Written always, kept if not zero: no branch to predict.
+                positions[end] = d
+                values[end] = value
+                end += value != 0
+                most = max(most, abs(float(value)))
+        offsets[k * (blocks + 1) + blocks] = end - starts[k]
+    return most
+
+
+@kernel
+def locate(data: Any, batch: Array, blocks: int, bounds: Array) -> None:
+    """Write where the blocks of each sample of a batch begin and end to `bounds`."""
+    for n in range(batch.size):
+        k = min(max(batch[n], 0), data.starts.size - 1)
+        for block in range(blocks + 1):
+            bounds[n * (blocks + 1) + block] = (
+                data.starts[k] + data.offsets[k * (blocks + 1) + block]
+            )
+
+
+@kernel
+def fetch(data: Any, first: int, last: int) -> None:
+    """Ask for the compressed entries from `first` to `last`."""
+    for place in range(first, last, LINE // data.positions.itemsize):
+        prefetch(data.positions, place)
+    for place in range(first, last, LINE // data.values.itemsize):
+        prefetch(data.values, place)
+
+
+@kernel
+def forward_unit(
+    zero: Any, memory: Array, table: Array, shape: Array, data: Any, bounds: Array,
+    samples: int, group: int, s: int, cold: bool,
+) -> None:  # fmt: skip
+    """A unit's sum over its features: a part, or with one group ``A = relu(x @ W + b)``.
+
+    `cold` says that the batch's rows are not in the cache yet.
+    """
+    blocks, groups = shape[BLOCKS], shape[GROUPS]
+    stride = blocks * groups + 1
+    first, last = group * blocks, (group + 1) * blocks
+    weights = table[0, W] + s * table[0, W_SIZE]
+    place, initial = _output(zero, memory, table, shape, group, s)
+    finish = groups == 1 and table[0, RELU]
+    for block in range(first, last):
+        for n in range(samples):
+            ahead = (n + AHEAD) * stride
+            if cold and block == first and n + AHEAD < samples:
+                fetch(data, at(bounds, ahead + first), at(bounds, ahead + last))
+            total = initial if block == first else load(zero, memory, place + n * lanes(zero))
+            for j in range(at(bounds, n * stride + block), at(bounds, n * stride + block + 1)):
+                row = weights + np.intp(at(data.positions, j)) * lanes(zero)
+                value = splat(zero, at(data.values, j))
+                total = fma(value, load(zero, memory, row), total)
+            if finish and block == last - 1:
+                total = relu(total)
+            store(memory, place + n * lanes(zero), total)
+
+
+@kernel
+def update_unit(
+    zero: Any, memory: Array, table: Array, shape: Array, data: Any, bounds: Array,
+    samples: int, group: int, s: int,
+) -> None:  # fmt: skip
+    """``W += x.T @ G`` for a unit's features, G being times ``-lr`` already."""
+    blocks = shape[BLOCKS]
+    stride = blocks * shape[GROUPS] + 1
+    weights = table[0, W] + s * table[0, W_SIZE]
+    dout = table[0, G] + s * shape[CAPACITY] * lanes(zero)
+    for block in range(group * blocks, (group + 1) * blocks):
+        for n in range(samples):
+            g = load(zero, memory, dout + n * lanes(zero))
+            for j in range(at(bounds, n * stride + block), at(bounds, n * stride + block + 1)):
+                row = weights + np.intp(at(data.positions, j)) * lanes(zero)
+                value = splat(zero, at(data.values, j))
+                store(memory, row, fma(value, g, load(zero, memory, row)))
+
+
+@kernel
+def forward_unit_with_zeros(
+    zero: Any, memory: Array, table: Array, shape: Array, data: Any, bounds: Array, edges: Array,
+    samples: int, group: int, s: int, expanded: int,
+) -> None:  # fmt: skip
+    """`forward_unit`, its zeros multiplied too; `expanded` is room for a sample."""
+    blocks, groups = shape[BLOCKS], shape[GROUPS]
+    first, last = edges[group * blocks], edges[(group + 1) * blocks]
+    weights = table[0, W] + s * table[0, W_SIZE]
+    place, initial = _output(zero, memory, table, shape, group, s)
+    for n in range(samples):
+        _expand(memory, shape, data, bounds, n, group, first, last, expanded)
+        total = initial
+        for d in range(first, last):
+            value = splat(zero, at(memory, expanded + d))
+            total = fma(value, load(zero, memory, weights + d * lanes(zero)), total)
+        if groups == 1 and table[0, RELU]:
+            total = relu(total)
+        store(memory, place + n * lanes(zero), total)
+
+
+@kernel
+def update_unit_with_zeros(
+    zero: Any, memory: Array, table: Array, shape: Array, data: Any, bounds: Array, edges: Array,
+    samples: int, group: int, s: int, expanded: int,
+) -> None:  # fmt: skip
+    """`update_unit`, its zeros multiplied too; `expanded` is room for a sample."""
+    blocks = shape[BLOCKS]
+    first, last = edges[group * blocks], edges[(group + 1) * blocks]
+    weights = table[0, W] + s * table[0, W_SIZE]
+    dout = table[0, G] + s * shape[CAPACITY] * lanes(zero)
+    for n in range(samples):
+        _expand(memory, shape, data, bounds, n, group, first, last, expanded)
+        g = load(zero, memory, dout + n * lanes(zero))
+        for d in range(first, last):
+            row = weights + d * lanes(zero)
+            value = splat(zero, at(memory, expanded + d))
+            store(memory, row, fma(value, g, load(zero, memory, row)))
+
+
+@kernel
+def _expand(
+    memory: Array, shape: Array, data: Any, bounds: Array, n: int, group: int,
+    first: int, last: int, expanded: int,
+) -> None:  # fmt: skip
+    blocks = shape[BLOCKS]
+    start = n * (blocks * shape[GROUPS] + 1) + group * blocks
+    for d in range(first, last):
+        memory[expanded + d] = 0
+    for j in range(bounds[start], bounds[start + blocks]):
+        memory[expanded + data.positions[j]] = data.values[j]
+
+
+@kernel
+def _output(zero: Any, memory: Array, table: Array, shape: Array, group: int, s: int) -> Any:
+    """Where a unit's sums go, and where they start from."""
+    size = shape[CAPACITY] * lanes(zero)
+    if shape[GROUPS] == 1:
+        return table[0, A] + s * size, load(zero, memory, table[0, B] + s * lanes(zero))
+    return table[0, PARTS] + (group * table[0, STRIPS] + s) * size, zero
+
+
+@kernel
+def largest_weight(
+    zero: Any, memory: Array, table: Array, shape: Array, edges: Array, group: int, s: int
+) -> float:
+    """The largest magnitude among a unit's weights; infinity if one is not finite."""
+    blocks = shape[BLOCKS]
+    most = zero
+    weights = table[0, W] + s * table[0, W_SIZE]
+    for d in range(edges[group * blocks], edges[(group + 1) * blocks]):
+        most = largest(most, magnitude(load(zero, memory, weights + d * lanes(zero))))
+    found = float(largest_lane(most))
+    return found if found < np.inf else np.inf

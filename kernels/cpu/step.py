@@ -1,0 +1,346 @@
+"""Whole training steps, as many as there are rows of a batch, in one call that holds no lock.
+
+Every thread runs `train_compressed` or `train_dense` and does its part; it owns units of the first
+layer (see `fastnn.kernels.cpu.strips`) and shares of everything else:
+
+1. forward through its units, for all samples
+2. meet the others
+3. its share of the samples, from there through the loss and back (`fastnn.kernels.cpu.hidden`)
+4. meet the others
+5. update its units, and its share of the other layers
+
+The first part of the next step reads only what the thread has written itself, so two meetings are
+enough. Nothing of the network is written before the first meeting. In a wide first layer the
+gradient by its output belongs to 5: a strip of it is made by the thread that needs it. Each number
+is computed by one thread in the same order whatever their number, so the bits are the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.cpu.barrier import meet
+from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.dense import ROWS, add_tile, multiply, store_tile
+from fastnn.kernels.cpu.hidden import (
+    forward_and_backward,
+    input_gradient,
+    mean_loss,
+    share,
+    update_bias,
+    update_hidden,
+    update_weights,
+)
+from fastnn.kernels.cpu.sparse import (
+    forward_unit,
+    forward_unit_with_zeros,
+    largest_weight,
+    locate,
+    update_unit,
+    update_unit_with_zeros,
+)
+from fastnn.kernels.cpu.strips import (
+    BLOCKS,
+    CAPACITY,
+    EXPANDED,
+    FEATURES,
+    GROUPS,
+    INPUTS,
+    NARROW,
+    PARTS,
+    PEAKS,
+    RELU,
+    STRIP,
+    STRIPS,
+    W_SIZE,
+    X_ROW,
+    X_SIZE,
+    A,
+    B,
+    G,
+    W,
+    X,
+    narrow,
+    narrow_tile,
+    wide,
+    wide_tile,
+)
+from fastnn.kernels.cpu.vector import lanes, load, relu
+
+Array = Any
+PEAK_STRIDE = 32
+"""Numbers between the threads' peaks, so that each is on a cache line of its own."""
+
+
+@kernel
+def train_compressed(
+    thread: int, threads: int, barrier: Array, give_way: int,
+    memory: Array, table: Array, shape: Array, edges: Array, norms: Array,
+    data: Any, labels: Array, rows: Array, bounds: Array, lr: float, losses: Array,
+) -> None:  # fmt: skip
+    """Train on a data set without its zeros.
+
+    thread, threads
+        Which of how many threads this is.
+    barrier, give_way
+        Where they meet; see `fastnn.kernels.cpu.barrier.meet`.
+    memory, table, shape
+        Parameters and buffers; see `fastnn.kernels.cpu.strips`.
+    edges : (groups * blocks + 1,)
+        Where the blocks of features begin.
+    norms : (units,)
+        For each unit a bound on the magnitude of its weights.
+    data : Compressed
+    labels : (K,)
+    rows : (steps, batch)
+    bounds : (batch * (groups * blocks + 1),)
+        Room of this thread's own.
+    losses : (steps,)
+    """
+    rate = memory.dtype.type(lr)
+    groups, strips = shape[GROUPS], table[0, STRIPS]
+    first, last = share(thread, threads, groups * strips)
+    early = groups > 1 or table.shape[0] == 1
+    samples = rows.shape[1]
+    expanded = shape[EXPANDED] + thread * shape[FEATURES]
+    few = table[0, STRIP] == NARROW
+    limit = np.finfo(memory.dtype).max / 4
+    for step in range(rows.shape[0]):
+        batch = rows[step]
+        locate(data, batch, groups * shape[BLOCKS], bounds)
+        for unit in range(first, last):
+            group, s = unit // strips, unit % strips
+            cold = s == 0 or unit == first
+            if not norms[unit] < limit:
+                if few:
+                    norms[unit] = largest_weight(
+                        narrow(memory), memory, table, shape, edges, group, s
+                    )
+                else:
+                    norms[unit] = largest_weight(wide(memory), memory, table, shape, edges, group, s)
+            if norms[unit] == np.inf:
+                if few:
+                    forward_unit_with_zeros(
+                        narrow(memory), memory, table, shape, data, bounds, edges,
+                        samples, group, s, expanded,
+                    )  # fmt: skip
+                else:
+                    forward_unit_with_zeros(
+                        wide(memory), memory, table, shape, data, bounds, edges,
+                        samples, group, s, expanded,
+                    )  # fmt: skip
+            elif few:
+                forward_unit(
+                    narrow(memory), memory, table, shape, data, bounds, samples, group, s, cold
+                )
+            else:
+                forward_unit(
+                    wide(memory), memory, table, shape, data, bounds, samples, group, s, cold
+                )
+        if not meet(barrier, threads, give_way):
+            return
+        peak = _middle(thread, threads, memory, table, shape, labels, batch, rate, early)
+        if not meet(barrier, threads, give_way):
+            return
+        if thread == 0:
+            losses[step] = mean_loss(memory, shape, samples)
+        if early:
+            peak = _largest_peak(memory, shape, threads)
+            _update_rest(thread, threads, memory, table, shape, samples, rate)
+        else:
+            update_hidden(memory, table, shape, thread, threads, 2, samples, rate)
+        for unit in range(first, last):
+            group, s = unit // strips, unit % strips
+            if not early:
+                peak = _gradient_of_strip(memory, table, shape, s, samples, rate)
+            reach = samples * data.largest * np.float64(peak)
+            if reach < limit:
+                if few:
+                    update_unit(narrow(memory), memory, table, shape, data, bounds, samples, group, s)
+                else:
+                    update_unit(wide(memory), memory, table, shape, data, bounds, samples, group, s)
+                norms[unit] += reach
+            else:
+                if few:
+                    update_unit_with_zeros(
+                        narrow(memory), memory, table, shape, data, bounds, edges,
+                        samples, group, s, expanded,
+                    )  # fmt: skip
+                else:
+                    update_unit_with_zeros(
+                        wide(memory), memory, table, shape, data, bounds, edges,
+                        samples, group, s, expanded,
+                    )  # fmt: skip
+                norms[unit] = np.inf
+
+
+@kernel
+def train_dense(
+    thread: int, threads: int, barrier: Array, give_way: int,
+    memory: Array, table: Array, shape: Array, edges: Array, data: Array, labels: Array,
+    rows: Array, lr: float, losses: Array,
+) -> None:  # fmt: skip
+    """Train on a data set (K, D) as it is; arguments as of `train_compressed`.
+
+    The batch is gathered into one of two buffers in turn, so that no thread overwrites what
+    another still updates with.
+    """
+    rate = memory.dtype.type(lr)
+    groups, strips, blocks = shape[GROUPS], table[0, STRIPS], shape[BLOCKS]
+    first, last = share(thread, threads, groups * strips)
+    early = groups > 1 or table.shape[0] == 1
+    samples = rows.shape[1]
+    for step in range(rows.shape[0]):
+        batch = rows[step]
+        x = shape[X] + step % 2 * shape[X_SIZE]
+        if groups > 1:
+            for group in range(first // strips, (last - 1) // strips + 1 if first < last else 0):
+                begin, end = edges[group * blocks], edges[(group + 1) * blocks]
+                _gather(memory, shape, data, batch, x, 0, samples, begin, end)
+        else:
+            begin, end = share(thread, threads, samples)
+            _gather(memory, shape, data, batch, x, begin, end, 0, data.shape[1])
+            if not meet(barrier, threads, give_way):
+                return
+        for unit in range(first, last):
+            group, s = unit // strips, unit % strips
+            begin, end = edges[group * blocks], edges[(group + 1) * blocks]
+            if table[0, STRIP] == NARROW:
+                _forward_dense(
+                    narrow_tile(memory), memory, table, shape, x, group, s, begin, end, samples
+                )
+            else:
+                _forward_dense(
+                    wide_tile(memory), memory, table, shape, x, group, s, begin, end, samples
+                )
+        if not meet(barrier, threads, give_way):
+            return
+        _middle(thread, threads, memory, table, shape, labels, batch, rate, early)
+        if not meet(barrier, threads, give_way):
+            return
+        if thread == 0:
+            losses[step] = mean_loss(memory, shape, samples)
+        if early:
+            _update_rest(thread, threads, memory, table, shape, samples, rate)
+        else:
+            update_hidden(memory, table, shape, thread, threads, 2, samples, rate)
+        for unit in range(first, last):
+            group, s = unit // strips, unit % strips
+            begin, end = edges[group * blocks], edges[(group + 1) * blocks]
+            if not early:
+                _gradient_of_strip(memory, table, shape, s, samples, rate)
+            if table[0, STRIP] == NARROW:
+                _update_dense(narrow_tile(memory), memory, table, shape, x, s, begin, end, samples)
+            else:
+                _update_dense(wide_tile(memory), memory, table, shape, x, s, begin, end, samples)
+
+
+@kernel
+def _middle(
+    thread: int, threads: int, memory: Array, table: Array, shape: Array, labels: Array,
+    batch: Array, lr: Any, early: bool,
+) -> Any:  # fmt: skip
+    """Part 3 of a step."""
+    first, last = share(thread, threads, (batch.size + ROWS - 1) // ROWS)
+    first, last = first * ROWS, last * ROWS
+    peak = forward_and_backward(
+        memory, table, shape, labels, batch, first, last, lr, early
+    )
+    memory[shape[PEAKS] + thread * PEAK_STRIDE] = peak
+    return peak
+
+
+@kernel
+def _largest_peak(memory: Array, shape: Array, threads: int) -> Any:
+    most = memory[shape[PEAKS]]
+    for thread in range(1, threads):
+        peak = memory[shape[PEAKS] + thread * PEAK_STRIDE]
+        most = peak if peak > most or np.isnan(peak) else most
+    return most
+
+
+@kernel
+def _update_rest(
+    thread: int, threads: int, memory: Array, table: Array, shape: Array, samples: int, lr: Any
+) -> None:
+    """Update everything but the first layer's weights, its gradient being there."""
+    update_hidden(memory, table, shape, thread, threads, 1, samples, lr)
+    first, last = share(thread, threads, table[0, STRIPS])
+    one = memory.dtype.type(1)
+    update_bias(narrow_tile(memory), memory, table, shape, 0, first, last, samples, one)
+
+
+@kernel
+def _gradient_of_strip(
+    memory: Array, table: Array, shape: Array, s: int, samples: int, lr: Any
+) -> Any:
+    """The gradient by a strip of the first layer's output; update what depends on it alone.
+
+    That is its bias and the second layer's weights behind it.
+    """
+    end = (samples + ROWS - 1) // ROWS * ROWS
+    tiles = table[1, STRIPS] * table[1, STRIP] // ROWS
+    one = memory.dtype.type(1)
+    peak = input_gradient(wide_tile(memory), memory, table, shape, 1, s, s + 1, 0, end, -lr)
+    update_weights(
+        wide_tile(memory), memory, table, shape, 1, s * tiles, (s + 1) * tiles, samples, lr
+    )
+    update_bias(narrow_tile(memory), memory, table, shape, 0, s, s + 1, samples, one)
+    return peak
+
+
+@kernel
+def _gather(
+    memory: Array, shape: Array, data: Array, batch: Array, x: int,
+    first: int, last: int, begin: int, end: int,
+) -> None:  # fmt: skip
+    """Copy some features of some samples of the batch, cast to the network's dtype."""
+    end = min(end, data.shape[1])
+    for n in range(first, last):
+        k = min(max(batch[n], 0), data.shape[0] - 1)
+        place = x + n * shape[X_ROW]
+        for d in range(begin, end):
+            memory[place + d] = data[k, d]
+
+
+@kernel
+def _forward_dense(
+    zero: Any, memory: Array, table: Array, shape: Array, x: int, group: int, s: int,
+    begin: int, end: int, samples: int,
+) -> None:  # fmt: skip
+    """A unit's sum over its features: a part, or with one group ``A = relu(x @ W + b)``."""
+    strip, groups = table[0, STRIP], shape[GROUPS]
+    size = shape[CAPACITY] * strip
+    for piece in range(0, strip, lanes(zero)):
+        weights = table[0, W] + s * table[0, W_SIZE] + begin * strip + piece
+        initial = zero
+        place = table[0, PARTS] + (group * table[0, STRIPS] + s) * size + piece
+        if groups == 1:
+            initial = load(zero, memory, table[0, B] + s * strip + piece)
+            place = table[0, A] + s * size + piece
+        for n in range(0, samples, ROWS):
+            tile = (initial, initial, initial, initial)
+            row = x + n * shape[X_ROW] + begin
+            tile = multiply(tile, memory, row, shape[X_ROW], 1, weights, strip, end - begin)
+            if groups == 1 and table[0, RELU]:
+                tile = (relu(tile[0]), relu(tile[1]), relu(tile[2]), relu(tile[3]))
+            store_tile(tile, memory, place + n * strip, strip)
+
+
+@kernel
+def _update_dense(
+    zero: Any, memory: Array, table: Array, shape: Array, x: int, s: int,
+    begin: int, end: int, samples: int,
+) -> None:  # fmt: skip
+    """``W += x.T @ G`` for a unit's features, G being times ``-lr`` already."""
+    strip = table[0, STRIP]
+    one = memory.dtype.type(1)
+    for piece in range(0, strip, lanes(zero)):
+        dout = table[0, G] + s * shape[CAPACITY] * strip + piece
+        weights = table[0, W] + s * table[0, W_SIZE] + piece
+        for d in range(begin, end, ROWS):
+            tile = (zero, zero, zero, zero)
+            tile = multiply(tile, memory, x + d, 1, shape[X_ROW], dout, strip, samples)
+            add_tile(tile, memory, weights + d * strip, strip, one)

@@ -1,0 +1,92 @@
+"""How a step's numbers lie in memory: one array of floats, and a table that says what is where.
+
+Matrices lie in strips of columns (see `fastnn.kernels.cpu.dense`): 256 bytes wide, or 16 numbers
+where a layer has no more outputs than that, as a layer of classes has. Layer ``l`` has
+
+- ``W`` in strips of its outputs, each (inputs, STRIP); inputs counted as the strips of the layer
+  before lay them out, its padding included
+- ``WT``, the transposed weights in strips of its *inputs*, each (outputs, STRIP before): for the
+  gradient by the input. The first layer has none.
+- ``B``, the bias, padded
+- ``A`` and ``G``, what it gives and the gradient by that, in strips, each (CAPACITY, STRIP)
+- ``PARTS``, sums over some of its inputs only, in as many parts as there are groups (see below);
+  only the first layer has them
+
+The first layer's work is cut into *units*: a group of input features times a strip. A narrow layer
+has one strip and several groups; a wide one has strips enough for the threads and one group. A
+unit's weights are read and written by one thread only, so they stay in its cache. How a layer is
+cut depends on its shape alone, never on the number of threads, and so do the bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core.registry import cpu_target
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+
+from fastnn.kernels.cpu.vector import VectorType, constant_zeros
+
+STRIP_BYTES = 256
+NARROW = 16
+
+# Columns of the table, which has a row for each layer.
+(INPUTS, OUTPUTS, STRIP, STRIPS, RELU, W, W_SIZE, WT, WT_SIZE, B, A, G, PARTS, COLUMNS) = range(14)
+
+# Places in the step's shape.
+(CAPACITY, FEATURES, GROUPS, BLOCKS, X, X_SIZE, X_ROW, PEAKS, LOSSES, EXPANDED, SHAPE) = range(11)
+
+
+def _tile_bytes() -> int:
+    """Width of a tile of four rows, for which the host has registers."""
+    features = str(cpu_target.target_context.codegen().magic_tuple())
+    if "+avx512f" in features:
+        return 256
+    return 64
+
+
+TILE_BYTES = _tile_bytes()
+
+
+def strip_of(outputs: int, itemsize: int) -> int:
+    """Width of the strips of a layer."""
+    return NARROW if outputs <= NARROW else STRIP_BYTES // itemsize
+
+
+def _zeros_of(width: Any) -> Any:
+    """An intrinsic that gives a vector of zeros, as many as `width` says for an item size."""
+
+    def typing(typingctx: Any, memory: Any) -> Any:
+        vector = VectorType(memory.dtype, width(memory.dtype.bitwidth // 8))
+
+        def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+            return constant_zeros(context, vector)
+
+        return vector(memory), generate
+
+    return typing
+
+
+@intrinsic
+def wide(typingctx: Any, memory: Any) -> Any:
+    """Zeros of the width of a whole strip."""
+    return _zeros_of(lambda itemsize: STRIP_BYTES // itemsize)(typingctx, memory)
+
+
+@intrinsic
+def narrow(typingctx: Any, memory: Any) -> Any:
+    """Zeros of the width of a whole strip of a layer with few outputs."""
+    return _zeros_of(lambda itemsize: NARROW)(typingctx, memory)
+
+
+@intrinsic
+def wide_tile(typingctx: Any, memory: Any) -> Any:
+    """Zeros of the width of a tile in a strip."""
+    return _zeros_of(lambda itemsize: TILE_BYTES // itemsize)(typingctx, memory)
+
+
+@intrinsic
+def narrow_tile(typingctx: Any, memory: Any) -> Any:
+    """Zeros of the width of a tile in a strip of a layer with few outputs."""
+    return _zeros_of(lambda itemsize: min(NARROW, TILE_BYTES // itemsize))(typingctx, memory)
