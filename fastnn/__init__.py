@@ -19,6 +19,7 @@ from fastnn.layers import Affine, Layer, Relu, SoftmaxWithLoss
 from fastnn.networks import MultiLayerNet, TwoLayerNet
 from fastnn.optimizers import SGD, Optimizer
 from fastnn.sequential import Sequential
+from fastnn.threads import get_num_threads, set_num_threads
 from fastnn.training import History, fit
 
 __version__ = "0.1.0"
@@ -44,9 +45,11 @@ __all__ = [
     "cross_entropy_error",
     "fit",
     "get_backend",
+    "get_num_threads",
     "numerical_gradient",
     "one_hot",
     "set_backend",
+    "set_num_threads",
     "softmax",
     "to_numpy",
     "use_backend",

@@ -48,11 +48,13 @@ class CompiledStep:
             with saying_so():
                 self.data = compress(self.x, self.edges)
             blocks = layout.groups * layout.blocks + 1
-            self.bounds = [np.zeros(plan.batch_size * blocks, np.int64) for _ in range(self.threads)]
+            room = (self.threads, 2, plan.batch_size * blocks)
+            self.places = np.zeros(room, np.int64)
             self.norms = np.full(layout.groups * layout.table[0, strips.STRIPS], np.inf)
             del self.x
         else:
             self.layout = layout.with_dense_input()
+            self.x = self.x.reshape(-1)
         self.give_way = barrier.address_of_give_way()
         self.reload()
 
@@ -68,7 +70,7 @@ class CompiledStep:
             if self.compressed:
                 step.train_compressed(
                     thread, self.threads, *shared, self.norms, self.data, self.labels, rows,
-                    self.bounds[thread], lr, losses,
+                    self.places[thread], lr, losses,
                 )  # fmt: skip
             else:
                 step.train_dense(

@@ -52,11 +52,13 @@ def _exp(builder: Any, x: Any, bits: int) -> Any:
         shifted = builder.shl(builder.add(exponent, number(bias)), number(place))
         return builder.bitcast(shifted, kind)
 
+    # Where the result is known, exp(0) is computed instead: arithmetic with subnormal numbers is
+    # a hundred times slower, and padding is minus infinity.
     below = builder.fcmp_ordered("<", x, constant(least))
     above = builder.fcmp_ordered(">", x, constant(most))
-    inside = builder.select(below, constant(least), builder.select(above, constant(most), x))
     nan = builder.fcmp_unordered("uno", x, x)
-    inside = builder.select(nan, constant(0.0), inside)
+    known = builder.or_(builder.or_(below, above), nan)
+    inside = builder.select(known, constant(0.0), x)
 
     n = call_llvm(builder, "rint", builder.fmul(inside, constant(1 / math.log(2))))
     r = call_llvm(builder, "fma", n, constant(-log2_high), inside)
@@ -68,4 +70,6 @@ def _exp(builder: Any, x: Any, bits: int) -> Any:
     half = builder.ashr(exponent, number(1))
     result = builder.fmul(polynomial, power_of_two(half))
     result = builder.fmul(result, power_of_two(builder.sub(exponent, half)))
+    result = builder.select(below, constant(0.0), result)
+    result = builder.select(above, constant(math.inf), result)
     return builder.select(nan, x, result)

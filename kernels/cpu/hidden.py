@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, kernel
 from fastnn.kernels.cpu.dense import ROWS, add_tile, multiply, store_tile
 from fastnn.kernels.cpu.exponential import exp
 from fastnn.kernels.cpu.strips import (
@@ -196,47 +196,53 @@ def loss(
     refuses, gives NaN. Gives the largest magnitude in G, or NaN.
     """
     layer = table.shape[0] - 1
-    strip, rows, classes = table[layer, STRIP], shape[CAPACITY], table[layer, OUTPUTS]
-    stride = rows * strip
+    strip, classes = table[layer, STRIP], table[layer, OUTPUTS]
+    stride, columns = shape[CAPACITY] * strip, table[layer, STRIPS] * strip
+    skip = stride - strip  # what lies between the end of a strip and the next one of the sample
     kind = memory.dtype.type
     lowest, finite = kind(-np.inf), kind(np.finfo(memory.dtype).max)
-    samples = kind(batch.size)
+    share_of_loss = factor / kind(batch.size)
     peak = zero
     for n in range(first, last):
-        scores, G_row = table[layer, A] + n * strip, table[layer, G] + n * strip
-        if n >= batch.size:
-            for c in range(0, table[layer, STRIPS] * strip, lanes(zero)):
-                store(memory, G_row + c // strip * stride + c % strip, zero)
-            continue
-        best = splat(zero, lowest)
+        scores, dout = table[layer, A] + n * strip, table[layer, G] + n * strip
+        best, place = splat(zero, lowest), scores
         for c in range(0, classes, lanes(zero)):
-            place = scores + c // strip * stride + c % strip
             best = largest(best, leading_lanes(load(zero, memory, place), classes - c, lowest))
+            place = _next_piece(place, c, lanes(zero), strip, skip)
         top = largest_lane(best)
-        total = zero
+        total, place, to = zero, scores, dout
         for c in range(0, classes, lanes(zero)):
-            place = c // strip * stride + c % strip
-            row = leading_lanes(load(zero, memory, scores + place), classes - c, lowest)
+            row = leading_lanes(load(zero, memory, place), classes - c, lowest)
             row = exp(add(row, splat(zero, -top)))
-            store(memory, G_row + place, row)
+            store(memory, to, row)
             total = add(total, row)
+            place = _next_piece(place, c, lanes(zero), strip, skip)
+            to = _next_piece(to, c, lanes(zero), strip, skip)
         sum_of_exp = sum_of_lanes(total)
-        scale = splat(zero, factor / (sum_of_exp * samples))
-        t = labels[min(max(batch[n], 0), labels.size - 1)]
-        inside = 0 <= t < classes
-        place = t // strip * stride + t % strip if inside else 0
-        value = np.log(sum_of_exp) - (memory[scores + place] - top) if inside else kind(np.nan)
-        memory[shape[LOSSES] + n] = finite if value > finite else value
-        for c in range(0, table[layer, STRIPS] * strip, lanes(zero)):
-            at_c = G_row + c // strip * stride + c % strip
+        scale = splat(zero, share_of_loss / sum_of_exp if n < batch.size else kind(0))
+        to = dout
+        for c in range(0, columns, lanes(zero)):
             row = zero
-            if c < classes:
-                row = times(load(zero, memory, at_c), scale)
-            store(memory, at_c, row)
+            if c < classes and n < batch.size:
+                row = times(load(zero, memory, to), scale)
+            store(memory, to, row)
             peak = largest(peak, magnitude(row))
-        if inside:
-            memory[G_row + place] -= factor / samples
+            to = _next_piece(to, c, lanes(zero), strip, skip)
+        if n < batch.size:
+            t = labels[min(max(batch[n], 0), labels.size - 1)]
+            value = kind(np.nan)
+            if 0 <= t < classes:
+                place = t + t // strip * skip if columns > strip else t
+                value = np.log(sum_of_exp) - (memory[scores + place] - top)
+                memory[dout + place] -= share_of_loss
+            memory[shape[LOSSES] + n] = finite if value > finite else value
     return largest_lane(peak)
+
+
+@inline_kernel
+def _next_piece(place: int, column: int, width: int, strip: int, skip: int) -> int:
+    """The place behind a piece of `width` numbers that begins at a column."""
+    return place + width + (skip if ((column + width) & (strip - 1)) == 0 else 0)
 
 
 @kernel

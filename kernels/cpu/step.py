@@ -67,9 +67,13 @@ from fastnn.kernels.cpu.strips import (
     wide,
     wide_tile,
 )
-from fastnn.kernels.cpu.vector import lanes, load, relu
+from fastnn.kernels.cpu.vector import at, lanes, load, load_cast, prefetch, relu, store
 
 Array = Any
+DEPTH = 96
+"""Samples whose inputs and gradients by a strip are in the first-level cache together."""
+
+LINE = 64
 PEAK_STRIDE = 32
 """Numbers between the threads' peaks, so that each is on a cache line of its own."""
 
@@ -78,7 +82,7 @@ PEAK_STRIDE = 32
 def train_compressed(
     thread: int, threads: int, barrier: Array, give_way: int,
     memory: Array, table: Array, shape: Array, edges: Array, norms: Array,
-    data: Any, labels: Array, rows: Array, bounds: Array, lr: float, losses: Array,
+    data: Any, labels: Array, rows: Array, places: Array, lr: float, losses: Array,
 ) -> None:  # fmt: skip
     """Train on a data set without its zeros.
 
@@ -95,8 +99,8 @@ def train_compressed(
     data : Compressed
     labels : (K,)
     rows : (steps, batch)
-    bounds : (batch * (groups * blocks + 1),)
-        Room of this thread's own.
+    places : (2, batch * (groups * blocks + 1))
+        Room of this thread's own for where the samples of this batch and of the next one are.
     losses : (steps,)
     """
     rate = memory.dtype.type(lr)
@@ -109,10 +113,17 @@ def train_compressed(
     limit = np.finfo(memory.dtype).max / 4
     for step in range(rows.shape[0]):
         batch = rows[step]
-        locate(data, batch, groups * shape[BLOCKS], bounds)
+        here, next_ = step % 2, (step + 1) % 2
+        bounds = places[here]
+        if step == 0:
+            locate(data, batch, groups * shape[BLOCKS], bounds)
+        following = places[next_, :0]
+        if step + 1 < rows.shape[0]:
+            following = places[next_]
+            locate(data, rows[step + 1], groups * shape[BLOCKS], following)
         for unit in range(first, last):
             group, s = unit // strips, unit % strips
-            cold = s == 0 or unit == first
+            fetched = following if s == 0 or unit == first else following[:0]
             if not norms[unit] < limit:
                 if few:
                     norms[unit] = largest_weight(
@@ -133,11 +144,11 @@ def train_compressed(
                     )  # fmt: skip
             elif few:
                 forward_unit(
-                    narrow(memory), memory, table, shape, data, bounds, samples, group, s, cold
+                    narrow(memory), memory, table, shape, data, bounds, samples, group, s, fetched
                 )
             else:
                 forward_unit(
-                    wide(memory), memory, table, shape, data, bounds, samples, group, s, cold
+                    wide(memory), memory, table, shape, data, bounds, samples, group, s, fetched
                 )
         if not meet(barrier, threads, give_way):
             return
@@ -182,7 +193,7 @@ def train_dense(
     memory: Array, table: Array, shape: Array, edges: Array, data: Array, labels: Array,
     rows: Array, lr: float, losses: Array,
 ) -> None:  # fmt: skip
-    """Train on a data set (K, D) as it is; arguments as of `train_compressed`.
+    """Train on a data set (K, D) as it is, given flat; arguments as of `train_compressed`.
 
     The batch is gathered into one of two buffers in turn, so that no thread overwrites what
     another still updates with.
@@ -193,28 +204,36 @@ def train_dense(
     early = groups > 1 or table.shape[0] == 1
     samples = rows.shape[1]
     for step in range(rows.shape[0]):
-        batch = rows[step]
+        batch, following = rows[step], rows[min(step + 1, rows.shape[0] - 1)]
         x = shape[X] + step % 2 * shape[X_SIZE]
         if groups > 1:
             for group in range(first // strips, (last - 1) // strips + 1 if first < last else 0):
                 begin, end = edges[group * blocks], edges[(group + 1) * blocks]
-                _gather(memory, shape, data, batch, x, 0, samples, begin, end)
+                _gather(
+                    narrow(memory), memory, table, shape, data, batch, x, 0, samples, begin, end
+                )
+            own = (0, samples)
         else:
-            begin, end = share(thread, threads, samples)
-            _gather(memory, shape, data, batch, x, begin, end, 0, data.shape[1])
+            own = share(thread, threads, samples)
+            _gather(
+                narrow(memory), memory, table, shape, data, batch, x, *own, 0, table[0, INPUTS]
+            )
             if not meet(barrier, threads, give_way):
                 return
         for unit in range(first, last):
             group, s = unit // strips, unit % strips
             begin, end = edges[group * blocks], edges[(group + 1) * blocks]
+            fetched = own if s == 0 or unit == first else (0, 0)
             if table[0, STRIP] == NARROW:
                 _forward_dense(
-                    narrow_tile(memory), memory, table, shape, x, group, s, begin, end, samples
-                )
+                    narrow_tile(memory), memory, table, shape, x, group, s, begin, end, samples,
+                    data, following, fetched,
+                )  # fmt: skip
             else:
                 _forward_dense(
-                    wide_tile(memory), memory, table, shape, x, group, s, begin, end, samples
-                )
+                    wide_tile(memory), memory, table, shape, x, group, s, begin, end, samples,
+                    data, following, fetched,
+                )  # fmt: skip
         if not meet(barrier, threads, give_way):
             return
         _middle(thread, threads, memory, table, shape, labels, batch, rate, early)
@@ -293,25 +312,48 @@ def _gradient_of_strip(
 
 @kernel
 def _gather(
-    memory: Array, shape: Array, data: Array, batch: Array, x: int,
+    zero: Any, memory: Array, table: Array, shape: Array, data: Array, batch: Array, x: int,
     first: int, last: int, begin: int, end: int,
 ) -> None:  # fmt: skip
-    """Copy some features of some samples of the batch, cast to the network's dtype."""
-    end = min(end, data.shape[1])
+    """Copy the features from `begin` to `end` of some samples of the batch, cast."""
+    width = table[0, INPUTS]
     for n in range(first, last):
-        k = min(max(batch[n], 0), data.shape[0] - 1)
+        row = _row(data, batch, n, width)
         place = x + n * shape[X_ROW]
-        for d in range(begin, end):
-            memory[place + d] = data[k, d]
+        d = begin
+        while d + lanes(zero) <= end:
+            store(memory, place + d, load_cast(zero, data, row + d))
+            d += lanes(zero)
+        while d < end:
+            memory[place + d] = at(data, row + d)
+            d += 1
+
+
+@kernel
+def _fetch(data: Array, batch: Array, first: int, last: int, begin: int, end: int, width: int) -> None:
+    """Ask for the features from `begin` to `end` of some samples of a batch."""
+    for n in range(first, last):
+        row = _row(data, batch, n, width)
+        for d in range(begin, end, LINE // data.itemsize):
+            prefetch(data, row + d)
+
+
+@kernel
+def _row(data: Array, batch: Array, n: int, width: int) -> int:
+    """Where a sample of a batch begins in the data set."""
+    return min(max(batch[n], 0), data.size // width - 1) * width
 
 
 @kernel
 def _forward_dense(
     zero: Any, memory: Array, table: Array, shape: Array, x: int, group: int, s: int,
-    begin: int, end: int, samples: int,
+    begin: int, end: int, samples: int, data: Array, following: Array, fetched: Any,
 ) -> None:  # fmt: skip
-    """A unit's sum over its features: a part, or with one group ``A = relu(x @ W + b)``."""
-    strip, groups = table[0, STRIP], shape[GROUPS]
+    """A unit's sum over its features: a part, or with one group ``A = relu(x @ W + b)``.
+
+    Meanwhile those samples of the following batch are fetched that are in the range `fetched`.
+    """
+    strip, groups, width = table[0, STRIP], shape[GROUPS], table[0, INPUTS]
     size = shape[CAPACITY] * strip
     for piece in range(0, strip, lanes(zero)):
         weights = table[0, W] + s * table[0, W_SIZE] + begin * strip + piece
@@ -321,6 +363,9 @@ def _forward_dense(
             initial = load(zero, memory, table[0, B] + s * strip + piece)
             place = table[0, A] + s * size + piece
         for n in range(0, samples, ROWS):
+            if piece == 0:
+                wanted = min(n + ROWS, fetched[1])
+                _fetch(data, following, max(n, fetched[0]), wanted, begin, end, width)
             tile = (initial, initial, initial, initial)
             row = x + n * shape[X_ROW] + begin
             tile = multiply(tile, memory, row, shape[X_ROW], 1, weights, strip, end - begin)
@@ -334,13 +379,19 @@ def _update_dense(
     zero: Any, memory: Array, table: Array, shape: Array, x: int, s: int,
     begin: int, end: int, samples: int,
 ) -> None:  # fmt: skip
-    """``W += x.T @ G`` for a unit's features, G being times ``-lr`` already."""
+    """``W += x.T @ G`` for a unit's features, G being times ``-lr`` already.
+
+    So many samples at a time that their columns of x stay in the first-level cache.
+    """
     strip = table[0, STRIP]
     one = memory.dtype.type(1)
     for piece in range(0, strip, lanes(zero)):
-        dout = table[0, G] + s * shape[CAPACITY] * strip + piece
         weights = table[0, W] + s * table[0, W_SIZE] + piece
-        for d in range(begin, end, ROWS):
-            tile = (zero, zero, zero, zero)
-            tile = multiply(tile, memory, x + d, 1, shape[X_ROW], dout, strip, samples)
-            add_tile(tile, memory, weights + d * strip, strip, one)
+        for first in range(0, samples, DEPTH):
+            depth = min(DEPTH, samples - first)
+            dout = table[0, G] + (s * shape[CAPACITY] + first) * strip + piece
+            for d in range(begin, end, ROWS):
+                tile = (zero, zero, zero, zero)
+                column = x + first * shape[X_ROW] + d
+                tile = multiply(tile, memory, column, 1, shape[X_ROW], dout, strip, depth)
+                add_tile(tile, memory, weights + d * strip, strip, one)

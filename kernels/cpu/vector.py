@@ -116,6 +116,29 @@ def load(typingctx: Any, vector: Any, array: Any, position: Any) -> Any:
 
 
 @intrinsic
+def load_cast(typingctx: Any, vector: Any, array: Any, position: Any) -> Any:
+    """`load` from an array of any real dtype, cast to that of `vector`."""
+    source, target = array.dtype, vector.dtype
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        _, data, position = arguments
+        address = _address(context, builder, array, data, position, vector.lanes)
+        kind = ir.VectorType(context.get_data_type(source), vector.lanes)
+        pointer = builder.bitcast(address, kind.as_pointer())
+        value = builder.load(pointer, align=max(1, source.bitwidth // 8))
+        result = context.get_value_type(vector)
+        if isinstance(source, types.Integer):
+            cast = builder.sitofp if source.signed else builder.uitofp
+            return cast(value, result)
+        if source.bitwidth == target.bitwidth:
+            return value
+        cast = builder.fpext if source.bitwidth < target.bitwidth else builder.fptrunc
+        return cast(value, result)
+
+    return vector(vector, array, types.intp), generate
+
+
+@intrinsic
 def store(typingctx: Any, array: Any, position: Any, vector: Any) -> Any:
     """Write a vector to ``array[position:]``."""
 
