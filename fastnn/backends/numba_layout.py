@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fastnn.backends.base import Array
     from fastnn.backends.numba_lowering import AffineLayer
 
-BLOCK_BYTES = 51200
+BLOCK_BYTES = 102400
 """Weights of a block of input features, which is to stay in the first-level cache."""
 
 ENOUGH_STRIPS = 4
