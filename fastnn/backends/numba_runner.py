@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 SPARSE_UP_TO = 0.4
 """Fraction of inputs that are not zero up to which skipping the others is faster; docs/cpu.md."""
 
+OPERATIONS_OF_A_THREAD = 1e6
+"""Multiplications and additions of a step for which a thread is worth waking; some 10 us."""
+
 LOOKED_AT = 256
 """Samples from which that fraction is estimated."""
 
@@ -35,12 +39,12 @@ class CompiledStep:
 
     def __init__(self, plan: StepPlan, layers: list[AffineLayer]) -> None:
         self.plan = plan
-        self.threads = get_num_threads()
         self.x = np.ascontiguousarray(plan.arrays["x_data"])
         self.labels = np.ascontiguousarray(plan.arrays["t_data"])
         sizes = [self.x.shape[1], *[plan.arrays[layer.b].shape[0] for layer in layers]]
-        layout = Layout(layers, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes)
         some = self.x[:: max(1, len(self.x) // LOOKED_AT)] != 0
+        self.threads = threads_for(sizes, plan.batch_size, float(some.mean()))
+        layout = Layout(layers, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes)
         self.edges = layout.edges(some.mean(axis=0))
         self.compressed = some.mean() <= SPARSE_UP_TO
         if self.compressed:
@@ -55,6 +59,8 @@ class CompiledStep:
         else:
             self.layout = layout.with_dense_input()
             self.x = self.x.reshape(-1)
+        narrow = layout.table[0, strips.STRIP] == strips.NARROW
+        self.width = strips.Narrow() if narrow else strips.Wide()
         self.give_way = barrier.address_of_give_way()
         self.reload()
 
@@ -64,17 +70,17 @@ class CompiledStep:
         losses = np.empty(len(rows), self.plan.dtype)
         place = np.zeros(barrier.SIZE, np.int64)
         layout, lr = self.layout, float(hyperparameters["lr"])
-        shared = (place, self.give_way, layout.memory, layout.table, layout.shape, self.edges)
+        shared = (self.threads, place, self.give_way, layout.memory, layout.table, layout.shape, self.edges)
 
         def job(thread: int) -> None:
             if self.compressed:
                 step.train_compressed(
-                    thread, self.threads, *shared, self.norms, self.data, self.labels, rows,
+                    self.width, thread, *shared, self.norms, self.data, self.labels, rows,
                     self.places[thread], lr, losses,
                 )  # fmt: skip
             else:
                 step.train_dense(
-                    thread, self.threads, *shared, self.x, self.labels, rows, lr, losses
+                    self.width, thread, *shared, self.x, self.labels, rows, lr, losses
                 )
 
         with saying_so():
@@ -90,6 +96,13 @@ class CompiledStep:
         self.layout.load(self.plan.arrays)
         if self.compressed:
             self.norms[:] = np.inf
+
+
+def threads_for(sizes: list[int], batch_size: int, density: float) -> int:
+    """How many threads are worth their meetings in a step of a network of these sizes."""
+    weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
+    operations = 2 * batch_size * (2 * density * weights[0] + 3 * sum(weights[1:]))
+    return max(1, min(get_num_threads(), int(operations / OPERATIONS_OF_A_THREAD)))
 
 
 def compress(x: Array, edges: Array) -> sparse.Compressed:

@@ -77,7 +77,7 @@ def forward_and_backward(
     With `back_to_first`, to the gradient by the first layer's output, times ``-lr`` (which spares
     its update the multiplication); give the largest magnitude in it, or NaN.
     """
-    layers = table.shape[0]
+    layers, begin = table.shape[0], np.int64(0)
     if shape[GROUPS] > 1:
         if table[0, STRIP] == NARROW:
             add_parts(narrow(memory), memory, table, shape, first, last)
@@ -96,11 +96,11 @@ def forward_and_backward(
         strips = table[layer - 1, STRIPS]
         if table[layer - 1, STRIP] == NARROW:
             peak = input_gradient(
-                narrow_tile(memory), memory, table, shape, layer, 0, strips, first, last, factor
+                narrow_tile(memory), memory, table, shape, layer, begin, strips, first, last, factor
             )
         else:
             peak = input_gradient(
-                wide_tile(memory), memory, table, shape, layer, 0, strips, first, last, factor
+                wide_tile(memory), memory, table, shape, layer, begin, strips, first, last, factor
             )
     return peak
 
@@ -200,7 +200,7 @@ def loss(
     stride, columns = shape[CAPACITY] * strip, table[layer, STRIPS] * strip
     skip = stride - strip  # what lies between the end of a strip and the next one of the sample
     kind = memory.dtype.type
-    lowest, finite = kind(-np.inf), kind(np.finfo(memory.dtype).max)
+    lowest, bound = kind(-np.inf), kind(np.finfo(memory.dtype).max / 2)
     share_of_loss = factor / kind(batch.size)
     peak = zero
     for n in range(first, last):
@@ -235,7 +235,7 @@ def loss(
                 place = t + t // strip * skip if columns > strip else t
                 value = np.log(sum_of_exp) - (memory[scores + place] - top)
                 memory[dout + place] -= share_of_loss
-            memory[shape[LOSSES] + n] = finite if value > finite else value
+            memory[shape[LOSSES] + n] = bound if value > bound else value
     return largest_lane(peak)
 
 

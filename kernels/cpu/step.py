@@ -64,7 +64,8 @@ from fastnn.kernels.cpu.strips import (
     X,
     narrow,
     narrow_tile,
-    wide,
+    strip_of_zeros,
+    tile_of_zeros,
     wide_tile,
 )
 from fastnn.kernels.cpu.vector import at, lanes, load, load_cast, prefetch, relu, store
@@ -80,12 +81,14 @@ PEAK_STRIDE = 32
 
 @kernel
 def train_compressed(
-    thread: int, threads: int, barrier: Array, give_way: int,
+    width: Any, thread: int, threads: int, barrier: Array, give_way: int,
     memory: Array, table: Array, shape: Array, edges: Array, norms: Array,
     data: Any, labels: Array, rows: Array, places: Array, lr: float, losses: Array,
 ) -> None:  # fmt: skip
     """Train on a data set without its zeros.
 
+    width : Wide or Narrow
+        Of the first layer's strips.
     thread, threads
         Which of how many threads this is.
     barrier, give_way
@@ -109,7 +112,7 @@ def train_compressed(
     early = groups > 1 or table.shape[0] == 1
     samples = rows.shape[1]
     expanded = shape[EXPANDED] + thread * shape[FEATURES]
-    few = table[0, STRIP] == NARROW
+    zero = strip_of_zeros(memory, width)
     limit = np.finfo(memory.dtype).max / 4
     for step in range(rows.shape[0]):
         batch = rows[step]
@@ -125,30 +128,14 @@ def train_compressed(
             group, s = unit // strips, unit % strips
             fetched = following if s == 0 or unit == first else following[:0]
             if not norms[unit] < limit:
-                if few:
-                    norms[unit] = largest_weight(
-                        narrow(memory), memory, table, shape, edges, group, s
-                    )
-                else:
-                    norms[unit] = largest_weight(wide(memory), memory, table, shape, edges, group, s)
+                norms[unit] = largest_weight(zero, memory, table, shape, edges, group, s)
             if norms[unit] == np.inf:
-                if few:
-                    forward_unit_with_zeros(
-                        narrow(memory), memory, table, shape, data, bounds, edges,
-                        samples, group, s, expanded,
-                    )  # fmt: skip
-                else:
-                    forward_unit_with_zeros(
-                        wide(memory), memory, table, shape, data, bounds, edges,
-                        samples, group, s, expanded,
-                    )  # fmt: skip
-            elif few:
-                forward_unit(
-                    narrow(memory), memory, table, shape, data, bounds, samples, group, s, fetched
+                forward_unit_with_zeros(
+                    zero, memory, table, shape, data, bounds, edges, samples, group, s, expanded
                 )
             else:
                 forward_unit(
-                    wide(memory), memory, table, shape, data, bounds, samples, group, s, fetched
+                    zero, memory, table, shape, data, bounds, samples, group, s, fetched
                 )
         if not meet(barrier, threads, give_way):
             return
@@ -161,35 +148,25 @@ def train_compressed(
             peak = _largest_peak(memory, shape, threads)
             _update_rest(thread, threads, memory, table, shape, samples, rate)
         else:
-            update_hidden(memory, table, shape, thread, threads, 2, samples, rate)
+            update_hidden(memory, table, shape, thread, threads, np.int64(2), samples, rate)
         for unit in range(first, last):
             group, s = unit // strips, unit % strips
             if not early:
                 peak = _gradient_of_strip(memory, table, shape, s, samples, rate)
             reach = samples * data.largest * np.float64(peak)
             if reach < limit:
-                if few:
-                    update_unit(narrow(memory), memory, table, shape, data, bounds, samples, group, s)
-                else:
-                    update_unit(wide(memory), memory, table, shape, data, bounds, samples, group, s)
+                update_unit(zero, memory, table, shape, data, bounds, samples, group, s)
                 norms[unit] += reach
             else:
-                if few:
-                    update_unit_with_zeros(
-                        narrow(memory), memory, table, shape, data, bounds, edges,
-                        samples, group, s, expanded,
-                    )  # fmt: skip
-                else:
-                    update_unit_with_zeros(
-                        wide(memory), memory, table, shape, data, bounds, edges,
-                        samples, group, s, expanded,
-                    )  # fmt: skip
+                update_unit_with_zeros(
+                    zero, memory, table, shape, data, bounds, edges, samples, group, s, expanded
+                )
                 norms[unit] = np.inf
 
 
 @kernel
 def train_dense(
-    thread: int, threads: int, barrier: Array, give_way: int,
+    width: Any, thread: int, threads: int, barrier: Array, give_way: int,
     memory: Array, table: Array, shape: Array, edges: Array, data: Array, labels: Array,
     rows: Array, lr: float, losses: Array,
 ) -> None:  # fmt: skip
@@ -199,6 +176,7 @@ def train_dense(
     another still updates with.
     """
     rate = memory.dtype.type(lr)
+    zero = tile_of_zeros(memory, width)
     groups, strips, blocks = shape[GROUPS], table[0, STRIPS], shape[BLOCKS]
     first, last = share(thread, threads, groups * strips)
     early = groups > 1 or table.shape[0] == 1
@@ -224,16 +202,10 @@ def train_dense(
             group, s = unit // strips, unit % strips
             begin, end = edges[group * blocks], edges[(group + 1) * blocks]
             fetched = own if s == 0 or unit == first else (0, 0)
-            if table[0, STRIP] == NARROW:
-                _forward_dense(
-                    narrow_tile(memory), memory, table, shape, x, group, s, begin, end, samples,
-                    data, following, fetched,
-                )  # fmt: skip
-            else:
-                _forward_dense(
-                    wide_tile(memory), memory, table, shape, x, group, s, begin, end, samples,
-                    data, following, fetched,
-                )  # fmt: skip
+            _forward_dense(
+                zero, memory, table, shape, x, group, s, begin, end, samples,
+                data, following, fetched,
+            )  # fmt: skip
         if not meet(barrier, threads, give_way):
             return
         _middle(thread, threads, memory, table, shape, labels, batch, rate, early)
@@ -244,16 +216,13 @@ def train_dense(
         if early:
             _update_rest(thread, threads, memory, table, shape, samples, rate)
         else:
-            update_hidden(memory, table, shape, thread, threads, 2, samples, rate)
+            update_hidden(memory, table, shape, thread, threads, np.int64(2), samples, rate)
         for unit in range(first, last):
             group, s = unit // strips, unit % strips
             begin, end = edges[group * blocks], edges[(group + 1) * blocks]
             if not early:
                 _gradient_of_strip(memory, table, shape, s, samples, rate)
-            if table[0, STRIP] == NARROW:
-                _update_dense(narrow_tile(memory), memory, table, shape, x, s, begin, end, samples)
-            else:
-                _update_dense(wide_tile(memory), memory, table, shape, x, s, begin, end, samples)
+            _update_dense(zero, memory, table, shape, x, s, begin, end, samples)
 
 
 @kernel
@@ -285,10 +254,11 @@ def _update_rest(
     thread: int, threads: int, memory: Array, table: Array, shape: Array, samples: int, lr: Any
 ) -> None:
     """Update everything but the first layer's weights, its gradient being there."""
-    update_hidden(memory, table, shape, thread, threads, 1, samples, lr)
+    update_hidden(memory, table, shape, thread, threads, np.int64(1), samples, lr)
     first, last = share(thread, threads, table[0, STRIPS])
     one = memory.dtype.type(1)
-    update_bias(narrow_tile(memory), memory, table, shape, 0, first, last, samples, one)
+    layer = np.int64(0)
+    update_bias(narrow_tile(memory), memory, table, shape, layer, first, last, samples, one)
 
 
 @kernel
@@ -301,12 +271,13 @@ def _gradient_of_strip(
     """
     end = (samples + ROWS - 1) // ROWS * ROWS
     tiles = table[1, STRIPS] * table[1, STRIP] // ROWS
-    one = memory.dtype.type(1)
-    peak = input_gradient(wide_tile(memory), memory, table, shape, 1, s, s + 1, 0, end, -lr)
+    zero, one = wide_tile(memory), memory.dtype.type(1)
+    this, next_ = np.int64(0), np.int64(1)  # as variables: a kernel is compiled for each literal
+    peak = input_gradient(zero, memory, table, shape, next_, s, s + 1, this, end, -lr)
     update_weights(
-        wide_tile(memory), memory, table, shape, 1, s * tiles, (s + 1) * tiles, samples, lr
+        zero, memory, table, shape, next_, s * tiles, (s + 1) * tiles, samples, lr
     )
-    update_bias(narrow_tile(memory), memory, table, shape, 0, s, s + 1, samples, one)
+    update_bias(narrow_tile(memory), memory, table, shape, this, s, s + 1, samples, one)
     return peak
 
 

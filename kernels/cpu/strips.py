@@ -20,7 +20,7 @@ cut depends on its shape alone, never on the number of threads, and so do the bi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import Signature
@@ -54,39 +54,64 @@ def strip_of(outputs: int, itemsize: int) -> int:
     return NARROW if outputs <= NARROW else STRIP_BYTES // itemsize
 
 
-def _zeros_of(width: Any) -> Any:
-    """An intrinsic that gives a vector of zeros, as many as `width` says for an item size."""
+class Wide(NamedTuple):
+    """Says, by its type, that the first layer's strips are wide: kernels are compiled for that."""
 
-    def typing(typingctx: Any, memory: Any) -> Any:
-        vector = VectorType(memory.dtype, width(memory.dtype.bitwidth // 8))
+    strip: int = 0
 
-        def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
-            return constant_zeros(context, vector)
 
-        return vector(memory), generate
+class Narrow(NamedTuple):
+    """Says that the first layer has few outputs."""
 
-    return typing
+    strip: int = 1
+
+
+def _lanes(kind: Any, itemsize: int, most: int) -> int:
+    """How many numbers of a strip fit in so many bytes."""
+    lanes = NARROW if kind is Narrow else STRIP_BYTES // itemsize
+    return min(lanes, most // itemsize)
+
+
+def _zeros(memory: Any, kind: Any, most: int, *others: Any) -> Any:
+    vector = VectorType(memory.dtype, _lanes(kind, memory.dtype.bitwidth // 8, most))
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        return constant_zeros(context, vector)
+
+    return vector(memory, *others), generate
+
+
+@intrinsic
+def strip_of_zeros(typingctx: Any, memory: Any, width: Any) -> Any:
+    """Zeros of the width of a whole strip, `width` being a `Wide` or a `Narrow`."""
+    return _zeros(memory, width.instance_class, STRIP_BYTES, width)
+
+
+@intrinsic
+def tile_of_zeros(typingctx: Any, memory: Any, width: Any) -> Any:
+    """Zeros of the width of a tile in such a strip."""
+    return _zeros(memory, width.instance_class, TILE_BYTES, width)
 
 
 @intrinsic
 def wide(typingctx: Any, memory: Any) -> Any:
-    """Zeros of the width of a whole strip."""
-    return _zeros_of(lambda itemsize: STRIP_BYTES // itemsize)(typingctx, memory)
+    """Zeros of the width of a whole wide strip."""
+    return _zeros(memory, Wide, STRIP_BYTES)
 
 
 @intrinsic
 def narrow(typingctx: Any, memory: Any) -> Any:
-    """Zeros of the width of a whole strip of a layer with few outputs."""
-    return _zeros_of(lambda itemsize: NARROW)(typingctx, memory)
+    """Zeros of the width of a whole narrow strip."""
+    return _zeros(memory, Narrow, STRIP_BYTES)
 
 
 @intrinsic
 def wide_tile(typingctx: Any, memory: Any) -> Any:
-    """Zeros of the width of a tile in a strip."""
-    return _zeros_of(lambda itemsize: TILE_BYTES // itemsize)(typingctx, memory)
+    """Zeros of the width of a tile in a wide strip."""
+    return _zeros(memory, Wide, TILE_BYTES)
 
 
 @intrinsic
 def narrow_tile(typingctx: Any, memory: Any) -> Any:
-    """Zeros of the width of a tile in a strip of a layer with few outputs."""
-    return _zeros_of(lambda itemsize: min(NARROW, TILE_BYTES // itemsize))(typingctx, memory)
+    """Zeros of the width of a tile in a narrow strip."""
+    return _zeros(memory, Narrow, TILE_BYTES)
