@@ -46,7 +46,7 @@ class CompiledStep:
         self.threads = threads_for(sizes, plan.batch_size, float(some.mean()))
         layout = Layout(layers, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes)
         self.edges = layout.edges(some.mean(axis=0))
-        self.compressed = some.mean() <= SPARSE_UP_TO
+        self.compressed = bool(some.mean() <= SPARSE_UP_TO)
         if self.compressed:
             self.layout = layout.with_compressed_input()
             with saying_so():
