@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,14 @@ class Labels:
 def dtype_name(array: Array) -> str:
     """Name the dtype of an array of any library: "float32", "uint8", ..."""
     if isinstance(array, np.ndarray):
-        return str(array.dtype.name)
+        return _numpy_name(array.dtype)
     return str(array.dtype).rpartition(".")[2]
+
+
+@cache
+def _numpy_name(dtype: np.dtype[Any]) -> str:
+    """Name a NumPy dtype, which takes NumPy microseconds; every layer asks several times."""
+    return str(dtype.name)
 
 
 def check_dtype(dtype: object) -> str:
@@ -159,6 +166,12 @@ def _check_indices(labels: Array, classes: int) -> None:
 
 
 def _indices_of_one_hot(labels: Array) -> Array:
+    if isinstance(labels, np.ndarray):
+        # As many entries that are not zero as rows, and a 1 in each row: half the time of below.
+        indices = labels.argmax(axis=1)
+        ones = labels[np.arange(labels.shape[0]), indices] == 1
+        if ones.all() and np.count_nonzero(labels) == labels.shape[0]:
+            return indices
     xp = _namespace(labels)
     one = xp.astype(labels == 1, xp.int64)
     wrong = (xp.sum(one, axis=1) != 1) | ~xp.all((labels == 1) | (labels == 0), axis=1)

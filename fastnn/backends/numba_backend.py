@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from fastnn.backends.loop import Runner
     from fastnn.plan import StepPlan
 
+STRIP_BYTES = 256
+"""Width of the strips of `fastnn.kernels.cpu.strips`, which are imported when first used."""
+
+OWN_PRODUCT_FROM, OWN_PRODUCT_UP_TO = 1 << 17, 1 << 23
+"""Multiplications between which a kernel on one thread beats BLAS at few columns."""
+
 
 class NumbaBackend(NumpyBackend):
     """NumPy arrays, compiled kernels."""
@@ -54,12 +60,23 @@ class NumbaBackend(NumpyBackend):
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
     ) -> Array:
         """See `Backend.affine`."""
+        if _suits_own_product(x, W):
+            result = np.empty((x.shape[0], W.shape[1]), W.dtype) if out is None else out
+            self._kernels.affine(x, W, b, relu, result)
+            return result
         result = np.matmul(x, W, out=out)
         if not (result.flags.c_contiguous and result.dtype == b.dtype):
             return super().affine(x, W, b, relu=relu, out=out)
         add = self._kernels.add_bias_relu if relu else self._kernels.add_bias
         add(result, np.ascontiguousarray(b))
         return result
+
+    def _transposed_product(self, x: Array, dout: Array, out: Array | None) -> Array:
+        if not _suits_own_product(x, dout):
+            return super()._transposed_product(x, dout, out)
+        dW = np.empty((x.shape[1], dout.shape[1]), dout.dtype) if out is None else out
+        self._kernels.transposed_product(x, dout, dW)
+        return dW
 
     def relu(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu`."""
@@ -148,6 +165,18 @@ class NumbaBackend(NumpyBackend):
 
         layers = plain_network(plan)
         return super().compile(plan) if layers is None else CompiledStep(plan, layers)
+
+
+def _suits_own_product(x: Array, narrow: Array) -> bool:
+    """Whether a product of `x` and a matrix of few columns is faster in a kernel than in BLAS."""
+    columns, strip = narrow.shape[1], STRIP_BYTES // narrow.itemsize
+    return (
+        16 <= columns <= strip
+        and OWN_PRODUCT_FROM <= x.size * columns <= OWN_PRODUCT_UP_TO
+        and x.dtype == narrow.dtype
+        and x.flags.c_contiguous
+        and narrow.flags.c_contiguous
+    )
 
 
 def _flat(x: Array) -> Array:

@@ -77,9 +77,12 @@ class NumpyBackend(Backend):
             dx = np.matmul(dout, W.T, out=into_dx)
             if relu:
                 self._zero_behind_relu(dx, x)
-        dW = np.matmul(x.T, dout, out=into_dW)
+        dW = self._transposed_product(x, dout, into_dW)
         db = np.add.reduce(dout, axis=0, out=into_db)
         return dx, dW, db
+
+    def _transposed_product(self, x: Array, dout: Array, out: Array | None) -> Array:
+        return np.matmul(x.T, dout, out=out)
 
     def _zero_behind_relu(self, dx: Array, x: Array) -> None:
         np.putmask(dx, x <= 0, 0)
@@ -96,6 +99,10 @@ class NumpyBackend(Backend):
             np.copyto(out, dout)
         np.copyto(out, 0, where=mask)
         return out
+
+    def mean(self, losses: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.mean`."""
+        return np.add.reduce(losses / losses.shape[0], out=out)
 
     def take_rows(
         self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None

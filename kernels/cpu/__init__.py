@@ -21,11 +21,13 @@ from fastnn.kernels.cpu.loss import (
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
 )
+from fastnn.kernels.cpu.product import affine, transposed_product
 from fastnn.kernels.cpu.update import sgd_update
 
 __all__ = [
     "add_bias",
     "add_bias_relu",
+    "affine",
     "count_correct",
     "relu",
     "sgd_update",
@@ -33,6 +35,7 @@ __all__ = [
     "softmax_cross_entropy",
     "softmax_cross_entropy_backward",
     "take_rows",
+    "transposed_product",
     "zero_behind_relu",
     "zero_where",
 ]

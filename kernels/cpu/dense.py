@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
-from fastnn.kernels.cpu.vector import add, at, fma, lanes, load, splat, store
+from fastnn.kernels.cpu.vector import at, fma, load, splat, store
 
 Array = Any
 ROWS = 4
@@ -30,20 +30,19 @@ ROWS = 4
 
 @inline_kernel
 def multiply(
-    tile: Any, memory: Array, a: int, row: int, step: int, b: int, strip: int, depth: int
+    tile: Any, A: Array, a: int, row: int, step: int, B: Array, b: int, strip: int, depth: int
 ) -> Any:
     """``tile[r] += sum over k of A[r, k] * B[k]``.
 
-    ``A[r, k]`` is ``memory[a + r * row + k * step]``, and ``B[k]`` is the vector at
-    ``memory[b + k * strip]``.
+    ``A[r, k]`` is ``A[a + r * row + k * step]``, and ``B[k]`` is the vector at ``B[b + k * strip]``.
     """
     t0, t1, t2, t3 = tile
     for _ in range(depth):
-        line = load(t0, memory, b)
-        t0 = fma(splat(t0, at(memory, a)), line, t0)
-        t1 = fma(splat(t1, at(memory, a + row)), line, t1)
-        t2 = fma(splat(t2, at(memory, a + 2 * row)), line, t2)
-        t3 = fma(splat(t3, at(memory, a + 3 * row)), line, t3)
+        line = load(t0, B, b)
+        t0 = fma(splat(t0, at(A, a)), line, t0)
+        t1 = fma(splat(t1, at(A, a + row)), line, t1)
+        t2 = fma(splat(t2, at(A, a + 2 * row)), line, t2)
+        t3 = fma(splat(t3, at(A, a + 3 * row)), line, t3)
         a += step
         b += strip
     return t0, t1, t2, t3

@@ -139,7 +139,7 @@ def affine(
                     x = table[layer - 1, A] + (q * rows + n) * before
                     depth = min(before, inputs - q * before)
                     line = weights + q * before * strip
-                    tile = multiply(tile, memory, x, before, 1, line, strip, depth)
+                    tile = multiply(tile, memory, x, before, 1, memory, line, strip, depth)
                 if table[layer, RELU]:
                     tile = (relu(tile[0]), relu(tile[1]), relu(tile[2]), relu(tile[3]))
                 place = table[layer, A] + (s * rows + n) * strip + piece
@@ -167,7 +167,7 @@ def input_gradient(
                     dout = table[layer, G] + (s * rows + n) * strip
                     depth = min(strip, outputs - s * strip)
                     line = weights + s * strip * before
-                    tile = multiply(tile, memory, dout, strip, 1, line, before, depth)
+                    tile = multiply(tile, memory, dout, strip, 1, memory, line, before, depth)
                 f = splat(zero, factor)
                 tile = (times(f, tile[0]), times(f, tile[1]), times(f, tile[2]), times(f, tile[3]))
                 place = (q * rows + n) * before + piece
@@ -267,7 +267,7 @@ def update_weights(
         for piece in range(0, before, lanes(zero)):
             x = table[layer - 1, A] + q * rows * before + piece
             tile = (zero, zero, zero, zero)
-            tile = multiply(tile, memory, dout, 1, strip, x, before, samples)
+            tile = multiply(tile, memory, dout, 1, strip, memory, x, before, samples)
             place = table[layer, WT] + q * table[layer, WT_SIZE] + output * before + piece
             add_tile(tile, memory, place, before, -lr)
             for lane in range(min(lanes(zero), inputs - piece)):

@@ -11,8 +11,50 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.exponential import exp
+from fastnn.kernels.cpu.strips import narrow
+from fastnn.kernels.cpu.vector import first_lane, lanes, load, splat, store
 
 Array = Any
+
+
+@kernel
+def softmax(x: Array, y: Array) -> None:
+    """``y = softmax(x)``, row by row. x, y (N, C)."""
+    _exponentials(x, y)
+    for n in range(x.shape[0]):
+        _divide_by_sum(y[n])
+
+
+@kernel
+def softmax_cross_entropy(x: Array, t: Array, losses: Array, y: Array) -> None:
+    """``y = softmax(x)`` and ``losses = -log(y[t])``. x, y (N, C), t (N,), losses (N,)."""
+    bound = np.finfo(x.dtype).max / 2
+    _exponentials(x, y)
+    for n in range(x.shape[0]):
+        total = _divide_by_sum(y[n])
+        label = t[n]
+        if 0 <= label < x.shape[1]:
+            loss = np.log(total) - (x[n, label] - _largest(x[n]))
+            losses[n] = bound if loss > bound else loss
+        else:
+            losses[n] = np.nan
+
+
+@kernel
+def _exponentials(x: Array, y: Array) -> None:
+    """``y = exp(x - max(x))``, row by row; the exponentials as many at once as fit."""
+    for n in range(x.shape[0]):
+        largest = _largest(x[n])
+        for c in range(x.shape[1]):
+            y[n, c] = x[n, c] - largest
+    flat = y.reshape(-1)
+    zero = narrow(flat)
+    whole = flat.size // lanes(zero) * lanes(zero)
+    for place in range(0, whole, lanes(zero)):
+        store(flat, place, exp(load(zero, flat, place)))
+    for place in range(whole, flat.size):
+        flat[place] = first_lane(exp(splat(zero, flat[place])))
 
 
 @kernel
@@ -25,39 +67,13 @@ def _largest(row: Array) -> Any:
 
 
 @kernel
-def _exponentials(row: Array, y: Array) -> Any:
-    """``y = exp(row - max(row))``; give ``max(row)`` and ``sum(y)``."""
-    largest = _largest(row)
-    total = row.dtype.type(0)
-    for c in range(row.shape[0]):
-        y[c] = np.exp(row[c] - largest)
+def _divide_by_sum(y: Array) -> Any:
+    total = y.dtype.type(0)
+    for c in range(y.shape[0]):
         total += y[c]
-    return largest, total
-
-
-@kernel
-def softmax(x: Array, y: Array) -> None:
-    """``y = softmax(x)``, row by row. x, y (N, C)."""
-    for n in range(x.shape[0]):
-        _, total = _exponentials(x[n], y[n])
-        for c in range(x.shape[1]):
-            y[n, c] /= total
-
-
-@kernel
-def softmax_cross_entropy(x: Array, t: Array, losses: Array, y: Array) -> None:
-    """``y = softmax(x)`` and ``losses = -log(y[t])``. x, y (N, C), t (N,), losses (N,)."""
-    bound = np.finfo(x.dtype).max / 2
-    for n in range(x.shape[0]):
-        largest, total = _exponentials(x[n], y[n])
-        label = t[n]
-        if 0 <= label < x.shape[1]:
-            loss = np.log(total) - (x[n, label] - largest)
-            losses[n] = bound if loss > bound else loss
-        else:
-            losses[n] = np.nan
-        for c in range(x.shape[1]):
-            y[n, c] /= total
+    for c in range(y.shape[0]):
+        y[c] /= total
+    return total
 
 
 @kernel

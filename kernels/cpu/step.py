@@ -339,7 +339,8 @@ def _forward_dense(
                 _fetch(data, following, max(n, fetched[0]), wanted, begin, end, width)
             tile = (initial, initial, initial, initial)
             row = x + n * shape[X_ROW] + begin
-            tile = multiply(tile, memory, row, shape[X_ROW], 1, weights, strip, end - begin)
+            depth = end - begin
+            tile = multiply(tile, memory, row, shape[X_ROW], 1, memory, weights, strip, depth)
             if groups == 1 and table[0, RELU]:
                 tile = (relu(tile[0]), relu(tile[1]), relu(tile[2]), relu(tile[3]))
             store_tile(tile, memory, place + n * strip, strip)
@@ -364,5 +365,5 @@ def _update_dense(
             for d in range(begin, end, ROWS):
                 tile = (zero, zero, zero, zero)
                 column = x + first * shape[X_ROW] + d
-                tile = multiply(tile, memory, column, 1, shape[X_ROW], dout, strip, depth)
+                tile = multiply(tile, memory, column, 1, shape[X_ROW], memory, dout, strip, depth)
                 add_tile(tile, memory, weights + d * strip, strip, one)

@@ -276,6 +276,16 @@ def zero_behind_relu(typingctx: Any, a: Any, x: Any) -> Any:
 
 
 @intrinsic
+def first_lane(typingctx: Any, vector: Any) -> Any:
+    """The first number of a vector."""
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        return builder.extract_element(arguments[0], ir.IntType(32)(0))
+
+    return vector.dtype(vector), generate
+
+
+@intrinsic
 def sum_of_lanes(typingctx: Any, vector: Any) -> Any:
     """The sum of the lanes, the two halves of the vector added until one lane is left."""
     return _reduce(vector, lambda builder, x, y: builder.fadd(x, y))
