@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from fastnn.kernels.cpu.sparse import Compressed
 
 import fastnn
-from fastnn.backends import numba_layout, numba_runner
+from fastnn.backends import numba_layout
 from fastnn.backends.loop import Loop
 from fastnn.backends.numba_runner import CompiledStep
 from fastnn.plan import StepPlan, make_plan
@@ -63,7 +64,9 @@ def differences(
     fast, slow = (plan_of(sizes, x, t, batch, dtype, name) for name in ("numba", "numpy"))
     runner, loop = compiled(fast), Loop(fastnn.backends.selection.load_backend("numpy"), slow)
     with np.errstate(all="ignore"):
-        losses = [np.concatenate([r.run(some, {"lr": lr}) for some in rows]) for r in (runner, loop)]
+        losses = [
+            np.concatenate([r.run(some, {"lr": lr}) for some in rows]) for r in (runner, loop)
+        ]
     runner.flush()
     errors = [relative(*losses)]
     for name in slow.arrays:
@@ -130,11 +133,11 @@ def guard_everything(*, at_end: bool) -> None:
         if self.compressed:
             self.norms, self.places = place(self.norms), place(self.places)
             arrays = [place(part) for part in self.data[:-1]]
-            self.data = numba_runner.sparse.Compressed(*arrays, self.data[-1])
+            self.data = Compressed(*arrays, self.data[-1])
         else:
             self.x = place(self.x)
 
-    CompiledStep.__init__ = initialise  # type: ignore[method-assign]
+    CompiledStep.__init__ = initialise  # type: ignore[assignment,method-assign]
 
 
 def main(mode: str) -> None:

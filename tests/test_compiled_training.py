@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from compiled_training import (  # noqa: E402
+from compiled_training import (
     BOUNDS,
     awkward_cases,
     compiled,
@@ -24,12 +24,12 @@ from compiled_training import (  # noqa: E402
     plan_of,
 )
 
-import fastnn  # noqa: E402
-from fastnn import threads as fastnn_threads  # noqa: E402
-from fastnn.backends import numba_runner, numba_team, selection  # noqa: E402
-from fastnn.backends.loop import Loop  # noqa: E402
-from fastnn.backends.numba_lowering import plain_network  # noqa: E402
-from fastnn.backends.numba_runner import CompiledStep  # noqa: E402
+import fastnn
+from fastnn import threads as fastnn_threads
+from fastnn.backends import numba_runner, numba_team, selection
+from fastnn.backends.loop import Loop
+from fastnn.backends.numba_lowering import plain_network
+from fastnn.backends.numba_runner import CompiledStep
 
 SCRIPT = Path(__file__).parent / "compiled_training.py"
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -168,7 +168,9 @@ def test_labels_and_rows_out_of_range_are_no_addresses(threads: int) -> None:
         x, t = data_set(20, 30, 4, density=density)
         t[:4] = [-1, 4, 2**40, -(2**40)]
         runner = compiled(plan_of((30, 20, 4), x, t, 4, "float32", "numba"))
-        losses = runner.run(np.array([[0, 4, 5, 6], [1, 4, 5, 6], [2, 7, 8, 9], [3, 7, 8, 9]]), {"lr": 0.1})
+        losses = runner.run(
+            np.array([[0, 4, 5, 6], [1, 4, 5, 6], [2, 7, 8, 9], [3, 7, 8, 9]]), {"lr": 0.1}
+        )
         assert np.isnan(losses).all()
         compiled(plan_of((30, 20, 4), x, t, 4, "float32", "numba")).run(
             np.array([[-1, 20, 2**40, -(2**40)]]), {"lr": 0.1}
@@ -245,7 +247,9 @@ def test_fit_with_callbacks_and_a_remainder(dtype: str, threads: int) -> None:
         optimizer = fastnn.SGD(0.5)
         seen: list[Any] = []
 
-        def change(network: Any, history: Any, optimizer: Any = optimizer, seen: Any = seen) -> None:
+        def change(
+            network: Any, history: Any, optimizer: Any = optimizer, seen: Any = seen
+        ) -> None:
             seen.append(network.params["W1"].copy())
             network.params["W1"] *= 0.5
             network.params["b2"] = np.ones(4)
@@ -344,7 +348,14 @@ def test_an_aborted_meeting_leaves_the_parameters_alone() -> None:
             place = np.zeros(barrier.SIZE, np.int64)
             barrier.abort(place)
             layout = runner.layout
-            shared = (place, runner.give_way, layout.memory, layout.table, layout.shape, runner.edges)
+            shared = (
+                place,
+                runner.give_way,
+                layout.memory,
+                layout.table,
+                layout.shape,
+                runner.edges,
+            )
             rows, losses = batches(30, 5, 2), np.empty(2, "float32")
             if runner.compressed:
                 step.train_compressed(

@@ -21,7 +21,7 @@ largest_lane, sum_of_lanes, lanes, at = (
 exp = exponential.exp
 
 
-@numba.njit
+@numba.njit  # type: ignore[untyped-decorator]
 def every_word(a: Any, b: Any, c: Any, out: Any) -> Any:
     zero = zeros(a, 8)
     x, y, z = load(zero, a, 1), load(zero, b, 1), load(zero, c, 1)
@@ -37,12 +37,12 @@ def every_word(a: Any, b: Any, c: Any, out: Any) -> Any:
     return sum_of_lanes(x), largest_lane(x), lanes(x)
 
 
-@numba.njit
+@numba.njit  # type: ignore[untyped-decorator]
 def cast(source: Any, out: Any) -> None:
     store(out, 0, load_cast(zeros(out, 8), source, 1))
 
 
-@numba.njit
+@numba.njit  # type: ignore[untyped-decorator]
 def exponentials(x: Any, out: Any) -> None:
     zero = zeros(x, 16)
     for place in range(0, x.size, 16):
@@ -61,7 +61,7 @@ def test_each_word_says_what_numpy_says(dtype: str, rng: np.random.Generator) ->
         np.maximum(x, 0), np.where(y <= 0, 0, x), np.where(np.arange(8) < 3, x, b[1]),
         np.full(8, a[3]),
     ]  # fmt: skip
-    np.testing.assert_allclose(out, np.concatenate(expected), rtol=2 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(out, np.concatenate(expected), rtol=2 * float(np.finfo(dtype).eps))
     assert found[0] == pytest.approx(x.sum(), rel=1e-5)
     assert found[1:] == (x.max(), 8)
 

@@ -60,7 +60,7 @@ class NumbaBackend(NumpyBackend):
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
     ) -> Array:
         """See `Backend.affine`."""
-        if _suits_own_product(x, W):
+        if _suits_own_product(x, W) and _plain(out) and b.flags.c_contiguous:
             result = np.empty((x.shape[0], W.shape[1]), W.dtype) if out is None else out
             self._kernels.affine(x, W, b, relu, result)
             return result
@@ -72,7 +72,7 @@ class NumbaBackend(NumpyBackend):
         return result
 
     def _transposed_product(self, x: Array, dout: Array, out: Array | None) -> Array:
-        if not _suits_own_product(x, dout):
+        if not (_suits_own_product(x, dout) and _plain(out)):
             return super()._transposed_product(x, dout, out)
         dW = np.empty((x.shape[1], dout.shape[1]), dout.dtype) if out is None else out
         self._kernels.transposed_product(x, dout, dW)
@@ -170,13 +170,17 @@ class NumbaBackend(NumpyBackend):
 def _suits_own_product(x: Array, narrow: Array) -> bool:
     """Whether a product of `x` and a matrix of few columns is faster in a kernel than in BLAS."""
     columns, strip = narrow.shape[1], STRIP_BYTES // narrow.itemsize
-    return (
+    return bool(
         16 <= columns <= strip
         and OWN_PRODUCT_FROM <= x.size * columns <= OWN_PRODUCT_UP_TO
         and x.dtype == narrow.dtype
         and x.flags.c_contiguous
         and narrow.flags.c_contiguous
     )
+
+
+def _plain(out: Array | None) -> bool:
+    return out is None or bool(out.flags.c_contiguous)
 
 
 def _flat(x: Array) -> Array:

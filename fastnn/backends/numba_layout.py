@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,8 +94,10 @@ class Layout:
         inner = np.searchsorted(before, marks) // dense.ROWS * dense.ROWS
         borders = [0, *np.maximum.accumulate(inner).tolist(), inputs]
         edges = [0]
-        for begin, end in zip(borders[:-1], borders[1:], strict=True):
-            edges += [begin + (end - begin) * block // self.blocks for block in range(1, self.blocks)]
+        for begin, end in pairwise(borders):
+            edges += [
+                begin + (end - begin) * block // self.blocks for block in range(1, self.blocks)
+            ]
             edges.append(end)
         return np.array(edges, np.int64)
 
@@ -129,7 +132,7 @@ class Layout:
         return self.memory[place : place + count * size].reshape(count, -1, strip)
 
     def transposed(self, number: int) -> Array:
-        """The transposed weights as (strips of inputs, outputs with padding, columns of a strip)."""
+        """The transposed weights as (strips of inputs, outputs with padding, their columns)."""
         place, size = self._row(number, "WT", "WT_SIZE")
         strip, count = self._row(number - 1, "STRIP", "STRIPS")
         return self.memory[place : place + count * size].reshape(count, -1, strip)

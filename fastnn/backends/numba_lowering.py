@@ -34,7 +34,9 @@ def plain_network(plan: StepPlan) -> list[AffineLayer] | None:
     if x.ndim != 2 or x.dtype.kind not in "fiu" or t.ndim != 1 or t.dtype != np.int64:
         return None
     steps = iter(plan.steps)
-    if not (_is(next(steps, None), "take_rows", "x_data") and _is(next(steps), "take_rows", "t_data")):
+    if not (
+        _is(next(steps, None), "take_rows", "x_data") and _is(next(steps), "take_rows", "t_data")
+    ):
         return None
     layers: list[AffineLayer] = []
     current = "x:0"

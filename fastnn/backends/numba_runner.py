@@ -70,7 +70,15 @@ class CompiledStep:
         losses = np.empty(len(rows), self.plan.dtype)
         place = np.zeros(barrier.SIZE, np.int64)
         layout, lr = self.layout, float(hyperparameters["lr"])
-        shared = (self.threads, place, self.give_way, layout.memory, layout.table, layout.shape, self.edges)
+        shared = (
+            self.threads,
+            place,
+            self.give_way,
+            layout.memory,
+            layout.table,
+            layout.shape,
+            self.edges,
+        )
 
         def job(thread: int) -> None:
             if self.compressed:
@@ -79,9 +87,7 @@ class CompiledStep:
                     self.places[thread], lr, losses,
                 )  # fmt: skip
             else:
-                step.train_dense(
-                    self.width, thread, *shared, self.x, self.labels, rows, lr, losses
-                )
+                step.train_dense(self.width, thread, *shared, self.x, self.labels, rows, lr, losses)
 
         with saying_so():
             run_together(job, self.threads, lambda: barrier.abort(place))

@@ -16,13 +16,12 @@ import ctypes
 import sys
 from typing import Any
 
+from fastnn.kernels.cpu.compiler import kernel
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
-
-from fastnn.kernels.cpu.compiler import kernel
 
 Array = Any
 
@@ -32,7 +31,7 @@ SPINS = 4000
 
 
 @kernel
-def meet(barrier: Array, threads: int, give_way: int) -> bool:
+def meet(barrier: Array, threads: int, give_way: int) -> Any:
     """Wait until all `threads` are here; False if one never will be.
 
     `give_way` is the address of the system's function that lets another thread run; see

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.kernels.cpu.compiler import inline_kernel, kernel
+from fastnn.kernels.cpu.compiler import inline_kernel
 from fastnn.kernels.cpu.vector import at, fma, load, splat, store
 
 Array = Any
@@ -34,7 +34,7 @@ def multiply(
 ) -> Any:
     """``tile[r] += sum over k of A[r, k] * B[k]``.
 
-    ``A[r, k]`` is ``A[a + r * row + k * step]``, and ``B[k]`` is the vector at ``B[b + k * strip]``.
+    ``A[r, k]`` is ``A[a + r * row + k * step]``, ``B[k]`` the vector at ``B[b + k * strip]``.
     """
     t0, t1, t2, t3 = tile
     for _ in range(depth):

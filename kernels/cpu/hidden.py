@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
 from fastnn.kernels.cpu.dense import ROWS, add_tile, multiply, store_tile
 from fastnn.kernels.cpu.exponential import exp
@@ -42,7 +41,6 @@ from fastnn.kernels.cpu.strips import (
 from fastnn.kernels.cpu.vector import (
     add,
     at,
-    divide,
     fma,
     lanes,
     largest,
@@ -50,12 +48,14 @@ from fastnn.kernels.cpu.vector import (
     leading_lanes,
     load,
     magnitude,
-    multiply as times,
     relu,
     splat,
     store,
     sum_of_lanes,
     zero_behind_relu,
+)
+from fastnn.kernels.cpu.vector import (
+    multiply as times,
 )
 
 Array = Any
@@ -287,7 +287,9 @@ def update_bias(
         for piece in range(0, strip, lanes(zero)):
             total = zero
             for n in range(samples):
-                total = add(total, load(zero, memory, table[layer, G] + (s * rows + n) * strip + piece))
+                total = add(
+                    total, load(zero, memory, table[layer, G] + (s * rows + n) * strip + piece)
+                )
             place = table[layer, B] + s * strip + piece
             b = load(zero, memory, place)
             store(memory, place, fma(splat(zero, factor), total, b))

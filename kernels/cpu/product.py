@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
 from fastnn.kernels.cpu.dense import ROWS, multiply, store_tile
 from fastnn.kernels.cpu.strips import narrow, wide, wide_tile

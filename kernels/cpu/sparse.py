@@ -23,17 +23,13 @@ from collections import namedtuple
 from typing import Any
 
 import numpy as np
-
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.strips import (
     BLOCKS,
     CAPACITY,
-    EXPANDED,
     GROUPS,
-    INPUTS,
     PARTS,
     RELU,
-    STRIP,
     STRIPS,
     W_SIZE,
     A,
@@ -44,9 +40,9 @@ from fastnn.kernels.cpu.strips import (
 from fastnn.kernels.cpu.vector import (
     at,
     fma,
+    lanes,
     largest,
     largest_lane,
-    lanes,
     load,
     magnitude,
     prefetch,
@@ -57,7 +53,7 @@ from fastnn.kernels.cpu.vector import (
 
 Array = Any
 
-Compressed = namedtuple("Compressed", ["starts", "offsets", "positions", "values", "largest"])  # noqa: PYI024
+Compressed = namedtuple("Compressed", ["starts", "offsets", "positions", "values", "largest"])
 """A data set without its zeros.
 
 starts : (K,) int64, where a sample begins in `positions` and `values`

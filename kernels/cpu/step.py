@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from fastnn.kernels.cpu.barrier import meet
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import ROWS, add_tile, multiply, store_tile
@@ -48,7 +47,6 @@ from fastnn.kernels.cpu.strips import (
     FEATURES,
     GROUPS,
     INPUTS,
-    NARROW,
     PARTS,
     PEAKS,
     RELU,
@@ -134,9 +132,7 @@ def train_compressed(
                     zero, memory, table, shape, data, bounds, edges, samples, group, s, expanded
                 )
             else:
-                forward_unit(
-                    zero, memory, table, shape, data, bounds, samples, group, s, fetched
-                )
+                forward_unit(zero, memory, table, shape, data, bounds, samples, group, s, fetched)
         if not meet(barrier, threads, give_way):
             return
         peak = _middle(thread, threads, memory, table, shape, labels, batch, rate, early)
@@ -193,9 +189,7 @@ def train_dense(
             own = (0, samples)
         else:
             own = share(thread, threads, samples)
-            _gather(
-                narrow(memory), memory, table, shape, data, batch, x, *own, 0, table[0, INPUTS]
-            )
+            _gather(narrow(memory), memory, table, shape, data, batch, x, *own, 0, table[0, INPUTS])
             if not meet(barrier, threads, give_way):
                 return
         for unit in range(first, last):
@@ -233,9 +227,7 @@ def _middle(
     """Part 3 of a step."""
     first, last = share(thread, threads, (batch.size + ROWS - 1) // ROWS)
     first, last = first * ROWS, last * ROWS
-    peak = forward_and_backward(
-        memory, table, shape, labels, batch, first, last, lr, early
-    )
+    peak = forward_and_backward(memory, table, shape, labels, batch, first, last, lr, early)
     memory[shape[PEAKS] + thread * PEAK_STRIDE] = peak
     return peak
 
@@ -274,9 +266,7 @@ def _gradient_of_strip(
     zero, one = wide_tile(memory), memory.dtype.type(1)
     this, next_ = np.int64(0), np.int64(1)  # as variables: a kernel is compiled for each literal
     peak = input_gradient(zero, memory, table, shape, next_, s, s + 1, this, end, -lr)
-    update_weights(
-        zero, memory, table, shape, next_, s * tiles, (s + 1) * tiles, samples, lr
-    )
+    update_weights(zero, memory, table, shape, next_, s * tiles, (s + 1) * tiles, samples, lr)
     update_bias(narrow_tile(memory), memory, table, shape, this, s, s + 1, samples, one)
     return peak
 
@@ -301,7 +291,9 @@ def _gather(
 
 
 @kernel
-def _fetch(data: Array, batch: Array, first: int, last: int, begin: int, end: int, width: int) -> None:
+def _fetch(
+    data: Array, batch: Array, first: int, last: int, begin: int, end: int, width: int
+) -> None:
     """Ask for the features from `begin` to `end` of some samples of a batch."""
     for n in range(first, last):
         row = _row(data, batch, n, width)
@@ -310,7 +302,7 @@ def _fetch(data: Array, batch: Array, first: int, last: int, begin: int, end: in
 
 
 @kernel
-def _row(data: Array, batch: Array, n: int, width: int) -> int:
+def _row(data: Array, batch: Array, n: int, width: int) -> Any:
     """Where a sample of a batch begins in the data set."""
     return min(max(batch[n], 0), data.size // width - 1) * width
 

@@ -22,11 +22,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastnn.kernels.cpu.vector import VectorType, constant_zeros
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
-
-from fastnn.kernels.cpu.vector import VectorType, constant_zeros
 
 STRIP_BYTES = 256
 NARROW = 16
