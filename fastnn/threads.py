@@ -8,6 +8,15 @@ from pathlib import Path
 
 from fastnn.validation import check_count
 
+BLAS_VARIABLES = (
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "OMP_NUM_THREADS",
+)
+"""Environment variables by which users set the threads of BLAS."""
+
 _chosen: int | None = None
 
 
@@ -32,6 +41,20 @@ def set_num_threads(threads: int) -> None:
     global _chosen
     _chosen = check_count(threads, "threads")
     threadpoolctl.ThreadpoolController().select(user_api="blas").limit(limits=_chosen)
+
+
+def limit_blas_to_cores() -> None:
+    """Lower the threads of BLAS to the default, which it may exceed where a core runs two threads.
+
+    Nothing is changed if they were set, here or in the environment.
+    """
+    import threadpoolctl
+
+    if _chosen is not None or any(name in os.environ for name in BLAS_VARIABLES):
+        return
+    pools = threadpoolctl.ThreadpoolController().select(user_api="blas")
+    if any(pool["num_threads"] > default_num_threads() for pool in pools.info()):
+        pools.limit(limits=default_num_threads())
 
 
 def get_num_threads() -> int:

@@ -31,6 +31,7 @@ class NumbaBackend(NumpyBackend):
     name = "numba"
 
     def __init__(self) -> None:
+        super().__init__()
         from fastnn.kernels import cpu
 
         self._kernels = cpu

@@ -10,6 +10,7 @@ import numpy as np
 from fastnn.backends.base import Array, Backend, BackendInfo
 from fastnn.backends.processor import matrix_product_threads, physical_memory, processor_name
 from fastnn.backends.transfer import host_array
+from fastnn.threads import limit_blas_to_cores
 
 
 class NumpyBackend(Backend):
@@ -18,6 +19,9 @@ class NumpyBackend(Backend):
     name = "numpy"
     xp: Any = array_api_compat.numpy
     on_host = True
+
+    def __init__(self) -> None:
+        limit_blas_to_cores()
 
     def info(self) -> BackendInfo:
         """See `Backend.info`."""

@@ -1,0 +1,106 @@
+"""Where machine code is kept, and that a user is told when there is none yet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numba")
+
+from fastnn.kernels.cpu import compiler  # noqa: E402
+
+TRAIN = """
+import numpy as np
+from fastnn.kernels.cpu import compiler, update
+update.sgd_update(np.ones(3), np.ones(3), 0.5)
+print(compiler.cache_directory())
+"""
+
+
+def places(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> Path:
+    monkeypatch.setattr(compiler, "_places", lambda: iter(directories))
+    return compiler.cache_directory.__wrapped__()
+
+
+def test_the_first_place_that_can_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    found = places(monkeypatch, in_the_way, tmp_path / "second", tmp_path / "third")
+    assert found.parent == tmp_path / "second"
+    assert found.is_dir()
+    assert found == places(monkeypatch, tmp_path / "second")
+
+
+def test_no_place_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    found = places(monkeypatch, in_the_way)
+    assert found.is_dir()
+    found.rmdir()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners here")
+def test_a_place_of_somebody_else_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: -1)
+    found = places(monkeypatch, tmp_path / "theirs")
+    assert found.parent != tmp_path / "theirs"
+    found.rmdir()
+
+
+def test_a_change_of_any_kernel_or_of_the_checks_is_another_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one.py").write_text("1")
+    (tmp_path / "two.py").write_text("2")
+    monkeypatch.setattr(compiler, "__file__", str(tmp_path / "one.py"))
+    found = {compiler._fingerprint()}
+    (tmp_path / "two.py").write_text("3")
+    found.add(compiler._fingerprint())
+    monkeypatch.setattr(compiler.config, "BOUNDSCHECK", 1)
+    found.add(compiler._fingerprint())
+    assert len(found) == 3
+
+
+def test_machine_code_is_found_again(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment,
+            capture_output=True, text=True, check=True, timeout=300,
+        )  # fmt: skip
+
+    directory = Path(run(TRAIN).stdout.strip())
+    assert directory.parent == tmp_path
+    assert list(directory.rglob("*.nbc"))
+    count = "print(update.sgd_update.stats.cache_hits)"
+    assert run(TRAIN + count).stdout.splitlines()[-1] != "Counter()"
+
+
+def test_a_user_is_told_that_kernels_are_compiled(tmp_path: Path) -> None:
+    code = """
+import numpy as np
+from fastnn.backends.numba_runner import saying_so
+from fastnn.kernels.cpu import update
+for _ in range(2):
+    with saying_so():
+        update.sgd_update(np.ones(3), np.ones(3), 0.5)
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment,
+            capture_output=True, text=True, check=True, timeout=300,
+        ).stderr
+        for _ in range(2)
+    ]  # fmt: skip
+    assert said[0].count("compiling kernels") == 1
+    assert said[1] == ""

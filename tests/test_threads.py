@@ -1,0 +1,121 @@
+"""The number of threads, and what lowers it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastnn
+from fastnn import threads
+
+
+@pytest.fixture(autouse=True)
+def restored(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Leave BLAS and fastnn as they were."""
+    import threadpoolctl
+
+    monkeypatch.setattr(threads, "_chosen", None)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with threadpoolctl.threadpool_limits():
+        yield
+
+
+def test_what_was_set_holds_for_blas_too() -> None:
+    from fastnn.backends.processor import matrix_product_threads
+
+    for count in (1, 2):
+        fastnn.set_num_threads(count)
+        assert fastnn.get_num_threads() == count
+        assert matrix_product_threads() in (count, None)
+
+
+@pytest.mark.parametrize("set_by_user", [False, True])
+def test_a_backend_lowers_blas_to_the_cores(
+    set_by_user: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fastnn.backends.numpy_backend import NumpyBackend
+    from fastnn.backends.processor import matrix_product_threads
+
+    fastnn.set_num_threads(3)
+    monkeypatch.setattr(threads, "_chosen", None)
+    monkeypatch.setattr(threads, "default_num_threads", lambda: 2)
+    for name in threads.BLAS_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    if set_by_user:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    NumpyBackend()
+    assert matrix_product_threads() in (3 if set_by_user else 2, None)
+
+
+@pytest.mark.parametrize("wrong", [0, -1])
+def test_fewer_than_one(wrong: int) -> None:
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        fastnn.set_num_threads(wrong)
+    assert fastnn.get_num_threads() == threads.default_num_threads()
+
+
+@pytest.mark.parametrize("wrong", [1.5, "2", None, True])
+def test_no_integer(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="threads must be an integer"):
+        fastnn.set_num_threads(wrong)
+
+
+def test_the_default_is_the_physical_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    siblings = {0: "0,2\n", 1: "1,3\n", 2: "0,2\n", 3: "1,3\n"}
+
+    def read(path: Path) -> str:
+        parts = path.parts
+        if "topology" in parts:
+            return siblings[int(parts[parts.index("topology") - 1][3:])]
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(threads, "_processors", lambda: {0, 1, 2, 3})
+    monkeypatch.setattr(threads.Path, "read_text", read)
+    assert threads.default_num_threads() == 2
+    monkeypatch.setattr(threads, "_processors", lambda: {1, 3})
+    assert threads.default_num_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("max 100000\n", 8), ("200000 100000\n", 2), ("50000 100000\n", 1), ("150000 100000\n", 2)],
+)
+def test_the_quota_of_a_container_counts(
+    text: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path) -> str:
+        if path.name == "cpu.max":
+            return text
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(threads, "_processors", lambda: set(range(8)))
+    monkeypatch.setattr(threads.Path, "read_text", read)
+    assert threads.default_num_threads() == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", 1), ("3,1", 3), ("", 4), ("x", 4), ("0", 4)])
+def test_openmp_s_variable_counts(
+    value: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "_processors", lambda: set(range(4)))
+    monkeypatch.setattr(threads, "_physical_cores", len)
+    monkeypatch.setattr(threads, "_quota", lambda: None)
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert threads.default_num_threads() == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_a_process_on_one_core_uses_one_thread() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]);"
+        "import fastnn; print(fastnn.get_num_threads())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.strip() == "1"
