@@ -95,6 +95,7 @@ def awkward_cases() -> list[tuple[tuple[int, ...], int]]:
     for size in WIDE_INPUTS:
         cases += [((size, 50, 10), 33), ((size, 260, 11), 8), ((size, 10), 2)]
     cases += [((30, 20, 10), batch) for batch in range(1, 130, 8)]
+    cases += [((30, 400, 10), batch) for batch in (127, 128, 129, 256, 300)]
     return cases
 
 

@@ -61,7 +61,7 @@ def test_every_size_in_every_role(dtype: str, density: float) -> None:
         assert error <= BOUNDS[dtype], (sizes, batch)
 
 
-NETWORKS = [(30, 10), (30, 300), (30, 20, 10), (30, 300, 10), (30, 65, 8, 129, 3), (30, 260, 70, 2)]
+NETWORKS = [(30, 10), (30, 300), (30, 20, 10), (30, 400, 10), (30, 65, 8, 129, 3), (30, 260, 70, 2)]
 
 
 @pytest.mark.parametrize("sizes", NETWORKS, ids=str)
@@ -119,7 +119,7 @@ def test_samples_and_features_that_are_all_zero(width: int, dtype: str, threads:
     assert error <= BOUNDS[dtype]
 
 
-@pytest.mark.parametrize("sizes", [(30, 4), (30, 20, 4), (30, 300, 4)], ids=str)
+@pytest.mark.parametrize("sizes", [(30, 4), (30, 20, 4), (30, 300, 4), (30, 400, 4)], ids=str)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["W1", "b1", "W2"])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -150,7 +150,7 @@ def test_a_network_that_diverged_looks_so(
         np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("sizes", [(30, 20, 4), (30, 300, 4)], ids=str)
+@pytest.mark.parametrize("sizes", [(30, 20, 4), (30, 300, 4), (30, 400, 4)], ids=str)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_divergence_on_the_way(sizes: tuple[int, ...], threads: int) -> None:
     """A learning rate that overflows within a few steps: the same NaNs as NumPy, in W and in x."""
@@ -359,8 +359,8 @@ def test_an_aborted_meeting_leaves_the_parameters_alone() -> None:
             rows, losses = batches(30, 5, 2), np.empty(2, "float32")
             if runner.compressed:
                 step.train_compressed(
-                    runner.width, 0, 2, *shared, runner.norms, runner.data, runner.labels, rows,
-                    runner.places[0], 0.1, losses,
+                    runner.width, 0, 2, *shared, runner.norms, runner.data, runner.room,
+                    runner.labels, rows, runner.places[0], 0.1, losses,
                 )  # fmt: skip
             else:
                 step.train_dense(

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from fastnn.kernels.cpu import compiler  # noqa: E402
+from fastnn.kernels.cpu import compiler
 
 TRAIN = """
 import numpy as np

@@ -75,7 +75,7 @@ def test_the_default_is_the_physical_cores(monkeypatch: pytest.MonkeyPatch) -> N
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(threads, "_processors", lambda: {0, 1, 2, 3})
-    monkeypatch.setattr(threads.Path, "read_text", read)
+    monkeypatch.setattr(Path, "read_text", read)
     assert threads.default_num_threads() == 2
     monkeypatch.setattr(threads, "_processors", lambda: {1, 3})
     assert threads.default_num_threads() == 1
@@ -94,7 +94,7 @@ def test_the_quota_of_a_container_counts(
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(threads, "_processors", lambda: set(range(8)))
-    monkeypatch.setattr(threads.Path, "read_text", read)
+    monkeypatch.setattr(Path, "read_text", read)
     assert threads.default_num_threads() == expected
 
 

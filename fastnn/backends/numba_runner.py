@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn.backends.numba_layout import Layout
 from fastnn.backends.numba_team import run_together
-from fastnn.kernels.cpu import barrier, sparse, step, strips
+from fastnn.kernels.cpu import barrier, by_feature, sparse, step, strips
 from fastnn.threads import get_num_threads
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ SPARSE_UP_TO = 0.4
 
 OPERATIONS_OF_A_THREAD = 1e6
 """Multiplications and additions of a step for which a thread is worth waking; some 10 us."""
+
+BY_FEATURE_FROM = 6
+"""Strips of the first layer for which sorting a batch by features is made up for."""
 
 LOOKED_AT = 256
 """Samples from which that fraction is estimated."""
@@ -52,6 +55,7 @@ class CompiledStep:
             with saying_so():
                 self.data = compress(self.x, self.edges)
             blocks = layout.groups * layout.blocks + 1
+            self.room = room_for_sorting(self.data, layout)
             room = (self.threads, 2, plan.batch_size * blocks)
             self.places = np.zeros(room, np.int64)
             self.norms = np.full(layout.groups * layout.table[0, strips.STRIPS], np.inf)
@@ -83,8 +87,8 @@ class CompiledStep:
         def job(thread: int) -> None:
             if self.compressed:
                 step.train_compressed(
-                    self.width, thread, *shared, self.norms, self.data, self.labels, rows,
-                    self.places[thread], lr, losses,
+                    self.width, thread, *shared, self.norms, self.data, self.room, self.labels,
+                    rows, self.places[thread], lr, losses,
                 )  # fmt: skip
             else:
                 step.train_dense(self.width, thread, *shared, self.x, self.labels, rows, lr, losses)
@@ -102,6 +106,21 @@ class CompiledStep:
         self.layout.load(self.plan.arrays)
         if self.compressed:
             self.norms[:] = np.inf
+
+
+def room_for_sorting(data: sparse.Compressed, layout: Layout) -> by_feature.Sorted:
+    """Allocate what a step needs to update the first layer feature by feature, if it pays."""
+    pieces = -(-layout.batch_size // by_feature.SAMPLES) * layout.sizes[0]
+    most = np.max(data.offsets.reshape(len(data.starts), -1)[:, -1])
+    entries = layout.batch_size * int(most)
+    if layout.table[0, strips.STRIPS] < BY_FEATURE_FROM:
+        pieces = entries = 0
+    return by_feature.Sorted(
+        np.empty((2, pieces), np.int32),
+        np.empty((2, pieces), np.int32),
+        np.empty((2, entries), np.uint16),
+        np.empty((2, entries), layout.dtype),
+    )
 
 
 def threads_for(sizes: list[int], batch_size: int, density: float) -> int:

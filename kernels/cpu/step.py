@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.barrier import meet
+from fastnn.kernels.cpu.by_feature import sort_blocks, update_strip
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import ROWS, add_tile, multiply, store_tile
 from fastnn.kernels.cpu.hidden import (
@@ -81,7 +82,7 @@ PEAK_STRIDE = 32
 def train_compressed(
     width: Any, thread: int, threads: int, barrier: Array, give_way: int,
     memory: Array, table: Array, shape: Array, edges: Array, norms: Array,
-    data: Any, labels: Array, rows: Array, places: Array, lr: float, losses: Array,
+    data: Any, room: Any, labels: Array, rows: Array, places: Array, lr: float, losses: Array,
 ) -> None:  # fmt: skip
     """Train on a data set without its zeros.
 
@@ -98,6 +99,8 @@ def train_compressed(
     norms : (units,)
         For each unit a bound on the magnitude of its weights.
     data : Compressed
+    room : Sorted
+        Of no size where the update goes sample by sample.
     labels : (K,)
     rows : (steps, batch)
     places : (2, batch * (groups * blocks + 1))
@@ -112,6 +115,7 @@ def train_compressed(
     expanded = shape[EXPANDED] + thread * shape[FEATURES]
     zero = strip_of_zeros(memory, width)
     limit = np.finfo(memory.dtype).max / 4
+    by_feature = room.starts.size > 0
     for step in range(rows.shape[0]):
         batch = rows[step]
         here, next_ = step % 2, (step + 1) % 2
@@ -133,6 +137,10 @@ def train_compressed(
                 )
             else:
                 forward_unit(zero, memory, table, shape, data, bounds, samples, group, s, fetched)
+        if by_feature:
+            begin, end = share(thread, threads, shape[BLOCKS])
+            if begin < end:
+                sort_blocks(table, shape, data, bounds, edges, samples, begin, end, room, here)
         if not meet(barrier, threads, give_way):
             return
         peak = _middle(thread, threads, memory, table, shape, labels, batch, rate, early)
@@ -150,7 +158,10 @@ def train_compressed(
             if not early:
                 peak = _gradient_of_strip(memory, table, shape, s, samples, rate)
             reach = samples * data.largest * np.float64(peak)
-            if reach < limit:
+            if reach < limit and by_feature:
+                update_strip(zero, memory, table, shape, room, here, samples, s)
+                norms[unit] += reach
+            elif reach < limit:
                 update_unit(zero, memory, table, shape, data, bounds, samples, group, s)
                 norms[unit] += reach
             else:
