@@ -201,7 +201,10 @@ def check_finite(x: Array, backend: Backend, *, name: str = "x") -> None:
     rows = max(1, (1 << 20) // max(1, math.prod(x.shape[1:])))
     for some in pieces(x.shape[0], rows):
         piece = x[some, ...]
-        if bool(xp.all(xp.isfinite(piece))):
+        # A sum is finite only if every term is, and takes half the time of looking at each.
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = xp.sum(piece)
+        if bool(xp.isfinite(total)) or bool(xp.all(xp.isfinite(piece))):
             continue
         host = backend.to_numpy(piece)
         index = np.argwhere(~np.isfinite(host))[0]

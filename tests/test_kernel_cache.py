@@ -23,7 +23,7 @@ print(compiler.cache_directory())
 
 def places(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> Path:
     monkeypatch.setattr(compiler, "_places", lambda: iter(directories))
-    return compiler.cache_directory.__wrapped__()
+    return Path(compiler.cache_directory.__wrapped__())
 
 
 def test_the_first_place_that_can_be_written_to(

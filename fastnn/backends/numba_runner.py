@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastnn.backends.numba_lowering import AffineLayer
     from fastnn.plan import StepPlan
 
-SPARSE_UP_TO = 0.4
+SPARSE_UP_TO = {"fast products": 0.3, "others": 0.45}
 """Fraction of inputs that are not zero up to which skipping the others is faster; docs/cpu.md."""
 
 OPERATIONS_OF_A_THREAD = 1e6
@@ -49,7 +49,7 @@ class CompiledStep:
         self.threads = threads_for(sizes, plan.batch_size, float(some.mean()))
         layout = Layout(layers, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes)
         self.edges = layout.edges(some.mean(axis=0))
-        self.compressed = bool(some.mean() <= SPARSE_UP_TO)
+        self.compressed = bool(some.mean() <= _sparse_up_to(layout))
         if self.compressed:
             self.layout = layout.with_compressed_input()
             with saying_so():
@@ -108,6 +108,13 @@ class CompiledStep:
             self.norms[:] = np.inf
 
 
+def _sparse_up_to(layout: Layout) -> float:
+    """Dense products gain most by wide registers, and least in a layer of few outputs."""
+    narrow = layout.table[0, strips.STRIP] == strips.NARROW
+    fast = strips.TILE_BYTES == strips.STRIP_BYTES and not narrow
+    return SPARSE_UP_TO["fast products" if fast else "others"]
+
+
 def room_for_sorting(data: sparse.Compressed, layout: Layout) -> by_feature.Sorted:
     """Allocate what a step needs to update the first layer feature by feature, if it pays."""
     pieces = -(-layout.batch_size // by_feature.SAMPLES) * layout.sizes[0]
@@ -135,9 +142,11 @@ def compress(x: Array, edges: Array) -> sparse.Compressed:
     small = np.uint16 if x.shape[1] < 1 << 16 else np.uint32
     starts = np.empty(len(x), np.int64)
     offsets = np.empty(len(x) * len(edges), small)
-    count = sparse.count_nonzero(x) + 1
+    flat = x.reshape(-1)
+    count = sparse.count_nonzero(flat)
     positions, values = np.empty(count, small), np.empty(count, x.dtype)
-    most = sparse.compress(x, edges, starts, offsets, positions, values)
+    sparse.compress(flat, edges, starts, offsets, positions, values)
+    most = max(float(values.max()), -float(values.min())) if count else 0.0
     return sparse.Compressed(starts, offsets, positions, values, most)
 
 

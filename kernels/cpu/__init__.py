@@ -1,10 +1,12 @@
 """Kernels for the CPU, compiled by Numba when first called and kept on disk.
 
-Each does in one pass over memory what array code does in several. They take C-contiguous arrays
-(the backend sees to it), so that each compiles to one vectorised loop rather than
-one a layout. They run on one thread and release the interpreter lock: at the sizes of these
-networks starting threads costs more than the loops, and the matrix products have BLAS's threads.
-No kernel turns a label or a row number into an address that it has not compared with the bounds.
+Those named here serve single primitives: each does in one pass over memory what array code does in
+several. They take C-contiguous arrays (the backend sees to it), so that each compiles to one
+vectorised loop rather than one a layout, run on one thread and release the interpreter lock.
+
+`fastnn.kernels.cpu.step` is a whole training step on several threads; start to read there, or in
+docs/cpu.md. No kernel turns a label or a row number into an address that it has not compared with
+the bounds.
 """
 
 from fastnn.kernels.cpu.activation import (

@@ -39,16 +39,20 @@ from fastnn.kernels.cpu.strips import (
 )
 from fastnn.kernels.cpu.vector import (
     at,
+    count_bits,
     fma,
     lanes,
     largest,
     largest_lane,
     load,
+    lowest_bit,
     magnitude,
+    nonzero_lanes,
     prefetch,
     relu,
     splat,
     store,
+    zeros,
 )
 
 Array = Any
@@ -63,45 +67,58 @@ values : what stands there, in the data set's own dtype
 largest : the largest magnitude of them
 """
 
+TOGETHER = 64
+"""Inputs that are compared with zero at once."""
+
 LINE = 64
 """Bytes of a cache line."""
 
 
 @kernel
 def count_nonzero(x: Array) -> int:
-    """How many entries of x (K, D) are not zero."""
-    count = 0
-    for k in range(x.shape[0]):
-        for d in range(x.shape[1]):
-            count += x[k, d] != 0
+    """How many entries of x (K,) are not zero."""
+    count, zero = 0, zeros(x, TOGETHER)
+    whole = x.size // TOGETHER * TOGETHER
+    for place in range(0, whole, TOGETHER):
+        count += count_bits(nonzero_lanes(load(zero, x, place)))
+    for place in range(whole, x.size):
+        count += x[place] != 0
     return count
 
 
 @kernel
 def compress(
     x: Array, edges: Array, starts: Array, offsets: Array, positions: Array, values: Array
-) -> float:
-    """Fill a `Compressed` from x (K, D), and give the largest magnitude in it.
+) -> None:
+    """Fill a `Compressed` from a data set (K, D), given flat.
 
-    `edges` are the features where the blocks begin, and D. `positions` and `values` have room for
-    one entry more than there are.
+    `edges` are the features where the blocks begin, and D. Sixty-four inputs are compared with zero
+    at once, and only those that are not are looked at.
     """
-    blocks = edges.size - 1
-    end = 0
-    most = 0.0
-    for k in range(x.shape[0]):
+    blocks, features = edges.size - 1, edges[-1]
+    end, zero = 0, zeros(x, TOGETHER)
+    for k in range(starts.size):
+        row = k * features
         starts[k] = end
         for block in range(blocks):
             offsets[k * (blocks + 1) + block] = end - starts[k]
-            for d in range(edges[block], edges[block + 1]):
-                value = x[k, d]
-                # Written always, kept if not zero: no branch to predict.
-                positions[end] = d
-                values[end] = value
-                end += value != 0
-                most = max(most, abs(float(value)))
+            d = edges[block]
+            while d + TOGETHER <= edges[block + 1]:
+                bits = nonzero_lanes(load(zero, x, row + d))
+                while bits != 0:
+                    here = d + lowest_bit(bits)
+                    positions[end] = here
+                    values[end] = at(x, row + here)
+                    end += 1
+                    bits &= bits - np.uint64(1)
+                d += TOGETHER
+            while d < edges[block + 1]:
+                if at(x, row + d) != 0:
+                    positions[end] = d
+                    values[end] = at(x, row + d)
+                    end += 1
+                d += 1
         offsets[k * (blocks + 1) + blocks] = end - starts[k]
-    return most
 
 
 @kernel

@@ -276,6 +276,43 @@ def zero_behind_relu(typingctx: Any, a: Any, x: Any) -> Any:
 
 
 @intrinsic
+def nonzero_lanes(typingctx: Any, vector: Any) -> Any:
+    """Which lanes of a vector of at most 64 are not zero, as the bits of a whole number."""
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        value, zero = arguments[0], ir.Constant(arguments[0].type, None)
+        if isinstance(vector.dtype, types.Integer):
+            bits = builder.icmp_unsigned("!=", value, zero)
+        else:
+            bits = builder.fcmp_unordered("!=", value, zero)
+        number = builder.bitcast(bits, ir.IntType(vector.lanes))
+        whole = ir.IntType(64)
+        return number if vector.lanes == 64 else builder.zext(number, whole)
+
+    return types.uint64(vector), generate
+
+
+@intrinsic
+def lowest_bit(typingctx: Any, bits: Any) -> Any:
+    """The place of the lowest bit that is set, of which there is one."""
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return types.intp(types.uint64), generate
+
+
+@intrinsic
+def count_bits(typingctx: Any, bits: Any) -> Any:
+    """How many bits are set."""
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.intp(types.uint64), generate
+
+
+@intrinsic
 def first_lane(typingctx: Any, vector: Any) -> Any:
     """The first number of a vector."""
 
