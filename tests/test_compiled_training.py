@@ -278,6 +278,30 @@ def test_parameters_of_any_layout(dtype: str) -> None:
         np.testing.assert_array_equal(plans[0].arrays[name], plans[1].arrays[name])
 
 
+@pytest.mark.parametrize("density", [0.2, 1.0])
+def test_data_that_may_not_be_written(density: float, dtype: str) -> None:
+    """Nothing is compiled anew for it, and its memory lives as long as it is needed."""
+    from fastnn.kernels.cpu import step
+
+    x, t = data_set(50, 30, 4, density=density)
+    rows = batches(50, 10, 5)
+    losses = []
+    for writable in (True, False):
+        plan = plan_of((30, 20, 4), x, t, 10, dtype, "numba")
+        if not writable:
+            for name in ("x_data", "t_data"):
+                array = plan.arrays[name]
+                plan.arrays[name] = np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+                assert not plan.arrays[name].flags.writeable
+        runner = compiled(plan)
+        plan.arrays.update(x_data=None, t_data=None)
+        compiled_before = len(step.train_compressed.signatures) + len(step.train_dense.signatures)
+        losses.append(runner.run(rows, {"lr": 0.1}))
+    compiled_now = len(step.train_compressed.signatures) + len(step.train_dense.signatures)
+    assert compiled_now == compiled_before
+    np.testing.assert_array_equal(losses[0], losses[1])
+
+
 def train_once(seed: int) -> list[float]:
     x, t = data_set(200, 50, 4, seed=seed)
     with fastnn.use_backend("numba"):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import ctypes
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -42,8 +41,8 @@ class CompiledStep:
 
     def __init__(self, plan: StepPlan, layers: list[AffineLayer]) -> None:
         self.plan = plan
-        self.x = np.ascontiguousarray(plan.arrays["x_data"])
-        self.labels = np.ascontiguousarray(plan.arrays["t_data"])
+        self.x = for_a_kernel(plan.arrays["x_data"])
+        self.labels = for_a_kernel(plan.arrays["t_data"])
         sizes = [self.x.shape[1], *[plan.arrays[layer.b].shape[0] for layer in layers]]
         some = self.x[:: max(1, len(self.x) // LOOKED_AT)] != 0
         self.threads = threads_for(sizes, plan.batch_size, float(some.mean()))
@@ -52,8 +51,7 @@ class CompiledStep:
         self.compressed = bool(some.mean() <= _sparse_up_to(layout))
         if self.compressed:
             self.layout = layout.with_compressed_input()
-            with saying_so():
-                self.data = compress(self.x, self.edges)
+            self.data = compress(self.x, self.edges)
             blocks = layout.groups * layout.blocks + 1
             self.room = room_for_sorting(self.data, layout)
             room = (self.threads, 2, plan.batch_size * blocks)
@@ -93,8 +91,7 @@ class CompiledStep:
             else:
                 step.train_dense(self.width, thread, *shared, self.x, self.labels, rows, lr, losses)
 
-        with saying_so():
-            run_together(job, self.threads, lambda: barrier.abort(place))
+        run_together(job, self.threads, lambda: barrier.abort(place))
         return losses
 
     def flush(self) -> None:
@@ -137,6 +134,20 @@ def threads_for(sizes: list[int], batch_size: int, density: float) -> int:
     return max(1, min(get_num_threads(), int(operations / OPERATIONS_OF_A_THREAD)))
 
 
+def for_a_kernel(array: Array) -> Array:
+    """Give an array contiguous, aligned and writable, though a kernel only reads it.
+
+    Numba compiles a kernel anew for an array that may not be written or is not aligned, so a
+    read-only one is wrapped rather than copied.
+    """
+    array = np.require(array, requirements=["C", "A"])
+    if array.flags.writeable:
+        return array
+    memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
+    memory.owner = array  # kept alive as long as the wrapper is
+    return np.frombuffer(memory, array.dtype).reshape(array.shape)
+
+
 def compress(x: Array, edges: Array) -> sparse.Compressed:
     """Compress a data set (K, D), leaving out its zeros."""
     small = np.uint16 if x.shape[1] < 1 << 16 else np.uint32
@@ -148,39 +159,3 @@ def compress(x: Array, edges: Array) -> sparse.Compressed:
     sparse.compress(flat, edges, starts, offsets, positions, values)
     most = max(float(values.max()), -float(values.min())) if count else 0.0
     return sparse.Compressed(starts, offsets, positions, values, most)
-
-
-@contextmanager
-def saying_so() -> Iterator[None]:
-    """Say on standard error if kernels have to be compiled."""
-    from numba.core import event
-
-    listener: Any = _Announcer()
-    event.register("numba:compile", listener)
-    try:
-        yield
-    finally:
-        event.unregister("numba:compile", listener)
-
-
-def _announcer() -> Any:
-    from numba.core import event
-
-    class Announcer(event.Listener):  # type: ignore[misc]
-        said = False
-
-        def on_start(self, event: Any) -> None:
-            if not Announcer.said:
-                Announcer.said = True
-                print(
-                    "fastnn: compiling kernels for this processor; this is done once",
-                    file=sys.stderr,
-                )
-
-        def on_end(self, event: Any) -> None:
-            pass
-
-    return Announcer
-
-
-_Announcer = _announcer()

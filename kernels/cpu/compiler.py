@@ -23,11 +23,31 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from numba.core import config
+from numba.core import config, event
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
+
+
+class _Announcement(event.Listener):  # type: ignore[misc]
+    """Tells the user, once, that there is no machine code yet: compiling takes some ten seconds."""
+
+    made = False
+
+    def on_start(self, event: Any) -> None:
+        module = event.data["dispatcher"].py_func.__module__
+        if module.startswith(__package__) and not self.made:
+            self.made = True
+            print(
+                "fastnn: compiling kernels for this processor; this is done once", file=sys.stderr
+            )
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Announcement())
 
 
 def kernel(function: Function) -> Function:
