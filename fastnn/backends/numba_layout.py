@@ -31,6 +31,9 @@ class Layout:
 
     Attributes
     ----------
+    dense : bool
+        Whether the first layer multiplies every input, of which there is room for two batches then,
+        or skips zeros, and has room for one sample in each thread with its zeros.
     memory : array
         Everything, aligned with cache lines; zeros at first, so all padding is zero.
     table, shape : array of int64
@@ -44,6 +47,7 @@ class Layout:
     batch_size: int
     threads: int
     sizes: list[int]
+    dense: bool
     memory: Array = field(init=False)
     table: Array = field(init=False)
     shape: Array = field(init=False)
@@ -57,7 +61,7 @@ class Layout:
         self._end = 0
         self.table = np.zeros((len(self.layers), strips.COLUMNS), np.int64)
         self.shape = np.zeros(strips.SHAPE, np.int64)
-        strip = strips.strip_of(self.sizes[1], itemsize)
+        strip = self._strip_of(self.sizes[1])
         self.groups = _groups(math.ceil(self.sizes[1] / strip))
         features = math.ceil(inputs / self.groups)
         self.blocks = math.ceil(features * strip * itemsize / BLOCK_BYTES)
@@ -75,16 +79,12 @@ class Layout:
         self._shape(strips.X_ROW, x_row)
         self._shape(strips.PEAKS, self._take(self.threads * step.PEAK_STRIDE))
         self._shape(strips.LOSSES, self._take(capacity))
-
-    def with_dense_input(self) -> Layout:
-        """Make room for two batches as they are."""
-        self._shape(strips.X, self._take(2 * int(self.shape[strips.X_SIZE])))
-        return self._allocate()
-
-    def with_compressed_input(self) -> Layout:
-        """Make room for one sample in each thread."""
-        self._shape(strips.EXPANDED, self._take(self.threads * int(self.shape[strips.FEATURES])))
-        return self._allocate()
+        if self.dense:
+            self._shape(strips.X, self._take(2 * x_size))
+        else:
+            expanded = self.threads * int(self.shape[strips.FEATURES])
+            self._shape(strips.EXPANDED, self._take(expanded))
+        self.memory = aligned(self._end, self.dtype)
 
     def edges(self, weight_of_feature: Array) -> Array:
         """Cut the input features into groups of about equal weight, each into equal blocks."""
@@ -144,7 +144,7 @@ class Layout:
 
     def _place_layer(self, number: int, relu: bool, capacity: int) -> None:
         inputs, outputs = self.sizes[number], self.sizes[number + 1]
-        strip = strips.strip_of(outputs, self.dtype.itemsize)
+        strip = self._strip_of(outputs)
         count = math.ceil(outputs / strip)
         padded, W_T = _up(inputs, dense.ROWS), 0
         if number:
@@ -171,6 +171,9 @@ class Layout:
         for column, value in row.items():
             self.table[number, column] = value
 
+    def _strip_of(self, outputs: int) -> int:
+        return int(strips.strip_of(outputs, self.dtype.itemsize, dense=self.dense))
+
     def _row(self, number: int, *columns: str) -> list[int]:
         return [int(self.table[number, getattr(strips, column)]) for column in columns]
 
@@ -181,10 +184,6 @@ class Layout:
         start = self._end
         self._end = _up(start + count, LINE // self.dtype.itemsize)
         return start
-
-    def _allocate(self) -> Layout:
-        self.memory = aligned(self._end, self.dtype)
-        return self
 
 
 def aligned(count: int, dtype: Any) -> Array:

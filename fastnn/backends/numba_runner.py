@@ -45,21 +45,21 @@ class CompiledStep:
         self.labels = for_a_kernel(plan.arrays["t_data"])
         sizes = [self.x.shape[1], *[plan.arrays[layer.b].shape[0] for layer in layers]]
         some = self.x[:: max(1, len(self.x) // LOOKED_AT)] != 0
-        self.threads = threads_for(sizes, plan.batch_size, float(some.mean()))
-        layout = Layout(layers, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes)
+        density = float(some.mean())
+        self.threads = threads_for(sizes, plan.batch_size, density)
+        self.compressed = density <= sparse_up_to(sizes[1])
+        self.layout = layout = Layout(
+            layers, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes, not self.compressed
+        )
         self.edges = layout.edges(some.mean(axis=0))
-        self.compressed = bool(some.mean() <= _sparse_up_to(layout))
         if self.compressed:
-            self.layout = layout.with_compressed_input()
             self.data = compress(self.x, self.edges)
-            blocks = layout.groups * layout.blocks + 1
             self.room = room_for_sorting(self.data, layout)
-            room = (self.threads, 2, plan.batch_size * blocks)
-            self.places = np.zeros(room, np.int64)
+            blocks = layout.groups * layout.blocks + 1
+            self.places = np.zeros((self.threads, 2, plan.batch_size * blocks), np.int64)
             self.norms = np.full(layout.groups * layout.table[0, strips.STRIPS], np.inf)
             del self.x
         else:
-            self.layout = layout.with_dense_input()
             self.x = self.x.reshape(-1)
         narrow = layout.table[0, strips.STRIP] == strips.NARROW
         self.width = strips.Narrow() if narrow else strips.Wide()
@@ -105,10 +105,12 @@ class CompiledStep:
             self.norms[:] = np.inf
 
 
-def _sparse_up_to(layout: Layout) -> float:
-    """Dense products gain most by wide registers, and least in a layer of few outputs."""
-    narrow = layout.table[0, strips.STRIP] == strips.NARROW
-    fast = strips.TILE_BYTES == strips.STRIP_BYTES and not narrow
+def sparse_up_to(outputs: int) -> float:
+    """Up to which density zeros are skipped in a first layer with so many outputs.
+
+    Dense products gain most by wide registers, and least in a layer of few outputs.
+    """
+    fast = strips.TILE_BYTES == strips.STRIP_BYTES and outputs > strips.NARROW
     return SPARSE_UP_TO["fast products" if fast else "others"]
 
 

@@ -48,6 +48,7 @@ from fastnn.kernels.cpu.strips import (
     FEATURES,
     GROUPS,
     INPUTS,
+    NARROW,
     PARTS,
     PEAKS,
     RELU,
@@ -274,10 +275,16 @@ def _gradient_of_strip(
     """
     end = (samples + ROWS - 1) // ROWS * ROWS
     tiles = table[1, STRIPS] * table[1, STRIP] // ROWS
-    zero, one = wide_tile(memory), memory.dtype.type(1)
     this, next_ = np.int64(0), np.int64(1)  # as variables: a kernel is compiled for each literal
-    peak = input_gradient(zero, memory, table, shape, next_, s, s + 1, this, end, -lr)
-    update_weights(zero, memory, table, shape, next_, s * tiles, (s + 1) * tiles, samples, lr)
+    first, last, one = s * tiles, (s + 1) * tiles, memory.dtype.type(1)
+    if table[0, STRIP] == NARROW:
+        zero = narrow_tile(memory)
+        peak = input_gradient(zero, memory, table, shape, next_, s, s + 1, this, end, -lr)
+        update_weights(zero, memory, table, shape, next_, first, last, samples, lr)
+    else:
+        other = wide_tile(memory)
+        peak = input_gradient(other, memory, table, shape, next_, s, s + 1, this, end, -lr)
+        update_weights(other, memory, table, shape, next_, first, last, samples, lr)
     update_bias(narrow_tile(memory), memory, table, shape, this, s, s + 1, samples, one)
     return peak
 

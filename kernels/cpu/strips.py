@@ -1,7 +1,8 @@
 """How a step's numbers lie in memory: one array of floats, and a table that says what is where.
 
 Matrices lie in strips of columns (see `fastnn.kernels.cpu.dense`): 256 bytes wide, or 16 numbers
-where a layer has no more outputs than that, as a layer of classes has. Layer ``l`` has
+where a layer has no more outputs than that, as a layer of classes has; see `strip_of`. Layer ``l``
+has
 
 - ``W`` in strips of its outputs, each (inputs, STRIP); inputs counted as the strips of the layer
   before lay them out, its padding included
@@ -48,9 +49,16 @@ def _tile_bytes() -> int:
 TILE_BYTES = _tile_bytes()
 
 
-def strip_of(outputs: int, itemsize: int) -> int:
-    """Width of the strips of a layer."""
-    return NARROW if outputs <= NARROW else STRIP_BYTES // itemsize
+def strip_of(outputs: int, itemsize: int, *, dense: bool) -> int:
+    """Width of the strips of a layer, in a network whose first layer is dense or skips zeros.
+
+    A dense product reads a strip row by row, so it wants the rows of a tile to lie together; a
+    sparse one reads rows here and there, and wants them long.
+    """
+    tile_is_narrower = TILE_BYTES < STRIP_BYTES
+    if outputs <= NARROW or (dense and tile_is_narrower):
+        return NARROW
+    return STRIP_BYTES // itemsize
 
 
 class Wide(NamedTuple):
