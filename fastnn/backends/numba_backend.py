@@ -13,7 +13,6 @@ import numpy as np
 
 from fastnn.backends.base import Array
 from fastnn.backends.numpy_backend import NumpyBackend
-from fastnn.threads import get_num_threads
 
 if TYPE_CHECKING:
     from fastnn.backends.loop import Runner
@@ -23,7 +22,10 @@ STRIP_BYTES = 256
 """Width of the strips of `fastnn.kernels.cpu.strips`, which are imported when first used."""
 
 OWN_PRODUCT_FROM, OWN_PRODUCT_UP_TO = 1 << 17, 1 << 23
-"""Multiplications between which a kernel on one thread beats BLAS on several at few columns."""
+"""Multiplications between which a kernel on one thread beats BLAS at few columns.
+
+In larger products x comes from main memory, which a BLAS reads once, and this kernel without haste.
+"""
 
 
 class NumbaBackend(NumpyBackend):
@@ -174,8 +176,7 @@ def _suits_own_product(x: Array, narrow: Array) -> bool:
     columns, strip = narrow.shape[1], STRIP_BYTES // narrow.itemsize
     return bool(
         16 <= columns <= strip
-        and x.size * columns >= OWN_PRODUCT_FROM
-        and (x.size * columns <= OWN_PRODUCT_UP_TO or get_num_threads() == 1)
+        and OWN_PRODUCT_FROM <= x.size * columns <= OWN_PRODUCT_UP_TO
         and x.dtype == narrow.dtype
         and x.flags.c_contiguous
         and narrow.flags.c_contiguous
