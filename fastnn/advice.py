@@ -7,10 +7,9 @@ so that what else goes on in the machine disturbs all of them alike; what counts
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -23,6 +22,7 @@ from fastnn.datasets import load_mnist
 from fastnn.networks import MultiLayerNet
 from fastnn.optimizers import SGD
 from fastnn.sequential import Sequential
+from fastnn.threads import default_num_threads, get_num_threads, set_num_threads
 from fastnn.training import History, fit
 from fastnn.validation import check_count, check_dtype
 
@@ -138,29 +138,25 @@ def best(measurements: Sequence[Measurement]) -> Measurement:
 
 
 def thread_counts(backend: Backend) -> list[int | None]:
-    """Give the numbers of threads worth trying: 1, 2, 4, ... and all cores; on a GPU none."""
+    """Give the numbers of threads worth trying: 1, 2, 4, ... and the default; on a GPU none."""
     if not backend.on_host:
         return [None]
-    cores = usable_cores()
+    cores = default_num_threads()
     return [*(1 << i for i in range(cores.bit_length()) if 1 << i < cores), cores]
 
 
-def usable_cores() -> int:
-    """Count the cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # where the system has no affinity masks
-        return os.cpu_count() or 1
-
-
-def limited_to(threads: int | None) -> AbstractContextManager[Any]:
-    """Limit the threads of matrix products within a ``with`` statement."""
+@contextmanager
+def limited_to(threads: int | None) -> Iterator[None]:
+    """Limit the threads of training and of matrix products within a ``with`` statement."""
     if threads is None:
-        return nullcontext()
-    import threadpoolctl
-
-    limit: AbstractContextManager[Any] = threadpoolctl.threadpool_limits(threads)
-    return limit
+        yield
+        return
+    before = get_num_threads()
+    set_num_threads(threads)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fastnn
-from fastnn.advice import Measurement, best, measure_backends, thread_counts, usable_cores
+from fastnn.advice import Measurement, best, measure_backends, thread_counts
 from fastnn.backends.selection import load_backend
 from fastnn.cli import app
 
@@ -110,6 +110,20 @@ def test_measuring_leaves_the_active_backend_alone() -> None:
         assert fastnn.get_backend() is active
 
 
+def test_measuring_leaves_the_number_of_threads_alone() -> None:
+    before = fastnn.get_num_threads()
+    measure_backends([6, 5, 3], 4, backends=["numpy"], seconds=0)
+    assert fastnn.get_num_threads() == before
+
+
+def test_the_advice_sets_the_threads_where_there_is_a_choice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fastnn.advice.default_num_threads", lambda: 2)
+    last = run(*SMALL, "--backend", "numpy").output.splitlines()[-1]
+    assert last in [f'fastnn.set_backend("numpy"); fastnn.set_num_threads({n})' for n in (1, 2)]
+
+
 @pytest.mark.gpu
 def test_a_gpu_is_measured_without_threads() -> None:
     if not fastnn.available_backends()["cupy"].usable:
@@ -121,9 +135,8 @@ def test_a_gpu_is_measured_without_threads() -> None:
 
 def test_thread_counts_are_powers_of_two_up_to_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     numpy = load_backend("numpy")
-    assert usable_cores() >= 1
     for cores, counts in {1: [1], 2: [1, 2], 6: [1, 2, 4, 6], 8: [1, 2, 4, 8]}.items():
-        monkeypatch.setattr("fastnn.advice.usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("fastnn.advice.default_num_threads", lambda cores=cores: cores)
         assert thread_counts(numpy) == counts
 
 

@@ -88,5 +88,4 @@ def _advice(chosen: Measurement, rows: list[Measurement]) -> str:
     tried = [row.threads for row in rows if row.backend == chosen.backend and row.threads]
     if chosen.threads is None or len(tried) < 2:
         return advice
-    threads = f"{chosen.threads} thread{'s'[: chosen.threads > 1]}"
-    return f"{advice}, with {threads}: OPENBLAS_NUM_THREADS={chosen.threads}"
+    return f"{advice}; fastnn.set_num_threads({chosen.threads})"
