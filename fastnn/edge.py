@@ -23,7 +23,7 @@ def at_the_edge(method: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(method)
     def run(self: Sequential, *arguments: Any, **options: Any) -> Result:
-        with self.backend.current(), np.errstate(over="ignore", invalid="ignore"):
+        with self.backend.current(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
             return method(self, *arguments, **options)
 
     return run

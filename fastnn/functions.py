@@ -189,7 +189,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, *, h: float = STEP) 
 
 
 def _check_differentiable(x: Array, backend: Backend) -> None:
-    if not backend.owns(x):
+    if not backend.owns(x) or isinstance(x, np.generic):
         raise TypeError(f"numerical_gradient changes x in place: it must be an array, got {x!r}")
     name = dtype_name(x)
     if name not in ("float32", "float64"):

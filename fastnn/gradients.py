@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastnn.functions import STEP, numerical_gradient
-from fastnn.layers import Affine, Relu, SoftmaxWithLoss
+from fastnn.layers import Affine, Relu, SoftmaxWithLoss, is_plain
 from fastnn.pieces import pieces
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def network_numerical_gradient(
 
 
 def _separable(layers: list[Any], last_layer: Any) -> bool:
-    return type(last_layer) is SoftmaxWithLoss and all(type(e) in (Affine, Relu) for e in layers)
+    return is_plain(last_layer, SoftmaxWithLoss) and all(
+        is_plain(layer, Affine) or is_plain(layer, Relu) for layer in layers
+    )
 
 
 def _affine_gradient(

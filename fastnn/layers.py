@@ -302,9 +302,31 @@ class SoftmaxWithLoss(Layer):
         return dx if isinstance(dout, int | float) and dout == 1 else dx * dout
 
 
+def is_plain(layer: Any, cls: type[Layer]) -> bool:
+    """Whether a layer is one of fastnn's as it stands, no subclass and no method replaced."""
+    return type(layer) is cls and not {"forward", "backward"} & vars(layer).keys()
+
+
 def parameter_names(layer: Any) -> tuple[str, ...]:
     """Names of a layer's parameters; a layer of the user's own need not have any."""
-    return tuple(getattr(layer, "parameters", ()))
+    names = getattr(layer, "parameters", ())
+    if isinstance(names, str):
+        raise TypeError(
+            f"{type(layer).__name__}.parameters is the text {names!r}: name the parameters in a "
+            f"tuple, ({names!r},)"
+        )
+    return tuple(names)
+
+
+def gradient_of(layer: Any, name: str) -> Array:
+    """Give the gradient that a layer's `backward` left for one of its parameters."""
+    try:
+        return getattr(layer, f"d{name}")
+    except AttributeError:
+        raise AttributeError(
+            f"{type(layer).__name__} names the parameter {name!r}, but its backward has left no "
+            f"gradient in d{name}"
+        ) from None
 
 
 def move_layer(layer: Any, backend: Backend, dtype: str) -> None:

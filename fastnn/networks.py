@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn.layers import Affine, Layer, Relu
 from fastnn.sequential import Sequential
-from fastnn.validation import check_count, check_dtype, check_rate
+from fastnn.validation import check_count, check_dtype, check_rate, check_seed
 
 
 class MultiLayerNet(Sequential):
@@ -54,7 +54,7 @@ class MultiLayerNet(Sequential):
             raise TypeError(f"hidden_sizes must be a list of sizes, got {hidden_sizes!r}")
         sizes += [check_count(size, "hidden size") for size in hidden_sizes]
         sizes += [check_count(output_size, "output_size")]
-        generator = np.random.default_rng(seed)
+        generator = check_seed(seed)
         layers: list[Layer] = []
         for inputs, outputs in pairwise(sizes):
             W = _initial_std(weight_init_std, inputs) * generator.standard_normal((inputs, outputs))

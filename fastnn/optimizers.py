@@ -13,14 +13,17 @@ from collections.abc import Mapping
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import backend_of
 from fastnn.plan import Step
-from fastnn.validation import check_rate, is_read_only
+from fastnn.validation import check_rate, check_real, is_read_only
 
 
 class Optimizer:
     """A rule for updating a parameter from its gradient."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Give what the update reads, as it is now: a callback may have changed it."""
+        """Give what the update reads, as it is now: a callback may have changed it.
+
+        It is read once for many steps, how many is not said, and must not change between epochs.
+        """
         raise NotImplementedError
 
     def state_for(self, name: str, parameter: Array, backend: Backend) -> dict[str, Array]:
@@ -98,6 +101,7 @@ class SGD(Optimizer):
                 raise ValueError(f"parameter {name!r} is read-only, and is changed in place")
             if not hasattr(grads[name], "shape"):
                 raise TypeError(f"gradient of {name!r} is no array, but {grads[name]!r}")
+            check_real(grads[name], f"gradient of {name!r}")
             if params[name].shape != grads[name].shape:
                 raise ValueError(
                     f"gradient of {name!r} has shape {tuple(grads[name].shape)}, "

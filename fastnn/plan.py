@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastnn.layers import Affine, Relu, SoftmaxWithLoss, parameter_names
+from fastnn.layers import Affine, Relu, SoftmaxWithLoss, gradient_of, is_plain, parameter_names
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array, Backend
@@ -141,12 +141,12 @@ def _forward(
     while position < len(layers):
         layer = layers[position]
         names = tuple(name for name, (owner, _) in owners.items() if owner is layer)
-        affine = type(layer) is Affine and flat
+        affine = is_plain(layer, Affine) and flat
         relu = (
             affine
             and position + 2 < len(layers)
-            and type(layers[position + 1]) is Relu
-            and type(layers[position + 2]) is Affine
+            and is_plain(layers[position + 1], Relu)
+            and is_plain(layers[position + 2], Affine)
         )
         position += 2 if relu else 1
         out = f"x:{position}"
@@ -161,7 +161,7 @@ def _forward(
 
 
 def _loss(plan: StepPlan, last_layer: Any, scores: str) -> str:
-    if type(last_layer) is not SoftmaxWithLoss:
+    if not is_plain(last_layer, SoftmaxWithLoss):
         plan.steps.append(Step("forward", (scores, "t"), ("loss",), call=last_layer.forward))
         plan.steps.append(Step("backward", (), ("dout",), call=last_layer.backward))
         return "dout"
@@ -207,6 +207,6 @@ def _backward_of(layer: Any) -> Callable[[Array], Any]:
 
     def backward(dout: Array) -> tuple[Array, ...]:
         dx = layer.backward(dout)
-        return (dx, *[getattr(layer, f"d{name}") for name in names])
+        return (dx, *[gradient_of(layer, name) for name in names])
 
     return backward

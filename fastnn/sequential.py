@@ -17,6 +17,8 @@ from fastnn.layers import (
     SoftmaxWithLoss,
     common_dtype,
     copy_layer,
+    gradient_of,
+    is_plain,
     move_layer,
     parameter_names,
 )
@@ -198,14 +200,11 @@ class Sequential:
         layers = list(self.layers.values())
         for layer in reversed(layers[1:]):
             dout = layer.backward(dout)
-        if layers and type(layers[0]) is Affine:
+        if layers and is_plain(layers[0], Affine):
             layers[0].backward(dout, input_gradient=False)
         elif layers:
             layers[0].backward(dout)
-        return {
-            name: getattr(layer, f"d{attribute}")
-            for name, (layer, attribute) in self.owners().items()
-        }
+        return {name: gradient_of(*owner) for name, owner in self.owners().items()}
 
     @at_the_edge
     def numerical_gradient(self, x: object, t: object) -> dict[str, Array]:
@@ -364,6 +363,9 @@ def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
 
 
 def _check_layer(layer: Any, name: str) -> None:
-    if not (callable(getattr(layer, "forward", None)) and hasattr(layer, "backward")):
+    if isinstance(layer, type):
+        raise TypeError(f"layer {name} is the class {layer.__name__} itself: make a layer of it")
+    missing = [m for m in ("forward", "backward") if not callable(getattr(layer, m, None))]
+    if missing:
         kind = type(layer).__name__
-        raise TypeError(f"layer {name} is a {kind}: it needs forward, backward")
+        raise TypeError(f"layer {name}, of the class {kind}, needs {' and '.join(missing)}")

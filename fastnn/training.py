@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from fastnn.validation import (
     check_not_empty,
     check_real,
     check_same_length,
+    check_seed,
     dtype_name,
     own_array,
 )
@@ -111,7 +112,8 @@ def fit(
         Trained in place: when an epoch is over its parameters are new arrays, and those that were
         handed out before keep their values.
     x : array_like (K, ...)
-        The data set, finite. Brought to the network's device once; uint8 stays uint8 there.
+        The data set, finite. Brought to the network's device once; uint8 stays uint8 there. It must
+        not change while it is trained on.
     t : array_like (K,) or (K, C)
         Labels: indices of classes, or one-hot.
     epochs : int, optional
@@ -133,8 +135,8 @@ def fit(
     Returns
     -------
     History
-        Also after Ctrl-C, which ends the training within about a tenth of a second, between two
-        steps; a second Ctrl-C raises KeyboardInterrupt at once.
+        Also after Ctrl-C, which ends the training between two steps, within about a tenth of a
+        second, or when the kernels are compiled; a second Ctrl-C raises KeyboardInterrupt at once.
 
     Raises
     ------
@@ -148,8 +150,10 @@ def fit(
     epochs = check_count(epochs, "epochs", least=0)
     batch_size = check_count(batch_size, "batch_size")
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer
+    callbacks = _check_callbacks(callbacks)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be one of fastnn's, such as SGD(0.1), got {optimizer!r}")
+    _check_what_fit_calls(network, optimizer)
     with network.backend.current():
         data, labels = _data_set(network, x, t)
         if batch_size > data.shape[0]:
@@ -158,12 +162,49 @@ def fit(
         history = History()
         if epochs == 0:
             return history
-        order = np.random.default_rng(seed)
+        order = check_seed(seed)
         training = _Training(network, data, labels, optimizer, batch_size)
         steps = math.ceil(data.shape[0] / batch_size) * epochs
         with _progress_bar(steps, progress) as bar:
             _train(training, epochs, order, history, bar, held_out, callbacks)
         return history
+
+
+def _check_callbacks(callbacks: object) -> Sequence[Callback]:
+    if not isinstance(callbacks, Iterable) or not all(map(callable, some := tuple(callbacks))):
+        raise TypeError(
+            f"callbacks must be a list of functions of (network, history), got {callbacks!r}"
+        )
+    return some
+
+
+def _check_what_fit_calls(network: Sequential, optimizer: Optimizer) -> None:
+    """Refuse what a step plan would silently leave out."""
+    from fastnn.sequential import Sequential
+
+    for method in ("loss", "gradient"):
+        if getattr(type(network), method) is not getattr(Sequential, method):
+            raise TypeError(
+                f"{type(network).__name__} has a {method} of its own, which fit does not call: it "
+                "goes through the layers; train it in a loop, with gradient and optimizer.update"
+            )
+    if not issubclass(_definer(optimizer, "step"), _definer(optimizer, "update")):
+        raise TypeError(
+            f"{type(optimizer).__name__} has an update of its own, but no step, which is what fit "
+            "calls: describe the same rule there, or train in a loop"
+        )
+    seen: dict[int, str] = {}
+    for name, array in network.params.items():
+        if id(array) in seen:
+            raise ValueError(
+                f"parameters {seen[id(array)]!r} and {name!r} are one array, which fit would make "
+                "two: give each layer its own, or train in a loop"
+            )
+        seen[id(array)] = name
+
+
+def _definer(optimizer: Optimizer, method: str) -> type:
+    return next(cls for cls in type(optimizer).__mro__ if method in vars(cls))
 
 
 def _train(

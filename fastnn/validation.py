@@ -79,6 +79,9 @@ def own_array(array: Any, backend: Backend) -> Array:
 
 def check_owned(array: object, backend: Backend, name: str, layer: str) -> None:
     """Refuse, in a low-level call, an array that lives elsewhere."""
+    if array is None:
+        giver = "forward of the layer before" if name == "x" else "backward of the layer behind"
+        raise TypeError(f"{layer}: {name} is None: the {giver} returned nothing")
     if not backend.owns(array):
         kind = f"{type(array).__module__}.{type(array).__qualname__}"
         place = f" on {array.device}" if hasattr(array, "device") else ""
@@ -234,3 +237,11 @@ def check_rate(value: Any, name: str) -> float:
     if not math.isfinite(rate) or rate < 0:
         raise ValueError(f"{name} must be finite and not negative, got {value!r}")
     return rate
+
+
+def check_seed(seed: object) -> np.random.Generator:
+    """Make the generator of a seed; see `numpy.random.default_rng` for what a seed may be."""
+    try:
+        return np.random.default_rng(seed)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed must be a whole number from 0 on, or None, got {seed!r}") from None

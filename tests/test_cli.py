@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from PIL import Image
 from typer.testing import CliRunner
 
 import fastnn
 from fastnn.backends import selection
 from fastnn.cli import app, main
 from fastnn.datasets import load_idx
+from fastnn.datasets.directory import DataSet
+from fastnn.datasets.shipped import MNIST_DIRECTORY
 
 QUICK = ["train", "--epochs", "2", "--batch-size", "8", "--hidden", "6", "--no-progress"]
 
@@ -171,14 +174,92 @@ def test_check_fails_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "DO NOT AGREE" in result.stdout
 
 
-def test_backends() -> None:
-    out = run("backends").stdout
-    described = json.loads(run("backends", "--json").stdout)
-    assert list(described) == ["cupy", "numba", "numpy"]
-    assert described["numpy"]["version"] == np.__version__
-    assert sum(line.startswith("*") for line in out.splitlines()[:3]) == 1
-    for info in described.values():
+def test_info() -> None:
+    out = run("info").stdout
+    described = json.loads(run("info", "--json").stdout)
+    assert described["fastnn"] == fastnn.__version__
+    assert described["threads"] == fastnn.get_num_threads()
+    assert list(described["backends"]) == ["cupy", "numba", "numpy"]
+    assert described["backends"]["numpy"]["version"] == np.__version__
+    assert described["backends"][described["active"]]["usable"]
+    assert sum(line.startswith("*") for line in out.splitlines()[:4]) == 1
+    for info in described["backends"].values():
         assert info["usable"] or info["reason"] in out
+
+
+def test_train_for_a_machine(directory: Path, tmp_path: Path) -> None:
+    result = run(*QUICK, "--data", directory, "--out", tmp_path, "--json")
+    summary = json.loads(result.stdout)
+    assert summary["steps"] == 16
+    assert summary["epochs"] == 2
+    network = fastnn.TwoLayerNet.load(tmp_path / "network.safetensors")
+    assert summary["test_accuracy"] == network.accuracy(*load_idx(directory)[1])
+    assert all(Path(name).is_file() for name in summary["files"])
+    assert "epoch 2/2" in result.stderr
+
+
+def test_train_says_that_it_diverged(directory: Path, tmp_path: Path) -> None:
+    out = run(*QUICK, "--data", directory, "--out", tmp_path, "--lr", "1e38").stdout
+    assert "the network has diverged; try a smaller --lr" in out
+    history = json.loads((tmp_path / "history.json").read_text(), parse_constant=pytest.fail)
+    assert history["losses"][-1] is None
+
+
+@pytest.fixture
+def trained(tmp_path: Path, mnist: DataSet) -> Path:
+    """A network that knows digits."""
+    (x, t), _ = mnist
+    with fastnn.use_backend("numpy"):
+        network = fastnn.TwoLayerNet(784, 20, 10, seed=0)
+    fastnn.fit(network, x[:20000], t[:20000], epochs=2, seed=0, progress=False)
+    network.save(tmp_path / "network.safetensors")
+    return tmp_path / "network.safetensors"
+
+
+def test_predict_an_idx_file(trained: Path, mnist: DataSet) -> None:
+    images = MNIST_DIRECTORY / "t10k-images-idx3-ubyte.gz"
+    rows = json.loads(run("predict", trained, images, "--json").stdout)
+    network = fastnn.TwoLayerNet.load(trained)
+    x, t = mnist[1]
+    accuracy = np.mean(np.array([row["class"] for row in rows]) == t)
+    assert accuracy == pytest.approx(network.accuracy(x, t), abs=2e-4)
+    assert accuracy > 0.8
+    y = fastnn.to_numpy(fastnn.softmax(network.predict(x[:50])))
+    np.testing.assert_allclose([r["probability"] for r in rows[:50]], y.max(axis=1), rtol=1e-5)
+    line = run("predict", trained, images).stdout.splitlines()[9999].split()
+    assert line == ["9999", str(rows[9999]["class"]), f"{rows[9999]['probability']:.4f}"]
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("name", ["digit.png", "digit.bmp"])
+def test_predict_a_picture(
+    trained: Path, tmp_path: Path, mnist: DataSet, inverted: bool, name: str
+) -> None:
+    x, t = mnist[1]
+    pixels = np.round(x[0] * 255).astype("uint8").reshape(28, 28)
+    pixels = np.kron(255 - pixels if inverted else pixels, np.ones((3, 3), "uint8"))
+    Image.fromarray(pixels).convert("RGB").save(tmp_path / name)
+    (row,) = json.loads(run("predict", trained, tmp_path / name, "--json").stdout)
+    network = fastnn.TwoLayerNet.load(trained)
+    y = fastnn.to_numpy(fastnn.softmax(network.predict(x[0])))
+    assert row["class"] == y.argmax() == t[0]
+    assert row["probability"] == pytest.approx(float(y.max()), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"hello", "neither an IDX file nor a picture"),
+        (b"", "neither an IDX file nor a picture"),
+        (bytes([0, 0, 8, 1, 0, 0, 0, 2, 1, 2]), "expected images"),
+        (bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 1, 2]), "2 pixels.* takes 784"),
+        (bytes([0, 0, 8, 3, 0, 0, 0, 9]), "bytes of lengths"),
+    ],
+)
+def test_predict_refuses(trained: Path, tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        run("predict", trained, tmp_path / "file")
 
 
 def test_the_command_is_installed(tmp_path: Path) -> None:
@@ -190,4 +271,4 @@ def test_the_command_is_installed(tmp_path: Path) -> None:
     )
     assert done.stdout == f"fastnn {fastnn.__version__}\n"
     done = subprocess.run([command], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert all(name in done.stdout + done.stderr for name in ("train", "check", "backends"))
+    assert all(name in done.stdout + done.stderr for name in ("train", "check", "info", "predict"))

@@ -28,8 +28,8 @@ import fastnn
 from fastnn import threads as fastnn_threads
 from fastnn.backends import numba_runner, numba_team, selection
 from fastnn.backends.loop import Loop
-from fastnn.backends.numba_lowering import plain_network
 from fastnn.backends.numba_runner import CompiledStep
+from fastnn.backends.plain_network import plain_network
 
 SCRIPT = Path(__file__).parent / "compiled_training.py"
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

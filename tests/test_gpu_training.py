@@ -177,6 +177,7 @@ class Scale:
     """A layer of the user's own, with a parameter."""
 
     parameters = ("s",)
+    capturable = True
 
     def __init__(self, width: int) -> None:
         self.s = np.linspace(0.5, 1.5, width)
@@ -229,6 +230,21 @@ class Reading(Scale):
         return super().forward(x) * (1.0 if float(x.sum()) > 0 else 2.0)
 
 
+class Silent(Scale):
+    """One that counts its calls where nothing sees it, and does not offer to be captured."""
+
+    capturable = False
+    calls = 0
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        Silent.calls = 0
+
+    def forward(self, x: Any) -> Any:
+        Silent.calls += 1
+        return super().forward(x) * (1 + Silent.calls % 3)
+
+
 def zoo(layer: Any) -> list[Any]:
     generator = np.random.default_rng(5)
     W = [generator.standard_normal(shape) / 3 for shape in ((12, 9), (9, 7), (7, 4))]
@@ -249,7 +265,14 @@ def train(layers: list[Any], backend: Any) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize(
     ("layer", "captured"),
-    [(Scale, True), (Centring, True), (Counting, False), (Caching, False), (Reading, False)],
+    [
+        (Scale, True),
+        (Centring, True),
+        (Counting, False),
+        (Caching, False),
+        (Reading, False),
+        (Silent, False),
+    ],
 )
 def test_layers_of_the_users_own(
     cuda: Any, layer: Any, captured: bool, monkeypatch: pytest.MonkeyPatch

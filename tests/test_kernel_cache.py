@@ -102,5 +102,5 @@ relu(np.ones(3), np.ones(3))
         ).stderr
         for _ in range(2)
     ]  # fmt: skip
-    assert said[0] == "fastnn: compiling kernels for this processor; this is done once\n"
+    assert said[0] == "fastnn: compiling kernels for this kind of network and data; they are kept\n"
     assert said[1] == ""

@@ -319,7 +319,7 @@ def test_a_network_is_built_from_layers_with_names(backend: Backend) -> None:
 
 
 def test_layers_that_do_not_fit_together() -> None:
-    with pytest.raises(TypeError, match="needs forward, backward"):
+    with pytest.raises(TypeError, match="needs forward and backward"):
         Sequential([object()])
     layer = Relu()
     with pytest.raises(ValueError, match="twice"):

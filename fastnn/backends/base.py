@@ -1,4 +1,4 @@
-"""The specification of a backend: an array namespace, the movement of arrays, ten primitives.
+"""The specification of a backend: an array namespace, the movement of arrays, the primitives.
 
 Every primitive is written once here, in plain code of the Python array API standard
 (https://data-apis.org/array-api), and says *what* is computed. A backend for a new array library

@@ -15,16 +15,17 @@ its product is one more ``hidden_product``, and `loss` and `back` follow: 2 L + 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.backends.cupy_products import GRID, ROWS
+from fastnn.backends.plain_network import plain_network
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
     from fastnn.backends.cupy_backend import CupyBackend
+    from fastnn.backends.plain_network import AffineLayer
     from fastnn.plan import StepPlan
 
 SHARED_MEMORY = 48 * 1024
@@ -40,39 +41,26 @@ LAYER_UPDATE = np.dtype(
 """``LayerUpdate`` of ``weights.cu``."""
 
 
-@dataclass(frozen=True)
-class Dense:
-    """One Affine layer: the names of its parameters, and whether a ReLU comes behind it."""
+def fused_layers(plan: StepPlan) -> list[AffineLayer] | None:
+    """Read a plan as layers that the kernels can run; None if it is not of such.
 
-    W: str
-    b: str
-    relu: bool
-
-
-def dense_layers(plan: StepPlan) -> list[Dense] | None:
-    """Read a plan as a chain of Affine layers with softmax, loss and SGD; None if it is not one."""
-    steps = plan.steps
-    forward = [step for step in steps if step.primitive == "affine"]
-    expected = (
-        ["take_rows", "take_rows"]
-        + ["affine"] * len(forward)
-        + ["softmax_cross_entropy", "mean", "softmax_cross_entropy_backward"]
-        + ["affine_backward"] * len(forward)
-        + ["sgd_update"] * (2 * len(forward))
-    )
-    x, t = plan.arrays["x_data"], plan.arrays["t_data"]
-    fits = (
-        bool(forward)
-        and [step.primitive for step in steps] == expected
-        and all(step.call is None for step in steps)
-        and x.dtype.name in (*DATA_DTYPES, plan.dtype)
-        and t.dtype.name == "int64"
-        and all(array.flags.c_contiguous for array in plan.arrays.values())
-        and plan.batch_size <= GRID * ROWS
-    )
-    if not fits:
+    A data set that is not contiguous is made so, once.
+    """
+    layers = plain_network(plan)
+    x = plan.arrays["x_data"]
+    if (
+        layers is None
+        or x.dtype.name not in (*DATA_DTYPES, plan.dtype)
+        or plan.batch_size > GRID * ROWS
+    ):
         return None
-    return [Dense(step.reads[1], step.reads[2], bool(step.options["relu"])) for step in forward]
+    parameters = [plan.arrays[name] for layer in layers for name in (layer.W, layer.b)]
+    if not all(array.flags.c_contiguous for array in parameters):
+        return None
+    for name in ("x_data", "t_data"):
+        if not plan.arrays[name].flags.c_contiguous:
+            plan.arrays[name] = plan.arrays[name].copy(order="C")
+    return layers
 
 
 class FusedStep:
@@ -80,7 +68,7 @@ class FusedStep:
 
     capturable = True
 
-    def __init__(self, backend: CupyBackend, plan: StepPlan, layers: list[Dense]) -> None:
+    def __init__(self, backend: CupyBackend, plan: StepPlan, layers: list[AffineLayer]) -> None:
         import cupy
 
         from fastnn.kernels.cuda import kernel

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.backends.loop import Loop
-from fastnn.layers import Affine, Relu, SoftmaxWithLoss
+from fastnn.layers import Affine, Relu, SoftmaxWithLoss, is_plain
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
@@ -52,7 +52,8 @@ class PlainStep(Loop):
     @property
     def capturable(self) -> bool:
         """Whether a replay does what the calls would do, as far as can be seen."""
-        return self._watched.steady
+        offered = all(getattr(layer, "capturable", False) is True for layer in self._foreign)
+        return offered and self._watched.steady
 
     def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, float]) -> None:
         """Start many steps: their rows, where their losses go, the hyperparameters."""
@@ -129,16 +130,18 @@ def _foreign_layers(plan: StepPlan) -> list[Any]:
     own = (Affine, Relu, SoftmaxWithLoss)
     calls = [step.call for step in plan.steps if step.primitive == "forward"]
     layers = [getattr(call, "__self__", call) for call in calls]
-    return [layer for layer in layers if type(layer) not in own]
+    return [layer for layer in layers if not any(is_plain(layer, cls) for cls in own)]
 
 
 class _Watch:
     """Sees whether layers of the user's own change anything in Python, which a replay would not.
 
     A layer that counts its calls, or draws from a generator on the host, does something else at
-    every step; captured, it would do the same for ever. So the first steps run one by one: if the
-    second leaves the layers as it found them, arrays on the device aside, they are steady. Arrays
-    inside of lists and the like are not followed: such layers are never captured.
+    every step; captured, it would do the same for ever. Python cannot tell that of any function, so
+    layers say themselves that they may be captured, ``capturable = True``. What can be seen is
+    looked at all the same: the first steps run one by one, and if the second leaves the layers as
+    it found them, arrays on the device aside, they are steady. Arrays inside of lists and the like
+    are not followed: such layers are never captured.
     """
 
     def __init__(self, layers: list[Any]) -> None:

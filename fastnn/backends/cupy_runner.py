@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastnn.backends.cupy_fused import FusedStep, dense_layers
+from fastnn.backends.cupy_fused import FusedStep, fused_layers
 from fastnn.backends.cupy_plain import PlainStep
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class CupyRunner:
 
 def step_launcher(backend: CupyBackend, plan: StepPlan) -> StepLauncher:
     """Choose how a plan's steps run: fused, or plain if products are large or nothing fits."""
-    layers = dense_layers(plan)
+    layers = fused_layers(plan)
     if layers is None:
         return PlainStep(backend, plan)
     weights = sum(plan.arrays[layer.W].size for layer in layers)

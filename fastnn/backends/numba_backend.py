@@ -43,11 +43,13 @@ class NumbaBackend(NumpyBackend):
     def unavailable_reason(cls) -> str | None:
         """See `Backend.unavailable_reason`: Numba may be missing, or refuse this NumPy."""
         try:
-            import numba  # noqa: F401
+            import numba
         except Exception as error:
             if isinstance(error, ModuleNotFoundError) and error.name == "numba":
                 return "Numba is not installed; pip install numba."
             return f"Numba is installed but does not import ({error}); pip install -U numba numpy."
+        if numba.config.DISABLE_JIT:
+            return "Numba's compiler is switched off; unset NUMBA_DISABLE_JIT."
         try:
             import fastnn.kernels.cpu  # noqa: F401
         except ModuleNotFoundError as error:
@@ -164,8 +166,8 @@ class NumbaBackend(NumpyBackend):
 
     def compile(self, plan: StepPlan) -> Runner:
         """See `Backend.compile`: a plain network under SGD runs in compiled code as a whole."""
-        from fastnn.backends.numba_lowering import plain_network
         from fastnn.backends.numba_runner import CompiledStep
+        from fastnn.backends.plain_network import plain_network
 
         layers = plain_network(plan)
         return super().compile(plan) if layers is None else CompiledStep(plan, layers)

@@ -13,7 +13,7 @@ from fastnn.kernels.cpu import dense, step, strips
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
-    from fastnn.backends.numba_lowering import AffineLayer
+    from fastnn.backends.plain_network import AffineLayer
 
 BLOCK_BYTES = 102400
 """Weights of a block of input features, which is to stay in the first-level cache."""
@@ -102,7 +102,8 @@ class Layout:
         return np.array(edges, np.int64)
 
     def load(self, arrays: dict[str, Array]) -> None:
-        """Take over the parameters from the plan's arrays."""
+        """Take over the parameters from the plan's arrays; padding is zero, whatever was there."""
+        self.memory[:] = 0
         for number, layer in enumerate(self.layers):
             inputs, outputs, strip = self._row(number, "INPUTS", "OUTPUTS", "STRIP")
             W = arrays[layer.W]

@@ -16,7 +16,7 @@ from fastnn.threads import get_num_threads
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
-    from fastnn.backends.numba_lowering import AffineLayer
+    from fastnn.backends.plain_network import AffineLayer
     from fastnn.plan import StepPlan
 
 SPARSE_UP_TO = {"fast products": 0.3, "others": 0.45}
@@ -119,7 +119,7 @@ def room_for_sorting(data: sparse.Compressed, layout: Layout) -> by_feature.Sort
     pieces = -(-layout.batch_size // by_feature.SAMPLES) * layout.sizes[0]
     most = np.max(data.offsets.reshape(len(data.starts), -1)[:, -1])
     entries = layout.batch_size * int(most)
-    if layout.table[0, strips.STRIPS] < BY_FEATURE_FROM:
+    if layout.table[0, strips.STRIPS] < BY_FEATURE_FROM or entries > np.iinfo(np.int32).max:
         pieces = entries = 0
     return by_feature.Sorted(
         np.empty((2, pieces), np.int32),
@@ -158,6 +158,7 @@ def compress(x: Array, edges: Array) -> sparse.Compressed:
     flat = x.reshape(-1)
     count = sparse.count_nonzero(flat)
     positions, values = np.empty(count, small), np.empty(count, x.dtype)
-    sparse.compress(flat, edges, starts, offsets, positions, values)
+    if sparse.compress(flat, edges, starts, offsets, positions, values) != count:
+        raise RuntimeError("x was changed while fit read it: it must stay as it is meanwhile")
     most = max(float(values.max()), -float(values.min())) if count else 0.0
     return sparse.Compressed(starts, offsets, positions, values, most)

@@ -153,6 +153,8 @@ def load_backend(name: str) -> Backend:
     kind, _, index = name.partition(":")
     if kind not in REGISTRY:
         raise ValueError(_unknown(name))
+    if index and not index.isdecimal():
+        raise ValueError(f"there is no backend {name!r}: the device is a number, as in 'cupy:1'")
     with _lock:
         if kind in _reasons:
             raise BackendUnavailableError(_reasons[kind])
@@ -169,11 +171,7 @@ def load_backend(name: str) -> Backend:
 
 def _on_device(backend_class: type[Backend], name: str, index: str) -> Backend:
     """Make a backend on a device, or give the one that is there already."""
-    problem = (
-        backend_class.device_problem(int(index))
-        if index.isdecimal()
-        else "the device is a number, as in 'cupy:1'."
-    )
+    problem = backend_class.device_problem(int(index))
     if problem is not None:
         raise ValueError(f"there is no backend {name!r}: {problem}")
     made = backend_class(device=int(index))  # type: ignore[call-arg]

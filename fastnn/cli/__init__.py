@@ -8,17 +8,17 @@ from typing import Annotated
 import typer
 
 from fastnn import __version__
-from fastnn.cli.backends import backends
 from fastnn.cli.bench import bench
 from fastnn.cli.check import check
+from fastnn.cli.info import info
+from fastnn.cli.predict import predict
 from fastnn.cli.train import train
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
-)
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(train)
 app.command()(check)
-app.command()(backends)
+app.command()(info)
+app.command()(predict)
 app.command()(bench)
 
 

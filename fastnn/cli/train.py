@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from fastnn.datasets.directory import DataSet
 
 
+Say = Callable[[str], None]
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
 def train(
     backend: BackendOption = None,
     epochs: Annotated[int, typer.Option(min=0, help="How often to go through the data.")] = 17,
@@ -41,6 +48,9 @@ def train(
         Path, typer.Option(help="Where the network, the history and the curves are written.")
     ] = Path("fastnn-run"),
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = sys.stderr.isatty(),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a summary as JSON, and the rest as errors are.")
+    ] = False,
 ) -> None:
     """Train the book's network, by default for as long as the book does (10,200 steps).
 
@@ -57,27 +67,36 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
 
     title = f"{'-'.join(map(str, units))} on {engine.name} ({engine.info().device}), {dtype}"
-    print(f"{title}, {len(x_train)} images")
-    history = fit(
-        network,
-        x_train,
-        t_train,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        seed=seed,
-        validation=(x_test, t_test),
-        callbacks=[_Report(epochs, progress)],
-        progress=progress,
-    )
-    _finish(network, history, data_set, out, title)
+    say = _to_standard_error if as_json else _to_standard_output
+    say(f"{title}, {len(x_train)} images")
+    try:
+        history = fit(
+            network,
+            x_train,
+            t_train,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            seed=seed,
+            validation=(x_test, t_test),
+            callbacks=[_Report(epochs, progress, say)],
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        say("interrupted before the first step; nothing was written")
+        raise typer.Exit(INTERRUPTED) from None
+    summary = _finish(network, history, data_set, out, title, say)
+    if as_json:
+        print(json.dumps(summary, indent=2))
+    if history.interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 class _Report:
     """A line an epoch, between the progress bar's lines."""
 
-    def __init__(self, epochs: int, progress: bool) -> None:
-        self.epochs, self.progress, self.seen = epochs, progress, 0
+    def __init__(self, epochs: int, progress: bool, say: Say) -> None:
+        self.epochs, self.progress, self.say, self.seen = epochs, progress, say, 0
 
     def __call__(self, network: Sequential, history: History) -> None:
         losses = history.losses[self.seen :]
@@ -92,16 +111,17 @@ class _Report:
         if self.progress:
             from tqdm.auto import tqdm
 
-            tqdm.write(line)
+            with tqdm.external_write_mode():
+                self.say(line)
         else:
-            print(line, flush=True)
+            self.say(line)
 
 
 def _finish(
-    network: Sequential, history: History, data_set: DataSet, out: Path, title: str
-) -> None:
-    test = data_set[1]
-    accuracy = network.accuracy(*test)
+    network: Sequential, history: History, data_set: DataSet, out: Path, title: str, say: Say
+) -> dict[str, Any]:
+    """Write the network, its history and its curves; say and return how it went."""
+    accuracy = network.accuracy(*data_set[1])
     network.save(out / "network.safetensors")
     written = {**history.as_dict(), "test_accuracy": accuracy}
     (out / "history.json").write_text(json.dumps(written, indent=1) + "\n")
@@ -112,12 +132,32 @@ def _finish(
         draw_curves(history, out / "curves.png", title=title)
         files.append("curves.png")
     if history.interrupted:
-        print("interrupted; this is what was trained so far")
-    print(
+        say("interrupted; this is what was trained so far")
+    if history.losses and not math.isfinite(history.losses[-1]):
+        say(f"the loss is {history.losses[-1]}: the network has diverged; try a smaller --lr")
+    say(
         f"test accuracy {accuracy:.4f} after {len(history.losses)} steps in "
         f"{history.seconds:.2f} s ({history.samples_per_second:,.0f} images a second)"
     )
-    print(f"wrote {', '.join(files)} to {out}")
+    say(f"wrote {', '.join(files)} to {out}")
+    return {
+        "test_accuracy": accuracy,
+        "steps": len(history.losses),
+        "epochs": history.epochs,
+        "seconds": history.seconds,
+        "samples_per_second": history.samples_per_second,
+        "interrupted": history.interrupted,
+        "backend": network.backend.name,
+        "files": [str(out / name) for name in files],
+    }
+
+
+def _to_standard_output(line: str) -> None:
+    print(line, flush=True)
+
+
+def _to_standard_error(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _classes(data_set: DataSet) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -40,7 +41,8 @@ class _Announcement(event.Listener):  # type: ignore[misc]
         if module.startswith(__package__) and not self.made:
             self.made = True
             print(
-                "fastnn: compiling kernels for this processor; this is done once", file=sys.stderr
+                "fastnn: compiling kernels for this kind of network and data; they are kept",
+                file=sys.stderr,
             )
 
     def on_end(self, event: Any) -> None:
@@ -97,10 +99,20 @@ def _writable(directory: Path) -> bool:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
-        # What is loaded from there is run: among the temporary files somebody may have been first.
-        return not hasattr(os, "getuid") or directory.stat().st_uid == os.getuid()
+        return not hasattr(os, "getuid") or (_ours(directory) and _ours(directory.parent))
     except OSError:
         return False
+
+
+def _ours(directory: Path) -> bool:
+    """Whether nobody else can put a file there: what is loaded from there is run.
+
+    Among the temporary files somebody may have been first.
+    """
+    status = directory.lstat()
+    open_to_others = stat.S_IMODE(status.st_mode) & 0o022
+    owned = status.st_uid in (0, os.getuid())
+    return stat.S_ISDIR(status.st_mode) and owned and not open_to_others
 
 
 def _fingerprint() -> str:

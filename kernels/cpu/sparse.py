@@ -89,11 +89,12 @@ def count_nonzero(x: Array) -> int:
 @kernel
 def compress(
     x: Array, edges: Array, starts: Array, offsets: Array, positions: Array, values: Array
-) -> None:
+) -> int:
     """Fill a `Compressed` from a data set (K, D), given flat.
 
     `edges` are the features where the blocks begin, and D. Sixty-four inputs are compared with zero
-    at once, and only those that are not are looked at.
+    at once, and only those that are not are looked at. Gives how many there were; -1 if there is no
+    room for one more, as when another thread has changed x since it was counted.
     """
     blocks, features = edges.size - 1, edges[-1]
     end, zero = 0, zeros(x, TOGETHER)
@@ -106,6 +107,8 @@ def compress(
             while d + TOGETHER <= edges[block + 1]:
                 bits = nonzero_lanes(load(zero, x, row + d))
                 while bits != 0:
+                    if end == positions.size:
+                        return -1
                     here = d + lowest_bit(bits)
                     positions[end] = here
                     values[end] = at(x, row + here)
@@ -114,11 +117,14 @@ def compress(
                 d += TOGETHER
             while d < edges[block + 1]:
                 if at(x, row + d) != 0:
+                    if end == positions.size:
+                        return -1
                     positions[end] = d
                     values[end] = at(x, row + d)
                     end += 1
                 d += 1
         offsets[k * (blocks + 1) + blocks] = end - starts[k]
+    return end
 
 
 @kernel

@@ -1,0 +1,43 @@
+"""``fastnn info``: versions, and what can run here."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from fastnn import BackendInfo, __version__, available_backends, get_num_threads
+from fastnn.cli.options import select_backend
+
+
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell which backends can run here, on what, and why others cannot; versions; threads."""
+    described = available_backends()
+    active = select_backend(None).name
+    if as_json:
+        everything = {
+            "fastnn": __version__,
+            "python": platform.python_version(),
+            "threads": get_num_threads(),
+            "active": active,
+            "backends": {name: asdict(backend) for name, backend in described.items()},
+        }
+        print(json.dumps(everything, indent=2))
+        return
+    threads = f"{get_num_threads()} threads on the CPU"
+    print(f"fastnn {__version__}, Python {platform.python_version()}, {threads}")
+    for name, backend in described.items():
+        mark = "*" if name == active else " "
+        print(f"{mark} {name:6} {_usable(backend) if backend.usable else backend.reason}")
+    print("* is the one that is used when nothing else is said")
+
+
+def _usable(backend: BackendInfo) -> str:
+    memory = f", {backend.memory / 2**30:.0f} GiB" if backend.memory else ""
+    threads = f", {backend.threads} threads" if backend.threads else ""
+    return f"{backend.version} on {backend.device}{memory}{threads}"

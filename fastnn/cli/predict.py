@@ -1,0 +1,88 @@
+"""``fastnn predict``: what a saved network says of images."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from fastnn import Sequential, softmax, to_numpy
+from fastnn.cli.options import BackendOption, select_backend
+from fastnn.datasets import read_idx
+from fastnn.datasets.idx import GZIP_MAGIC
+from fastnn.pieces import pieces
+
+CHUNK = 8192
+"""Images that are evaluated at a time."""
+
+IDX_START = b"\0\0"
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A network that fastnn saved.")],
+    images: Annotated[Path, typer.Argument(help="An IDX file of images, or a picture.")],
+    backend: BackendOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Predict the class of each image, with its probability.
+
+    A picture of any format and size is made grey, as large as the network takes it, and light on
+    dark, as MNIST's digits are: one with a light border is inverted. Prints a line an image: its
+    number in the file, the class, the probability.
+    """
+    select_backend(backend)
+    network = Sequential.load(model)
+    features = int(next(iter(network.params.values())).shape[0])
+    x = _pixels(images, features)
+    scores = [to_numpy(softmax(network.predict(x[some]))) for some in pieces(len(x), CHUNK)]
+    y = np.concatenate(scores)
+    classes = y.argmax(axis=1).tolist()
+    probabilities = y.max(axis=1).astype("float64").tolist()
+    if as_json:
+        rows = [
+            {"image": number, "class": label, "probability": p}
+            for number, (label, p) in enumerate(zip(classes, probabilities, strict=True))
+        ]
+        print(json.dumps(rows, indent=None if len(rows) > 1 else 2))
+        return
+    for number, (label, p) in enumerate(zip(classes, probabilities, strict=True)):
+        print(f"{number} {label} {p:.4f}")
+
+
+def _pixels(path: Path, features: int) -> np.ndarray[Any, Any]:
+    """Read images as rows of `features` numbers from 0 to 1."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start in (IDX_START, GZIP_MAGIC):
+        stored = read_idx(path)
+        if stored.ndim < 2 or stored.dtype != np.uint8 or 0 in stored.shape:
+            raise ValueError(
+                f"{path}: expected images as uint8 (N, rows, columns), found {stored.dtype} in "
+                f"the shape {stored.shape}"
+            )
+        rows = stored.reshape(len(stored), -1)
+    else:
+        rows = _picture(path, features)
+    if rows.shape[1] != features:
+        raise ValueError(f"{path}: images of {rows.shape[1]} pixels, the network takes {features}")
+    return rows.astype("float32") / np.float32(255)
+
+
+def _picture(path: Path, features: int) -> np.ndarray[Any, Any]:
+    from PIL import Image, UnidentifiedImageError
+
+    side = math.isqrt(features)
+    if side * side != features:
+        raise ValueError(f"the network takes {features} numbers, which are no square picture")
+    try:
+        with Image.open(path) as picture:
+            grey = np.asarray(picture.convert("L").resize((side, side), Image.Resampling.BOX))
+    except UnidentifiedImageError:
+        raise ValueError(f"{path}: neither an IDX file nor a picture") from None
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    light = border.mean() > 127
+    return (255 - grey if light else grey).reshape(1, -1)
