@@ -98,6 +98,11 @@ class Sequential:
         """The loss, under the book's name."""
         return self.last_layer
 
+    @lastLayer.setter
+    def lastLayer(self, layer: Any) -> None:
+        _check_layer(layer, "lastLayer")
+        self.last_layer = layer
+
     @property
     def params(self) -> Parameters:
         """The parameters by name, live: ``W1, b1, W2, ...``; see `Parameters`."""

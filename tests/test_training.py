@@ -18,6 +18,7 @@ import fastnn
 from fastnn import SGD, Affine, History, MultiLayerNet, Relu, Sequential, TwoLayerNet, fit
 from fastnn.backends import Backend
 from fastnn.datasets.directory import DataSet
+from fastnn.plan import Step
 
 BOUNDS = {"float32": 1e-4, "float64": 1e-9}
 
@@ -439,3 +440,68 @@ def test_an_input_that_is_not_finite_is_named(backend: Backend, data: Batch, bad
     data.x[17, 5] = bad
     with pytest.raises(ValueError, match=rf"x\[17, 5\] is {bad}"):
         fit(small(), data.x, data.t, batch_size=10, progress=False)
+
+
+class Frozen(SGD):
+    """An optimizer of the user's own, described to the plan: biases stay as they are."""
+
+    def step(self, name: str, gradient: str) -> Step:
+        if name.startswith("b"):
+            return Step("sgd_update", (name, gradient), (name,), {"lr": 0.0})
+        return super().step(name, gradient)
+
+
+class Clipped(SGD):
+    """An optimizer of the user's own that only the book's loop knows of."""
+
+    def update(self, params: Any, grads: Any) -> None:
+        super().update(params, {name: grads[name] * 0 for name in grads})
+
+
+class Decaying(TwoLayerNet):
+    """The book's weight decay, chapter 6.4.2."""
+
+    def gradient(self, x: object, t: object) -> dict[str, Any]:
+        gradients = super().gradient(x, t)
+        return {name: gradients[name] + 0.1 * self.params[name] for name in gradients}
+
+
+def test_a_step_of_an_optimizer_of_ones_own(backend: Backend, data: Batch) -> None:
+    network = small()
+    fit(network, data.x, data.t, batch_size=10, optimizer=Frozen(0.5), progress=False)
+    assert not np.any(parameters(network)["b1"])
+    assert not np.any(parameters(network)["b2"])
+
+
+def test_what_fit_would_not_call_is_refused(backend: Backend, data: Batch) -> None:
+    network = Decaying(12, 6, 4, 0.5)
+    before = parameters(network)
+    with pytest.raises(TypeError, match="Decaying has a gradient of its own"):
+        fit(network, data.x, data.t, progress=False, batch_size=10)
+    with pytest.raises(TypeError, match="Clipped has an update of its own, but no step"):
+        fit(small(), data.x, data.t, progress=False, batch_size=10, optimizer=Clipped(0.1))
+    for name, array in parameters(network).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_tied_weights_are_refused(backend: Backend, data: Batch) -> None:
+    W = backend.asarray(np.eye(12, dtype="float32"))
+    layers = [Affine(W, np.zeros(12, "float32")), Relu(), Affine(W, np.zeros(12, "float32"))]
+    with pytest.raises(ValueError, match="'W1' and 'W2' are one array"):
+        fit(Sequential(layers), data.x, data.t, batch_size=10, progress=False)
+
+
+def test_a_method_that_was_replaced_is_called(backend: Backend, data: Batch) -> None:
+    network = small()
+    relu, calls = network.layers["Relu1"], []
+    forward = relu.forward
+
+    def counting(x: Any) -> Any:
+        calls.append(1)
+        return forward(x)
+
+    relu.forward = counting
+    history = fit(network, data.x, data.t, batch_size=10, seed=1, progress=False)
+    expected = fit(small(), data.x, data.t, batch_size=10, seed=1, progress=False)
+    assert len(calls) >= 6
+    np.testing.assert_allclose(history.losses, expected.losses, rtol=1e-5)
