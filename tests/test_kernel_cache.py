@@ -55,6 +55,18 @@ def test_a_place_of_somebody_else_is_not_trusted(
     found.rmdir()
 
 
+def test_a_place_that_others_may_write_to_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    found = places(monkeypatch, theirs)
+    assert found.parent != theirs
+    theirs.chmod(0o1777)
+    assert places(monkeypatch, theirs).parent == theirs
+
+
 def test_a_change_of_any_kernel_or_of_the_checks_is_another_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

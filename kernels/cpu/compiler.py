@@ -99,20 +99,23 @@ def _writable(directory: Path) -> bool:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
-        return not hasattr(os, "getuid") or (_ours(directory) and _ours(directory.parent))
+        if not hasattr(os, "getuid"):
+            return True
+        user, root = os.getuid(), 0
+        return _trusted(directory, user) and _trusted(directory.parent, user, root)
     except OSError:
         return False
 
 
-def _ours(directory: Path) -> bool:
-    """Whether nobody else can put a file there: what is loaded from there is run.
+def _trusted(directory: Path, *owners: int) -> bool:
+    """Whether only these users can put a file there: what is loaded from there is run.
 
-    Among the temporary files somebody may have been first.
+    Among the temporary files somebody may have been first. Where the sticky bit is set, as it is
+    on ``/tmp``, everybody may write but nobody may replace what is another's.
     """
     status = directory.lstat()
-    open_to_others = stat.S_IMODE(status.st_mode) & 0o022
-    owned = status.st_uid in (0, os.getuid())
-    return stat.S_ISDIR(status.st_mode) and owned and not open_to_others
+    open_to_all = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
+    return stat.S_ISDIR(status.st_mode) and status.st_uid in owners and not open_to_all
 
 
 def _fingerprint() -> str:
