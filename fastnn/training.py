@@ -317,7 +317,9 @@ class _Training:
         done, steps = 0, int(rows.shape[0])
         while done < steps and not interruption.requested:
             some = rows[done : min(done + watch.steps_at_once, steps), ...]
-            with np.errstate(over="ignore", invalid="ignore"):  # the losses show that it diverged
+            with np.errstate(
+                over="ignore", under="ignore", invalid="ignore"
+            ):  # the losses show that it diverged
                 losses = self.runner.run(some, self.optimizer.hyperparameters())
             watch.add(losses, batch)
             done += int(some.shape[0])

@@ -192,3 +192,13 @@ def test_numerical_gradient_refuses_a_step_that_is_none(h: float) -> None:
     with pytest.raises(ValueError, match="h must be"):
         numerical_gradient(np.sum, x, h=h)
     np.testing.assert_array_equal(x, 1)
+
+
+def test_the_users_own_error_state_changes_nothing(backend: Backend, dtype: str) -> None:
+    with np.errstate(all="raise"):
+        y = fastnn.to_numpy(softmax(backend.asarray(np.array([[0.0, -2000.0]], dtype))))
+        network = fastnn.TwoLayerNet(3, 4, 2, 500.0, dtype=dtype, seed=0)
+        x, t = np.ones((5, 3)), np.array([0, 1, 0, 1, 0])
+        network.loss(x, t), network.gradient(x, t)
+        fastnn.fit(network, x, t, batch_size=2, progress=False)
+    np.testing.assert_array_equal(y, [[1, 0]])

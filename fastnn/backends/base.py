@@ -202,7 +202,7 @@ class Backend:
 
     def softmax(self, x: Array, *, out: Array | None = None) -> Array:
         """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum to be stable."""
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             e = self.xp.exp(x - self.xp.max(x, axis=-1, keepdims=True))
         return _store(e / self.xp.sum(e, axis=-1, keepdims=True), out)
 
@@ -217,7 +217,7 @@ class Backend:
         the mean of several.
         """
         xp = self.xp
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             s = x - xp.max(x, axis=1, keepdims=True)
         e = xp.exp(s)
         total = xp.sum(e, axis=1, keepdims=True)

@@ -122,7 +122,7 @@ class NumpyBackend(Backend):
     ) -> tuple[Array, Array]:
         """See `Backend.softmax_cross_entropy`; ``s`` and ``e`` of the formula stand in ``y``."""
         losses, y = (np.empty(len(x), x.dtype), np.empty_like(x)) if out is None else out
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             np.subtract(x, np.maximum.reduce(x, axis=1, keepdims=True), out=y)
         s_of_label = y[np.arange(len(t)), t]
         np.exp(y, out=y)
