@@ -350,6 +350,15 @@ class Sequential:
         return self.backend if self.backend.owns(array) else load_backend("numpy")
 
 
+def replaced_method(network: Sequential, *methods: str) -> str | None:
+    """Name the first of these methods that a subclass, or the network itself, has of its own."""
+    for method in methods:
+        own = getattr(type(network), method) is not getattr(Sequential, method)
+        if own or method in vars(network):
+            return method
+    return None
+
+
 def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
     if isinstance(layers, Mapping):
         named = OrderedDict(layers)

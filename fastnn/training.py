@@ -154,6 +154,7 @@ def fit(
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be one of fastnn's, such as SGD(0.1), got {optimizer!r}")
     _check_what_fit_calls(network, optimizer)
+    order = check_seed(seed)
     with network.backend.current():
         data, labels = _data_set(network, x, t)
         if batch_size > data.shape[0]:
@@ -162,7 +163,6 @@ def fit(
         history = History()
         if epochs == 0:
             return history
-        order = check_seed(seed)
         training = _Training(network, data, labels, optimizer, batch_size)
         steps = math.ceil(data.shape[0] / batch_size) * epochs
         with _progress_bar(steps, progress) as bar:
@@ -180,14 +180,16 @@ def _check_callbacks(callbacks: object) -> Sequence[Callback]:
 
 def _check_what_fit_calls(network: Sequential, optimizer: Optimizer) -> None:
     """Refuse what a step plan would silently leave out."""
-    from fastnn.sequential import Sequential
+    from fastnn.sequential import Sequential, replaced_method
 
-    for method in ("loss", "gradient"):
-        if getattr(type(network), method) is not getattr(Sequential, method):
-            raise TypeError(
-                f"{type(network).__name__} has a {method} of its own, which fit does not call: it "
-                "goes through the layers; train it in a loop, with gradient and optimizer.update"
-            )
+    if not isinstance(network, Sequential):
+        raise TypeError(f"network must be one of fastnn's, such as TwoLayerNet, got {network!r}")
+    method = replaced_method(network, "loss", "gradient")
+    if method is not None:
+        raise TypeError(
+            f"{type(network).__name__} has a {method} of its own, which fit does not call: it "
+            "goes through the layers; train it in a loop, with gradient and optimizer.update"
+        )
     if not issubclass(_definer(optimizer, "step"), _definer(optimizer, "update")):
         raise TypeError(
             f"{type(optimizer).__name__} has an update of its own, but no step, which is what fit "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Batch
+from conftest import Batch, relative_error
 from test_networks import Scale, Square, SquaredError, zoo
 
 import fastnn
@@ -150,3 +150,26 @@ def test_one_sample_and_several_axes(backend: Backend, batch: Batch) -> None:
     for x, t in ((batch.x[0], batch.t[0]), (batch.x[:1].reshape(1, 3, 2, 2), batch.one_hot[:1])):
         for key, array in network.numerical_gradient(x, t).items():
             np.testing.assert_array_equal(backend.to_numpy(array), backend.to_numpy(right[key]))
+
+
+class Decaying(fastnn.TwoLayerNet):
+    """The book's weight decay, chapter 6.4.2: a loss and a gradient of its own."""
+
+    def loss(self, x: object, t: object) -> float:
+        squares = sum(float((fastnn.to_numpy(W) ** 2).sum()) for W in self.params.values())
+        return super().loss(x, t) + 0.05 * squares
+
+    def gradient(self, x: object, t: object) -> dict[str, Any]:
+        gradients = super().gradient(x, t)
+        return {name: gradients[name] + 0.1 * self.params[name] for name in gradients}
+
+
+def test_a_loss_of_a_subclass_is_the_one_that_is_differentiated(batch: Batch) -> None:
+    with fastnn.use_backend("numpy"):
+        network = Decaying(12, 6, 4, 0.5, dtype="float64", seed=3)
+        numerical = network.numerical_gradient(batch.x, batch.t)
+        for name, gradient in network.gradient(batch.x, batch.t).items():
+            assert relative_error(gradient, numerical[name]) < 1e-6
+        report = fastnn.check_gradients(network, batch.x, batch.t, backends=["numpy"])
+    assert report.passed
+    assert {c.part for c in report.comparisons} >= {"network", "Affine1"}
