@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +26,8 @@ from fastnn.checked_parts import (
     layers_of,
     relative_error,
 )
+from fastnn.sequential import Sequential, replaced_method
 from fastnn.validation import DTYPES, check_finite
-
-if TYPE_CHECKING:
-    from fastnn.sequential import Sequential
 
 NUMERICAL, NUMPY = "numerical gradient", "numpy float64"
 
@@ -167,8 +165,6 @@ def check_gradients(
     BackendUnavailableError
         If a backend that was asked for cannot run here.
     """
-    from fastnn.sequential import replaced_method
-
     if backends is None:
         backends = [name for name, info in available_backends().items() if info.usable]
     names = [backends] if isinstance(backends, str) else list(backends)

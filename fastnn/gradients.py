@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from fastnn.functions import STEP, numerical_gradient
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss, is_plain
 from fastnn.pieces import pieces
+from fastnn.sequential import Sequential, replaced_method
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
-    from fastnn.sequential import Sequential
 
 ENTRIES = 1 << 21
 """Numbers that one piece of the large batch may hold, which bounds its memory (16 MB)."""
@@ -32,8 +32,6 @@ def network_numerical_gradient(
     network: Sequential, x: object, t: object, *, h: float = STEP
 ) -> dict[str, Array]:
     """Numerical gradient by every parameter; see `Sequential.numerical_gradient`."""
-    from fastnn.sequential import replaced_method
-
     twin = network.copy().astype("float64")
     twin.loss(x, t)  # checks x and t, and leaves what every layer was given
     layers = list(twin.layers.values())

@@ -37,7 +37,7 @@ from fastnn.validation import (
 )
 
 CHUNK = 8192
-"""Samples that `accuracy` evaluates at a time, which bounds its memory."""
+"""Samples that are evaluated at a time where there may be many, which bounds the memory."""
 
 
 class Sequential:

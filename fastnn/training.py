@@ -15,6 +15,7 @@ from fastnn.interruption import Interruption, watch_for_interruption
 from fastnn.losses import LOOK_SECONDS, LossWatch
 from fastnn.optimizers import SGD, Optimizer
 from fastnn.plan import make_plan
+from fastnn.sequential import Sequential, replaced_method
 from fastnn.validation import (
     Labels,
     check_batch,
@@ -30,7 +31,6 @@ from fastnn.validation import (
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
-    from fastnn.sequential import Sequential
 
 KEPT_AS_THEY_ARE = ("uint8", "int8")
 """Dtypes that a data set keeps on the device; each batch is cast as it is gathered."""
@@ -180,8 +180,6 @@ def _check_callbacks(callbacks: object) -> Sequence[Callback]:
 
 def _check_what_fit_calls(network: Sequential, optimizer: Optimizer) -> None:
     """Refuse what a step plan would silently leave out."""
-    from fastnn.sequential import Sequential, replaced_method
-
     if not isinstance(network, Sequential):
         raise TypeError(f"network must be one of fastnn's, such as TwoLayerNet, got {network!r}")
     method = replaced_method(network, "loss", "gradient")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import test_networks
 from conftest import Batch, relative_error
 
 import fastnn
@@ -122,17 +123,8 @@ def test_bytes_one_hot_labels_and_images_with_axes(backend: Backend, data: Batch
         np.testing.assert_allclose(fit(small(), x, t, **options).losses, expected, rtol=1e-5)
 
 
-class Scale:
-    """A layer of the user's own."""
-
-    parameters = ("gamma",)
-
-    def __init__(self, gamma: Any) -> None:
-        self.gamma = gamma
-
-    def forward(self, x: Any) -> Any:
-        self.x = x
-        return x * self.gamma
+class Scale(test_networks.Scale):
+    """The same for arrays of any backend, which need not have a method `sum`."""
 
     def backward(self, dout: Any) -> Any:
         self.dgamma = fastnn.get_backend().xp.sum(dout * self.x, axis=0)

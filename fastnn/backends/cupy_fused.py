@@ -73,7 +73,6 @@ class FusedStep:
 
         from fastnn.kernels.cuda import kernel
 
-        self._plan = plan
         self._layers = layers
         self._products = backend.products
         self._dtype = dtype = plan.dtype

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fastnn import Backend, set_backend
+from fastnn import Backend, get_backend, set_backend
 
 BackendOption = Annotated[
     str | None,
@@ -30,8 +30,6 @@ SeedOption = Annotated[int | None, typer.Option("--seed", help="Makes the run re
 
 def select_backend(name: str | None) -> Backend:
     """Select a backend; a fallback is told in a line on standard error."""
-    from fastnn import get_backend
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         chosen = get_backend() if name is None else set_backend(name)

@@ -15,9 +15,7 @@ from fastnn.cli.options import BackendOption, select_backend
 from fastnn.datasets import read_idx
 from fastnn.datasets.idx import GZIP_MAGIC
 from fastnn.pieces import pieces
-
-CHUNK = 8192
-"""Images that are evaluated at a time."""
+from fastnn.sequential import CHUNK
 
 IDX_START = b"\0\0"
 
