@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Loop:
         self.backend = backend
         self.plan = plan
         self.buffers = plan.allocate(backend)
+        self.lasting = plan.arrays.keys() | self.buffers.keys()
 
     def run(self, rows: Array, hyperparameters: Mapping[str, float]) -> Array:
         """See `Runner.run`."""
@@ -80,6 +82,8 @@ class Loop:
             options["out"] = out if len(out) > 1 else out[0]
         function = step.call or getattr(self.backend, step.primitive)
         reads, writes = step.reads, step.writes
+        if all(name in self.lasting for name in (*reads, *writes)):
+            return partial(function, *[arrays[name] for name in reads], **options)
 
         def call_for_one() -> None:
             arrays[writes[0]] = function(*[arrays[name] for name in reads], **options)

@@ -82,14 +82,15 @@ class NumpyBackend(Backend):
             if relu:
                 self._zero_behind_relu(dx, x)
         dW = self._transposed_product(x, dout, into_dW)
-        db = np.add.reduce(dout, axis=0, out=into_db)
+        ones = np.ones(dout.shape[0], dout.dtype)  # a product takes half the time of np.sum
+        db = np.matmul(ones, dout, out=into_db)
         return dx, dW, db
 
     def _transposed_product(self, x: Array, dout: Array, out: Array | None) -> Array:
         return np.matmul(x.T, dout, out=out)
 
     def _zero_behind_relu(self, dx: Array, x: Array) -> None:
-        np.putmask(dx, x <= 0, 0)
+        _zero_where(x <= 0, dx, dx)
 
     def relu(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu`."""
@@ -97,11 +98,8 @@ class NumpyBackend(Backend):
 
     def relu_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu_backward`."""
-        if out is None:
-            return np.where(mask, dout.dtype.type(0), dout)
-        if out is not dout:
-            np.copyto(out, dout)
-        np.copyto(out, 0, where=mask)
+        out = np.empty(dout.shape, dout.dtype) if out is None else out
+        _zero_where(mask, dout, out)
         return out
 
     def mean(self, losses: Array, *, out: Array | None = None) -> Array:
@@ -115,18 +113,21 @@ class NumpyBackend(Backend):
         if out is None or out.dtype != x.dtype:
             return super().take_rows(x, rows, dtype=dtype, out=out)
         # mode="raise" would gather into a temporary first, lest an error leave `out` half done.
-        return np.take(x, rows, axis=0, out=out, mode="clip")
+        return x.take(rows, axis=0, out=out, mode="clip")
 
     def softmax_cross_entropy(
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
     ) -> tuple[Array, Array]:
         """See `Backend.softmax_cross_entropy`; ``s`` and ``e`` of the formula stand in ``y``."""
         losses, y = (np.empty(len(x), x.dtype), np.empty_like(x)) if out is None else out
+        # A reduction along short rows enters a loop for each: twice the time of one over segments.
+        starts = np.arange(0, x.size, x.shape[1])
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            np.subtract(x, np.maximum.reduce(x, axis=1, keepdims=True), out=y)
-        s_of_label = y[np.arange(len(t)), t]
+            largest = np.maximum.reduceat(x.reshape(-1), starts)
+            np.subtract(x, largest[:, None], out=y)
+        s_of_label = y.take(starts + t)
         np.exp(y, out=y)
-        total = np.add.reduce(y, axis=1, keepdims=True)
+        total = y @ np.ones((y.shape[1], 1), y.dtype)
         np.log(total[:, 0], out=losses)
         losses -= s_of_label
         np.minimum(losses, np.finfo(losses.dtype).max / 2, out=losses)
@@ -139,6 +140,18 @@ class NumpyBackend(Backend):
         """See `Backend.softmax_cross_entropy_backward`."""
         dout = np.empty_like(y) if out is None else out
         np.copyto(dout, y)
-        dout[np.arange(len(t)), t] -= 1
+        of_label = np.arange(0, y.size, y.shape[1]) + t
+        dout.put(of_label, dout.take(of_label) - 1)
         dout /= len(t)
         return dout
+
+
+def _zero_where(mask: Array, x: Array, out: Array) -> None:
+    """``out = where(mask, 0, x)``, through the bits of the numbers: all of them kept, or none.
+
+    To copy by a mask NumPy takes a branch for each entry, and on real data guesses every other one
+    wrongly: 28 us for 100 x 50 entries, where this takes 5.
+    """
+    integer = np.dtype(f"i{x.itemsize}")
+    keep = np.asarray(mask, bool).view(np.int8) - np.int8(1)
+    np.bitwise_and(x.view(integer), keep, out=out.view(integer))
