@@ -185,6 +185,8 @@ def _indices_of_one_hot(labels: Array) -> Array:
 
 
 def _namespace(array: Array) -> Any:
+    if isinstance(array, np.ndarray):
+        return np
     import array_api_compat
 
     return array_api_compat.array_namespace(array)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import array_api_compat.numpy
 import numpy as np
 
 from fastnn.backends.base import Array, Backend, BackendInfo
 from fastnn.backends.processor import matrix_product_threads, physical_memory, processor_name
-from fastnn.backends.transfer import host_array
+from fastnn.backends.transfer import host_array, is_masked
 from fastnn.threads import limit_blas_to_cores
 
 
@@ -17,7 +16,7 @@ class NumpyBackend(Backend):
     """The reference backend, and the one that is always there."""
 
     name = "numpy"
-    xp: Any = array_api_compat.numpy
+    xp: Any = np
     on_host = True
 
     def __init__(self) -> None:
@@ -40,8 +39,7 @@ class NumpyBackend(Backend):
 
     def owns(self, array: object) -> bool:
         """See `Backend.owns`."""
-        masked = isinstance(array, np.ma.MaskedArray)  # its hidden values would silently be used
-        return isinstance(array, np.ndarray | np.generic) and not masked
+        return isinstance(array, np.ndarray | np.generic) and not is_masked(array)
 
     def asarray(self, array: object, dtype: str | None = None) -> Array:
         """See `Backend.asarray`."""

@@ -20,7 +20,7 @@ def host_array(array: object) -> np.ndarray[Any, Any]:
     """
     from fastnn.backends.selection import loaded_backends
 
-    if isinstance(array, np.ma.MaskedArray):
+    if is_masked(array):
         raise TypeError("masked arrays are not supported: fill the gaps first, x.filled(value)")
     if isinstance(array, np.ndarray):
         return np.asarray(array)
@@ -34,6 +34,12 @@ def host_array(array: object) -> np.ndarray[Any, Any]:
         raise TypeError(
             f"cannot bring a {kind} to the host: {error}; convert it to a NumPy array first"
         ) from error
+
+
+def is_masked(array: object) -> bool:
+    """Whether values of `array` are hidden, which would silently be used."""
+    # NumPy imports np.ma when it is first asked for, which a plain array never needs.
+    return type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray)
 
 
 def _near(array: object) -> object:
