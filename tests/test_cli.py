@@ -217,7 +217,7 @@ def trained(tmp_path: Path, mnist: DataSet) -> Path:
 
 
 def test_predict_an_idx_file(trained: Path, mnist: DataSet) -> None:
-    images = MNIST_DIRECTORY / "t10k-images-idx3-ubyte.gz"
+    images = MNIST_DIRECTORY / "t10k-images-idx3-ubyte"
     rows = json.loads(run("predict", trained, images, "--json").stdout)
     network = fastnn.TwoLayerNet.load(trained)
     x, t = mnist[1]

@@ -80,13 +80,17 @@ def _read_array(stream: io.BufferedIOBase, path: Path, file_size: int | None) ->
     element_type, shape = _read_header(stream, path)
     described = f"{' x '.join(map(str, shape))} elements of {element_type.name}"
     data_size = math.prod(shape) * element_type.itemsize
-    # Ahead of reading, because a plain file tells at no cost that its header claims too much.
-    if file_size is not None:
+    if file_size is None:
+        data = _read_at_most(stream, data_size + 1)
+        _check_data_size(len(data), data_size, described, path)
+        array = np.frombuffer(data, dtype=element_type)
+    else:
+        # Ahead of allocating, because the header may claim any size.
         header_size = MAGIC_SIZE + 4 * len(shape)
         _check_data_size(file_size - header_size, data_size, described, path)
-    data = _read_at_most(stream, data_size + 1)
-    _check_data_size(len(data), data_size, described, path)
-    array = np.frombuffer(data, dtype=element_type)
+        array = np.empty(data_size, dtype=np.uint8)
+        _check_data_size(stream.readinto(array), data_size, described, path)
+        array = array.view(element_type)
     if not element_type.isnative:
         array = array.byteswap(inplace=True).view(element_type.newbyteorder("="))
     try:
