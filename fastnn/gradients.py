@@ -4,8 +4,9 @@
 literally that is two whole evaluations for each of a network's parameters. But ``W[i, j]`` of an
 Affine layer moves only column ``j`` of what the layer gives, by ``h * x[:, i]``. So for one ``j``
 the losses of all ``i`` are evaluated at once, as one large batch that starts at this column; an
-Affine layer that comes next adds ``(column' - column) * W[j]`` to what it gave before. The
-differences are those of the definition, up to rounding.
+Affine layer that comes next adds ``(column' - column) * W[j]`` to what it gave before. Features that
+are zero in every sample, as half of MNIST's are in three, move it by the same, nothing: one of them
+is evaluated for all. The differences are those of the definition, up to rounding.
 
 This holds for layers that treat samples and features as ReLU and Affine do. A network with any
 other layer is evaluated literally.
@@ -22,7 +23,7 @@ from fastnn.pieces import pieces
 from fastnn.sequential import Sequential, replaced_method
 
 if TYPE_CHECKING:
-    from fastnn.backends.base import Array
+    from fastnn.backends.base import Array, Backend
 
 ENTRIES = 1 << 21
 """Numbers that one piece of the large batch may hold, which bounds its memory (16 MB)."""
@@ -33,6 +34,8 @@ def network_numerical_gradient(
 ) -> dict[str, Array]:
     """Numerical gradient by every parameter; see `Sequential.numerical_gradient`."""
     twin = network.copy().astype("float64")
+    if twin.backend.on_host:
+        twin.to("numpy")  # as fast here, and nothing that is checked has a part in it
     twin.loss(x, t)  # checks x and t, and leaves what every layer was given
     layers = list(twin.layers.values())
     if replaced_method(twin, "loss") is None and _separable(layers, twin.last_layer):
@@ -67,12 +70,25 @@ def _affine_gradient(
     ones = xp.ones((1, x.shape[0]), dtype=x.dtype, device=backend.device)
     # The bias is the weight of a feature that is always 1.
     features = xp.concat([xp.matrix_transpose(x), ones], axis=0)
+    different, place = _without_repeated_zeros(backend, features)
     columns = [
-        xp.concat(list(_column_gradient(network, layers[position + 1 :], given, features, j, h)))
+        xp.concat(list(_column_gradient(network, layers[position + 1 :], given, different, j, h)))
         for j in range(given.shape[1])
     ]
-    gradient = xp.stack(columns, axis=1)
+    gradient = xp.take(xp.stack(columns, axis=1), place, axis=0)
     return gradient[:-1, :], gradient[-1, :]
+
+
+def _without_repeated_zeros(backend: Backend, features: Array) -> tuple[Array, Array]:
+    """Give the rows that are not all zeros and then one that is, and the place of each row there."""
+    xp = backend.xp
+    moving = xp.any(features != 0, axis=1)
+    rows = xp.nonzero(moving)[0]
+    all_rows = xp.arange(features.shape[0], dtype=rows.dtype, device=backend.device)
+    last = xp.full_like(all_rows, rows.shape[0])
+    place = xp.where(moving, xp.searchsorted(rows, all_rows), last)
+    zeros = xp.zeros_like(features[:1, :])
+    return xp.concat([xp.take(features, rows, axis=0), zeros], axis=0), place
 
 
 def _column_gradient(
