@@ -47,10 +47,14 @@ def test_the_check_script_takes_few_products(
         network = TwoLayerNet(input_size=784, hidden_size=50, output_size=10, seed=0)
     counter = Counter(network.backend, monkeypatch)
     numerical = network.numerical_gradient(x[:3], t[:3])
-    parameters = 784 * 50 + 50 + 50 * 10 + 10
-    # The definition evaluates the loss of 3 samples twice for each parameter, and so does this;
-    # but it takes the products of 2 * 39,760 forward passes, and this of four.
-    assert 2 * 3 * parameters <= counter.losses <= 2 * 3 * parameters + 10
+    # The definition evaluates the loss of 3 samples twice for each parameter, and so does this, of
+    # features that are zero in every sample for one; but it takes the products of 2 * 39,760
+    # forward passes, and this of four.
+    hidden = network.layers["Relu1"].forward(network.layers["Affine1"].forward(x[:3]))
+    inputs, units = (int((given != 0).any(axis=0).sum()) for given in (x[:3], hidden))
+    evaluated = 2 * 3 * ((inputs + 2) * 50 + (units + 2) * 10)  # with the bias and one of zeros
+    assert 200 < inputs < 400
+    assert evaluated <= counter.losses <= evaluated + 10
     assert counter.multiplications <= 4 * 3 * (784 * 50 + 50 * 10)
     monkeypatch.undo()
     for key, gradient in network.gradient(x[:3], t[:3]).items():
@@ -103,6 +107,24 @@ def test_it_is_the_definition_at_a_kink_too() -> None:
     for key, array in network.params.items():
         literal = numerical_gradient(lambda _: network.loss(x, t), array)
         np.testing.assert_allclose(quick[key], literal, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("value", [1.0, np.nan])
+def test_features_that_are_zero_in_every_sample(backend: Backend, value: float) -> None:
+    x, t = np.array([[0.0, 0.5, 0.0, -0.0], [0.0, 0.0, 0.0, 0.0]]), np.array([0, 2])
+    network = MultiLayerNet(4, [5], 3, seed=4, dtype="float64")
+    with fastnn.use_backend("numpy"):
+        twin = MultiLayerNet(4, [5], 3, seed=4, dtype="float64")
+    for each in (network, twin):
+        each.params["b2"] = np.array([value, 0.0, 0.0])
+    found = network.numerical_gradient(x, t)
+    for key, array in twin.params.items():
+        literal = numerical_gradient(lambda _: twin.loss(x, t), array)
+        np.testing.assert_allclose(
+            backend.to_numpy(found[key]), literal, rtol=0, atol=1e-11, err_msg=key
+        )
+        if key == "W1":
+            assert np.isnan(literal).all() if value != 1 else not literal[[0, 2, 3]].any()
 
 
 def test_it_is_float64_whatever_the_network_trains_in(backend: Backend, batch: Batch) -> None:
