@@ -57,6 +57,7 @@ class Command:
         """Run to the end, and give the seconds that took."""
         with tempfile.TemporaryDirectory() as directory:
             environment = {"FASTNN_BACKEND": self.backend}
+            environment["PYTHONDONTWRITEBYTECODE"] = ""  # a user's interpreter keeps bytecode
             if self.cold:
                 environment["NUMBA_CACHE_DIR"] = directory
             started = time.perf_counter()

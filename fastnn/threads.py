@@ -24,7 +24,7 @@ def set_num_threads(threads: int) -> None:
     """Set how many threads training and matrix products use on the CPU.
 
     Holds for the process: for the compiled kernels of the numba backend from the next `fit` on, and
-    for the BLAS libraries that are loaded (those of NumPy and SciPy).
+    for the BLAS libraries that are loaded, NumPy's and others.
 
     Parameters
     ----------
