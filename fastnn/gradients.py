@@ -4,9 +4,9 @@
 literally that is two whole evaluations for each of a network's parameters. But ``W[i, j]`` of an
 Affine layer moves only column ``j`` of what the layer gives, by ``h * x[:, i]``. So for one ``j``
 the losses of all ``i`` are evaluated at once, as one large batch that starts at this column; an
-Affine layer that comes next adds ``(column' - column) * W[j]`` to what it gave before. Features that
-are zero in every sample, as half of MNIST's are in three, move it by the same, nothing: one of them
-is evaluated for all. The differences are those of the definition, up to rounding.
+Affine layer that comes next adds ``(column' - column) * W[j]`` to what it gave before. Weights of
+features that are zero in every sample, six of ten of MNIST's in three images, move it alike, by
+nothing: one is evaluated for all. The differences are those of the definition, up to rounding.
 
 This holds for layers that treat samples and features as ReLU and Affine do. A network with any
 other layer is evaluated literally.
@@ -80,7 +80,7 @@ def _affine_gradient(
 
 
 def _without_repeated_zeros(backend: Backend, features: Array) -> tuple[Array, Array]:
-    """Give the rows that are not all zeros and then one that is, and the place of each row there."""
+    """Give the rows that are not all zeros, and one that is; and where each row is among them."""
     xp = backend.xp
     moving = xp.any(features != 0, axis=1)
     rows = xp.nonzero(moving)[0]

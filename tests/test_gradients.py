@@ -61,6 +61,20 @@ def test_the_check_script_takes_few_products(
         assert np.average(np.abs(gradient - numerical[key])) < 1e-8, key
 
 
+def test_no_kernel_that_is_checked_has_a_part_in_it(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba")
+    with fastnn.use_backend("numba"):
+        network = MultiLayerNet(12, [7, 6], 4, seed=2)
+    counter = Counter(network.backend, monkeypatch)
+    numerical = network.numerical_gradient(batch.x, batch.t)
+    assert counter.products == counter.losses == 0
+    assert network.backend.name == "numba"
+    for key, gradient in network.gradient(batch.x, batch.t).items():
+        np.testing.assert_allclose(gradient, numerical[key], rtol=0, atol=1e-5)
+
+
 def test_pieces_bound_the_memory(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     with fastnn.use_backend("numpy"):
         network = MultiLayerNet(12, [7, 6, 5], 4, dtype="float64", seed=2)

@@ -10,7 +10,16 @@ import pytest
 
 import fastnn
 
-HEAVY = ["numba", "llvmlite", "scipy", "cupy", "matplotlib", "typer", "rich", "tqdm", "safetensors"]
+HEAVY = [
+    "numba", "llvmlite", "scipy", "cupy", "matplotlib", "typer", "rich", "tqdm", "safetensors",
+    "array_api_compat",
+]  # fmt: skip
+GRADIENTS = """
+import fastnn, numpy as np
+fastnn.set_backend('numpy')
+network, x, t = fastnn.TwoLayerNet(3, 2, 2), np.ones((2, 3)), np.array([0, 1])
+network.gradient(x, t), network.numerical_gradient(x, t)
+"""
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -26,7 +35,7 @@ def loaded_after(statement: str) -> set[str]:
     [
         "import fastnn",
         "import fastnn.datasets",
-        "import fastnn; fastnn.set_backend('numpy'); fastnn.TwoLayerNet(3, 2, 2)",
+        GRADIENTS,
     ],
 )
 def test_import_loads_nothing_heavy(statement: str) -> None:

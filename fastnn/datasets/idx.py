@@ -89,7 +89,7 @@ def _read_array(stream: io.BufferedIOBase, path: Path, file_size: int | None) ->
         header_size = MAGIC_SIZE + 4 * len(shape)
         _check_data_size(file_size - header_size, data_size, described, path)
         array = np.empty(data_size, dtype=np.uint8)
-        _check_data_size(stream.readinto(array), data_size, described, path)
+        _check_data_size(stream.readinto(array.data), data_size, described, path)
         array = array.view(element_type)
     if not element_type.isnative:
         array = array.byteswap(inplace=True).view(element_type.newbyteorder("="))
