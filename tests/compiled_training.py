@@ -1,7 +1,8 @@
 """Training in compiled code beside the loop over NumPy, for networks of any shape.
 
 Run as a script it takes a list of awkward shapes, with buffers that end (or begin) at a page that
-may not be touched, or, under ``NUMBA_BOUNDSCHECK=1``, with Numba's checks.
+may not be touched, or, under ``NUMBA_BOUNDSCHECK=1``, with Numba's checks; or as if the host's
+registers were narrower than they are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from fastnn.kernels.cpu import strips
 from fastnn.kernels.cpu.sparse import Compressed
 
 import fastnn
@@ -142,14 +144,16 @@ def guard_everything(*, at_end: bool) -> None:
 
 
 def main(mode: str) -> None:
+    if mode == "narrower":
+        assert strips.TILE_BYTES < strips.STRIP_BYTES
     if mode != "checked":
-        guard_everything(at_end=mode == "end")
-    kinds = ["float32"] if mode == "checked" else ["float32", "float64"]
+        guard_everything(at_end=mode != "start")
+    kinds = ["float32"] if mode in ("checked", "narrower") else ["float32", "float64"]
     for (sizes, batch), density, dtype in itertools.product(awkward_cases(), (0.2, 1.0), kinds):
         x, t = data_set(2 * batch + 1, sizes[0], sizes[-1], density=density)
         order = np.random.default_rng(1).permutation(len(x))
         rows = [order[: 2 * batch].reshape(2, batch), order[2 * batch :][None]]
-        if mode == "end":
+        if mode in ("end", "narrower"):
             rows = [guarded(some, at_end=True) for some in rows]
         error, _, _ = differences(sizes, x, t, rows, dtype)
         assert error <= BOUNDS[dtype], (sizes, batch, density, dtype, error)

@@ -23,6 +23,7 @@ from compiled_training import (
     differences,
     plan_of,
 )
+from numba.core.registry import cpu_target
 
 import fastnn
 from fastnn import threads as fastnn_threads
@@ -409,6 +410,16 @@ def test_no_byte_beside_a_buffer_is_touched(mode: str) -> None:
 
 def test_every_access_is_in_bounds() -> None:
     run_script("checked", NUMBA_BOUNDSCHECK="1")
+
+
+def test_narrower_registers_than_these() -> None:
+    """On a host with AVX-512 the tile for AVX2 would never run otherwise."""
+    features = [f"+{name}" for name in ("sse4.2", "popcnt", "avx", "avx2", "bmi", "bmi2", "fma")]
+    here = str(cpu_target.target_context.codegen().magic_tuple())
+    if not all(feature in here for feature in features):
+        pytest.skip("this processor has no AVX2")
+    settings = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ",".join(features)}
+    run_script("narrower", **settings)
 
 
 def run_script(mode: str, **environment: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.kernels.cpu import dense, step, strips
+from fastnn.kernels.cpu import dense, step, strips, tall
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
@@ -57,7 +57,7 @@ class Layout:
     def __post_init__(self) -> None:
         itemsize = self.dtype.itemsize
         inputs = self.sizes[0]
-        capacity = _up(self.batch_size, dense.ROWS)
+        capacity = _up(_up(self.batch_size, dense.ROWS), tall.TALL)
         self._end = 0
         self.table = np.zeros((len(self.layers), strips.COLUMNS), np.int64)
         self.shape = np.zeros(strips.SHAPE, np.int64)
@@ -67,7 +67,7 @@ class Layout:
         self.blocks = math.ceil(features * strip * itemsize / BLOCK_BYTES)
         for number, layer in enumerate(self.layers):
             self._place_layer(number, layer.relu, capacity)
-        x_row = _up(inputs, LINE // itemsize)
+        x_row = _up(_up(inputs, tall.TALL), LINE // itemsize)
         if x_row * itemsize // LINE % 2 == 0:
             x_row += LINE // itemsize  # rows at an odd distance do not collide in the cache
         x_size = capacity * x_row
@@ -91,7 +91,7 @@ class Layout:
         inputs = self.sizes[0]
         before = np.concatenate([[0], np.cumsum(weight_of_feature + 1e-9)])
         marks = np.arange(1, self.groups) * before[-1] / self.groups
-        inner = np.searchsorted(before, marks) // dense.ROWS * dense.ROWS
+        inner = np.searchsorted(before, marks) // tall.TALL * tall.TALL
         borders = [0, *np.maximum.accumulate(inner).tolist(), inputs]
         edges = [0]
         for begin, end in pairwise(borders):
@@ -147,7 +147,7 @@ class Layout:
         inputs, outputs = self.sizes[number], self.sizes[number + 1]
         strip = self._strip_of(outputs)
         count = math.ceil(outputs / strip)
-        padded, W_T = _up(inputs, dense.ROWS), 0
+        padded, W_T = _up(inputs, tall.TALL), 0
         if number:
             before, before_count = self._row(number - 1, "STRIP", "STRIPS")
             padded = before * before_count

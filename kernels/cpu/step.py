@@ -23,7 +23,7 @@ import numpy as np
 from fastnn.kernels.cpu.barrier import meet
 from fastnn.kernels.cpu.by_feature import sort_blocks, update_strip
 from fastnn.kernels.cpu.compiler import kernel
-from fastnn.kernels.cpu.dense import ROWS, add_tile, multiply, store_tile
+from fastnn.kernels.cpu.dense import ROWS
 from fastnn.kernels.cpu.hidden import (
     forward_and_backward,
     input_gradient,
@@ -68,7 +68,8 @@ from fastnn.kernels.cpu.strips import (
     tile_of_zeros,
     wide_tile,
 )
-from fastnn.kernels.cpu.vector import at, lanes, load, load_cast, prefetch, relu, store
+from fastnn.kernels.cpu.tall import TALL, add_tile, multiply, relu_tile, rows_of, store_tile
+from fastnn.kernels.cpu.vector import at, lanes, load, load_cast, prefetch, store
 
 Array = Any
 DEPTH = 96
@@ -343,16 +344,16 @@ def _forward_dense(
         if groups == 1:
             initial = load(zero, memory, table[0, B] + s * strip + piece)
             place = table[0, A] + s * size + piece
-        for n in range(0, samples, ROWS):
+        for n in range(0, samples, TALL):
             if piece == 0:
-                wanted = min(n + ROWS, fetched[1])
+                wanted = min(n + TALL, fetched[1])
                 _fetch(data, following, max(n, fetched[0]), wanted, begin, end, width)
-            tile = (initial, initial, initial, initial)
+            tile = rows_of(initial)
             row = x + n * shape[X_ROW] + begin
             depth = end - begin
             tile = multiply(tile, memory, row, shape[X_ROW], 1, memory, weights, strip, depth)
             if groups == 1 and table[0, RELU]:
-                tile = (relu(tile[0]), relu(tile[1]), relu(tile[2]), relu(tile[3]))
+                tile = relu_tile(tile)
             store_tile(tile, memory, place + n * strip, strip)
 
 
@@ -366,14 +367,13 @@ def _update_dense(
     So many samples at a time that their columns of x stay in the first-level cache.
     """
     strip = table[0, STRIP]
-    one = memory.dtype.type(1)
     for piece in range(0, strip, lanes(zero)):
         weights = table[0, W] + s * table[0, W_SIZE] + piece
         for first in range(0, samples, DEPTH):
             depth = min(DEPTH, samples - first)
             dout = table[0, G] + (s * shape[CAPACITY] + first) * strip + piece
-            for d in range(begin, end, ROWS):
-                tile = (zero, zero, zero, zero)
+            for d in range(begin, end, TALL):
+                tile = rows_of(zero)
                 column = x + first * shape[X_ROW] + d
                 tile = multiply(tile, memory, column, 1, shape[X_ROW], memory, dout, strip, depth)
-                add_tile(tile, memory, weights + d * strip, strip, one)
+                add_tile(tile, memory, weights + d * strip, strip)
