@@ -21,11 +21,17 @@ if TYPE_CHECKING:
 STRIP_BYTES = 256
 """Width of the strips of `fastnn.kernels.cpu.strips`, which are imported when first used."""
 
+LEAST_COLUMNS = 16
+"""As many as a vector of the kernels has lanes."""
+
 OWN_PRODUCT_FROM, OWN_PRODUCT_UP_TO = 1 << 17, 1 << 23
 """Multiplications between which a kernel on one thread beats BLAS at few columns.
 
 In larger products x comes from main memory, which a BLAS reads once, and this kernel without haste.
 """
+
+SKIP_COLUMNS, SKIP_SAMPLES = 128, 2048
+"""Columns and samples up to which a kernel on one thread that skips zeros of x beats BLAS on many."""
 
 
 class NumbaBackend(NumpyBackend):
@@ -66,10 +72,13 @@ class NumbaBackend(NumpyBackend):
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
     ) -> Array:
         """See `Backend.affine`."""
-        if _suits_own_product(x, W) and _plain(out) and b.flags.c_contiguous:
+        if _for_kernels(x, W) and _plain(out) and b.flags.c_contiguous:
             result = np.empty((x.shape[0], W.shape[1]), W.dtype) if out is None else out
-            self._kernels.affine(x, W, b, relu, result)
-            return result
+            if _may_skip(x, W) and self._kernels.affine_skipping_zeros(x, W, b, result):
+                return self.relu(result, out=result) if relu else result
+            if _suits_own_product(x, W):
+                self._kernels.affine(x, W, b, relu, result)
+                return result
         result = np.matmul(x, W, out=out)
         if not (result.flags.c_contiguous and result.dtype == b.dtype):
             return super().affine(x, W, b, relu=relu, out=out)
@@ -78,11 +87,14 @@ class NumbaBackend(NumpyBackend):
         return result
 
     def _transposed_product(self, x: Array, dout: Array, out: Array | None) -> Array:
-        if not (_suits_own_product(x, dout) and _plain(out)):
-            return super()._transposed_product(x, dout, out)
-        dW = np.empty((x.shape[1], dout.shape[1]), dout.dtype) if out is None else out
-        self._kernels.transposed_product(x, dout, dW)
-        return dW
+        if _for_kernels(x, dout) and _plain(out):
+            dW = np.empty((x.shape[1], dout.shape[1]), dout.dtype) if out is None else out
+            if _may_skip(x, dout) and self._kernels.transposed_product_skipping_zeros(x, dout, dW):
+                return dW
+            if _suits_own_product(x, dout):
+                self._kernels.transposed_product(x, dout, dW)
+                return dW
+        return super()._transposed_product(x, dout, out)
 
     def relu(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu`."""
@@ -173,16 +185,26 @@ class NumbaBackend(NumpyBackend):
         return super().compile(plan) if layers is None else CompiledStep(plan, layers)
 
 
-def _suits_own_product(x: Array, narrow: Array) -> bool:
-    """Whether a product of `x` and a matrix of few columns is faster in a kernel than in BLAS."""
-    columns, strip = narrow.shape[1], STRIP_BYTES // narrow.itemsize
+def _for_kernels(x: Array, B: Array) -> bool:
+    """Whether the kernels take a product of `x` and `B`, and are worth calling."""
     return bool(
-        16 <= columns <= strip
-        and OWN_PRODUCT_FROM <= x.size * columns <= OWN_PRODUCT_UP_TO
-        and x.dtype == narrow.dtype
+        B.shape[1] >= LEAST_COLUMNS
+        and x.size * B.shape[1] >= OWN_PRODUCT_FROM
+        and x.dtype == B.dtype
         and x.flags.c_contiguous
-        and narrow.flags.c_contiguous
+        and B.flags.c_contiguous
     )
+
+
+def _may_skip(x: Array, B: Array) -> bool:
+    """Whether the product is faster with zeros of `x` left out, if there are many."""
+    return B.shape[1] <= SKIP_COLUMNS and x.shape[0] <= SKIP_SAMPLES
+
+
+def _suits_own_product(x: Array, B: Array) -> bool:
+    """Whether it is faster in a kernel than in BLAS."""
+    columns, strip = B.shape[1], STRIP_BYTES // B.itemsize
+    return columns <= strip and x.size * columns <= OWN_PRODUCT_UP_TO
 
 
 def _plain(out: Array | None) -> bool:

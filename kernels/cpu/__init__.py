@@ -24,12 +24,17 @@ from fastnn.kernels.cpu.loss import (
     softmax_cross_entropy_backward,
 )
 from fastnn.kernels.cpu.product import affine, transposed_product
+from fastnn.kernels.cpu.skipping import (
+    affine_skipping_zeros,
+    transposed_product_skipping_zeros,
+)
 from fastnn.kernels.cpu.update import sgd_update
 
 __all__ = [
     "add_bias",
     "add_bias_relu",
     "affine",
+    "affine_skipping_zeros",
     "count_correct",
     "relu",
     "sgd_update",
@@ -38,6 +43,7 @@ __all__ = [
     "softmax_cross_entropy_backward",
     "take_rows",
     "transposed_product",
+    "transposed_product_skipping_zeros",
     "zero_behind_relu",
     "zero_where",
 ]

@@ -26,7 +26,7 @@ def affine(x: Array, W: Array, b: Array, relu: bool, out: Array) -> None:
     _multiply(x.reshape(-1), x.shape[1], 1, weights, result, x.shape[0], x.shape[1], strip)
     flat, zero = out.reshape(-1), narrow(out)
     for n in range(out.shape[0]):
-        _copy_row(zero, result, n * strip, flat, n * W.shape[1], W.shape[1])
+        copy_row(zero, result, n * strip, flat, n * W.shape[1], W.shape[1])
     for n in range(out.shape[0]):
         for m in range(out.shape[1]):
             value = out[n, m] + b[m]
@@ -41,7 +41,7 @@ def transposed_product(x: Array, dout: Array, dW: Array) -> None:
     _multiply(x.reshape(-1), 1, x.shape[1], gradient, result, x.shape[1], x.shape[0], strip)
     flat = dW.reshape(-1)
     for d in range(dW.shape[0]):
-        _copy_row(narrow(dW), result, d * strip, flat, d * dW.shape[1], dW.shape[1])
+        copy_row(narrow(dW), result, d * strip, flat, d * dW.shape[1], dW.shape[1])
 
 
 @kernel
@@ -52,12 +52,12 @@ def _strip_of(B: Array) -> Any:
     for k in range(B.shape[0]):
         for m in range(0, strip, lanes(zero)):
             store(flat, k * strip + m, zero)
-        _copy_row(zero, source, k * B.shape[1], flat, k * strip, B.shape[1])
+        copy_row(zero, source, k * B.shape[1], flat, k * strip, B.shape[1])
     return flat, strip
 
 
 @inline_kernel
-def _copy_row(zero: Any, source: Array, start: int, target: Array, place: int, count: int) -> None:
+def copy_row(zero: Any, source: Array, start: int, target: Array, place: int, count: int) -> None:
     """Copy `count` numbers, at least as many as a vector has; the last vectors may overlap."""
     for m in range(0, count - lanes(zero), lanes(zero)):
         store(target, place + m, load(zero, source, start + m))

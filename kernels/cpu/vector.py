@@ -293,6 +293,12 @@ def nonzero_lanes(typingctx: Any, vector: Any) -> Any:
 
 
 @intrinsic
+def common_bits(typingctx: Any, a: Any, b: Any) -> Any:
+    """``a & b``, for vectors of whole numbers."""
+    return _lane_by_lane(a, 2, lambda builder, x, y: builder.and_(x, y))
+
+
+@intrinsic
 def lowest_bit(typingctx: Any, bits: Any) -> Any:
     """The place of the lowest bit that is set, of which there is one."""
 

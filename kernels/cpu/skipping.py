@@ -1,0 +1,255 @@
+"""Products of a batch that is mostly zeros, for single calls: ``x @ W + b`` and ``x.T @ dout``.
+
+The tile is that of `fastnn.kernels.cpu.dense`, 4 rows by a strip of columns. Down the depth it takes
+only those steps at which one of its four rows is not zero. Sixty-four inputs are compared with zero
+at once, four rows at a time, and give a whole number whose bits are the steps to take: a product
+needs two passes over x and no memory but a 256th of it. Four samples of MNIST, of which each is 81 %
+zeros, are zero together in 63 % of the features, four pixels side by side in 73 % of the samples.
+
+Nothing is skipped unless it is worth it: every eighth tile is looked at before anything is computed.
+And nothing is skipped unless it is exact. Zero times infinity is NaN, so W (or dout) has to be
+finite, which is seen while it is copied into strips. Otherwise a kernel answers False, and the
+product is left to whoever multiplies everything.
+
+On one core of a Xeon "Sapphire Rapids", 100 x 784 x 50 in float32, MNIST, in microseconds: forward
+40, backward 29, where the dense tile takes 65 and 64. Positions of what is not zero, one sample
+after the other, as in `fastnn.kernels.cpu.sparse`: 50 and 54. A tile of two rows: 44 and 32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from fastnn.kernels.cpu.compiler import inline_kernel, kernel
+from fastnn.kernels.cpu.dense import ROWS, store_tile
+from fastnn.kernels.cpu.product import copy_row
+from fastnn.kernels.cpu.strips import narrow_tile, wide_tile
+from fastnn.kernels.cpu.vector import (
+    at,
+    common_bits,
+    count_bits,
+    fma,
+    lanes,
+    load,
+    lowest_bit,
+    nonzero_lanes,
+    splat,
+    store,
+    sum_of_lanes,
+    zeros,
+)
+
+Array = Any
+
+WORD = 64
+"""Steps that a whole number has bits for."""
+
+FEATURES = 16
+"""Features that are compared with zero at once, four tiles of them."""
+
+LINE = 64
+"""Bytes of a cache line."""
+
+LOOKS = (8, 1)
+"""One in so many tiles is looked at first, to see whether it is worth it to look at all."""
+
+MOST = 0.75
+"""Share of the steps up to which it is faster to choose among them than to take all."""
+
+
+@kernel
+def affine_skipping_zeros(x: Array, W: Array, b: Array, out: Array) -> bool:
+    """``out = x @ W + b``; False if everything should be multiplied.
+
+    x (N, D), W (D, M), b (M,), out (N, M); M is at least 16.
+    """
+    samples, features = x.shape
+    needed = np.empty(_tiles(samples) * _words(features), np.uint64)
+    for every in LOOKS:
+        if _needed_by_samples(x, every, needed) > MOST:
+            return False
+    B, finite = _strips_of(W)
+    if not finite:
+        return False
+    initial, _ = _strips_of(b.reshape(1, -1))
+    row, step = x.strides
+    _multiply(needed, x.reshape(-1), row, step, features, B, initial, out)
+    return True
+
+
+@kernel
+def transposed_product_skipping_zeros(x: Array, dout: Array, dW: Array) -> bool:
+    """``dW = x.T @ dout``; False if everything should be multiplied.
+
+    x (N, D), dout (N, M), dW (D, M); M is at least 16.
+    """
+    samples, features = x.shape
+    needed = np.empty(_tiles(features) * _words(samples), np.uint64)
+    for every in LOOKS:
+        if _needed_by_features(x, every, needed) > MOST:
+            return False
+    B, finite = _strips_of(dout)
+    if not finite:
+        return False
+    initial, _ = _strips_of(np.zeros((1, dW.shape[1]), dW.dtype))
+    step, row = x.strides
+    _multiply(needed, x.reshape(-1), row, step, samples, B, initial, dW)
+    return True
+
+
+@inline_kernel
+def _tiles(rows: int) -> int:
+    """Tiles of four rows, and of one for each row that is left over."""
+    return rows // ROWS + rows % ROWS
+
+
+@inline_kernel
+def _words(depth: int) -> int:
+    return -(-depth // WORD)
+
+
+@kernel
+def _needed_by_samples(x: Array, every: int, needed: Array) -> float:
+    """Write the steps that tiles of samples have to take; give their share of all.
+
+    Step k of tile i is bit ``k % 64`` of ``needed[i * words + k // 64]``. One in `every` tiles is
+    looked at.
+    """
+    samples, features = x.shape
+    flat, words, whole = x.reshape(-1), _words(features), samples // ROWS
+    taken, looked_at = 0, 0
+    for tile in range(0, _tiles(samples), every):
+        rows = ROWS if tile < whole else 1
+        start = (tile * ROWS if tile < whole else whole * ROWS + tile - whole) * features
+        for word in range(words):
+            width = min(WORD, features - word * WORD)
+            bits = np.uint64(0)
+            for r in range(rows):
+                bits |= _nonzero(flat, start + r * features + word * WORD, width)
+            needed[tile * words + word] = bits
+            taken += count_bits(bits)
+        looked_at += features
+    return taken / looked_at
+
+
+@inline_kernel
+def _nonzero(flat: Array, place: int, width: int) -> Any:
+    """Which of `width` numbers, at most 64, are not zero, as bits."""
+    if width == WORD:
+        return nonzero_lanes(load(zeros(flat, WORD), flat, place))
+    bits = np.uint64(0)
+    for k in range(width):
+        bits |= np.uint64(at(flat, place + k) != 0) << np.uint64(k)
+    return bits
+
+
+@kernel
+def _needed_by_features(x: Array, every: int, needed: Array) -> float:
+    """Write the steps that tiles of features have to take, as `_needed_by_samples` does.
+
+    Sixteen features of a sample are compared with zero at once. Their bits, of 64 samples at once,
+    are cut into four tiles: that transposes them.
+    """
+    samples, features = x.shape
+    flat, words, whole = x.reshape(-1), _words(samples), features // ROWS
+    bits = np.zeros(words * WORD, np.uint16)
+    taken, looked_at = 0, 0
+    for first in range(0, features, FEATURES * every):
+        width = min(FEATURES, features - first)
+        for n in range(samples):
+            bits[n] = _nonzero_of_sixteen(flat, n * features + first, width)
+        tile, feature = first // ROWS, 0
+        while feature < width:
+            rows = ROWS if tile < whole else 1
+            mask = splat(zeros(bits, WORD), ((1 << rows) - 1) << feature)
+            for word in range(words):
+                some = nonzero_lanes(common_bits(load(mask, bits, word * WORD), mask))
+                needed[tile * words + word] = some
+                taken += count_bits(some)
+            looked_at += samples
+            feature += rows
+            tile += 1
+    return taken / looked_at
+
+
+@inline_kernel
+def _nonzero_of_sixteen(flat: Array, place: int, width: int) -> Any:
+    if width == FEATURES:
+        return nonzero_lanes(load(zeros(flat, FEATURES), flat, place))
+    return _nonzero(flat, place, width)
+
+
+@kernel
+def _strips_of(B: Array) -> Any:
+    """A matrix in strips as wide as a tile, flat, zeros behind its rows; and whether it is finite.
+
+    Strips are aligned with cache lines. The last one begins so early that it is full, if it can.
+    """
+    zero, strip, source = narrow_tile(B), lanes(wide_tile(B)), B.reshape(-1)
+    rows, columns = B.shape
+    count = -(-columns // strip)
+    flat = _aligned(count * rows * strip, B)
+    width, not_finite = min(columns, strip), zero
+    for s in range(count):
+        column, place = _column(s, strip, columns), s * rows * strip
+        for k in range(rows):
+            for m in range(width // lanes(zero) * lanes(zero), strip, lanes(zero)):
+                store(flat, place + m, zero)
+            for m in range(0, width, lanes(zero)):
+                m = min(m, width - lanes(zero))
+                line = load(zero, source, k * columns + column + m)
+                not_finite = fma(line, zero, not_finite)  # zero, or NaN
+                store(flat, place + m, line)
+            place += strip
+    return flat, sum_of_lanes(not_finite) == 0
+
+
+@inline_kernel
+def _aligned(count: int, like: Array) -> Array:
+    itemsize = like.itemsize
+    memory = np.empty(count + LINE // itemsize, like.dtype)
+    first = -(memory.ctypes.data // itemsize) % (LINE // itemsize)
+    return memory[first : first + count]
+
+
+@inline_kernel
+def _column(s: int, strip: int, columns: int) -> int:
+    """Where a strip of columns begins."""
+    return min(s * strip, max(0, columns - strip))
+
+
+@kernel
+def _multiply(
+    needed: Array, A: Array, row: int, step: int, depth: int, B: Array, initial: Array, out: Array
+) -> None:
+    """``out[r] = initial + sum over needed k of A[r, k] * B[k]``.
+
+    Rows and columns of A are `row` and `step` bytes apart, B and `initial` lie in strips.
+    """
+    row, step = row // A.itemsize, step // A.itemsize
+    zero, piece = wide_tile(B), narrow_tile(B)
+    rows, columns = out.shape
+    strip, words, flat = lanes(zero), _words(depth), out.reshape(-1)
+    whole, width = rows // ROWS, min(columns, strip)
+    finished = _aligned(ROWS * strip, B)
+    for s in range(-(-columns // strip)):
+        column, start = _column(s, strip, columns), load(zero, initial, s * strip)
+        for tile in range(_tiles(rows)):
+            r = tile * ROWS if tile < whole else whole * ROWS + tile - whole
+            height, below = (ROWS, row) if tile < whole else (1, 0)
+            t0, t1, t2, t3 = start, start, start, start
+            for word in range(words):
+                bits = at(needed, tile * words + word)
+                a, b = r * row + word * WORD * step, (s * depth + word * WORD) * strip
+                while bits != 0:
+                    k = lowest_bit(bits)
+                    bits &= bits - np.uint64(1)
+                    here, line = a + k * step, load(zero, B, b + k * strip)
+                    t0 = fma(splat(zero, at(A, here)), line, t0)
+                    t1 = fma(splat(zero, at(A, here + below)), line, t1)
+                    t2 = fma(splat(zero, at(A, here + 2 * below)), line, t2)
+                    t3 = fma(splat(zero, at(A, here + 3 * below)), line, t3)
+            store_tile((t0, t1, t2, t3), finished, 0, strip)
+            for i in range(height):
+                copy_row(piece, finished, i * strip, flat, (r + i) * columns + column, width)
