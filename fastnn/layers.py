@@ -9,10 +9,9 @@ of your own needs nothing but these two methods. If it has parameters, it names 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
-
-import numpy as np
 
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import get_backend
@@ -140,7 +139,7 @@ class Affine(Layer):
         """
         self._check(x, "x")
         features = self.W.shape[0]
-        if x.ndim < 2 or 0 in x.shape or int(np.prod(x.shape[1:])) != features:
+        if x.ndim < 2 or 0 in x.shape or math.prod(x.shape[1:]) != features:
             raise ValueError(
                 f"Affine: x has shape {tuple(x.shape)} and W {tuple(self.W.shape)}: "
                 f"expected x of shape (N, {features}), N at least 1"
@@ -178,7 +177,9 @@ class Affine(Layer):
             self.W,
             input_gradient=input_gradient,
         )
-        return None if dx is None else self.backend.xp.reshape(dx, self._input_shape)
+        if dx is None or len(self._input_shape) == 2:
+            return dx
+        return self.backend.xp.reshape(dx, self._input_shape)
 
 
 class Relu(Layer):

@@ -181,8 +181,7 @@ class Sequential:
         data, labels = self._samples(x, t)
         samples, correct, indices = int(data.shape[0]), 0, None
         for some in pieces(samples, CHUNK):
-            batch = check_batch(data[some, ...], self.backend, self.dtype)
-            scores = self._forward(batch)
+            scores = self._forward(self.backend.asarray(data[some, ...], self.dtype))
             if indices is None:
                 indices = check_labels(labels, samples, scores.shape[1], self.backend).indices
             correct += int(self.backend.count_correct(scores, indices[some]))
@@ -310,7 +309,7 @@ class Sequential:
     def batch_and_targets(self, x: object, t: object) -> tuple[Array, Array]:
         """Check a batch and bring it to the device; give its targets too, still to be checked."""
         data, targets = self._samples(x, t)
-        return check_batch(data, self.backend, self.dtype), targets
+        return self.backend.asarray(data, self.dtype), targets
 
     def _samples(self, x: object, t: object) -> tuple[Array, Array]:
         """See to it that inputs and targets have a first axis, and one of the same length."""

@@ -244,6 +244,22 @@ class Backend:
         correct = self.xp.argmax(scores, axis=1) == t
         return self.xp.sum(self.xp.astype(correct, self.xp.int64))
 
+    def label_indices(self, t: Array, classes: int) -> Array | None:
+        """Classes (N,), int64, of the labels t: indices (N,) or one-hot (N, C).
+
+        None if one of them is no label: not an integer in ``0 <= t < C``, or a row that is not one
+        1, else 0.
+        """
+        xp = self.xp
+        if t.ndim == 1:
+            wrong = ~((t >= 0) & (t < classes))
+            if xp.isdtype(t.dtype, "real floating"):
+                wrong = wrong | (xp.floor(t) != t)
+            return None if bool(xp.any(wrong)) else self.astype(t, "int64")
+        one = xp.astype(t == 1, xp.int64)
+        wrong = (xp.sum(one, axis=1) != 1) | ~xp.all((t == 1) | (t == 0), axis=1)
+        return None if bool(xp.any(wrong)) else xp.argmax(one, axis=1)
+
     def take_rows(
         self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None
     ) -> Array:

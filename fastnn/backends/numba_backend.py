@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 STRIP_BYTES = 256
 """Width of the strips of `fastnn.kernels.cpu.strips`, which are imported when first used."""
 
+LABEL_DTYPES = {np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")}
+"""Of labels that a kernel looks at; it is compiled for each."""
+
 LEAST_COLUMNS = 16
 """As many as a vector of the kernels has lanes."""
 
@@ -156,6 +159,17 @@ class NumbaBackend(NumpyBackend):
         return np.asarray(
             self._kernels.count_correct(np.ascontiguousarray(scores), np.ascontiguousarray(t))
         )
+
+    def label_indices(self, t: Array, classes: int) -> Array | None:
+        """See `Backend.label_indices`."""
+        if t.dtype not in LABEL_DTYPES or not t.flags.c_contiguous:
+            return super().label_indices(t, classes)
+        indices = np.empty(len(t), np.int64)
+        if t.ndim == 1:
+            right = self._kernels.check_indices(t, classes, indices)
+        else:
+            right = self._kernels.classes_of_one_hot(t, indices)
+        return indices if right else None
 
     def take_rows(
         self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None

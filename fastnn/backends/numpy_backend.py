@@ -39,11 +39,13 @@ class NumpyBackend(Backend):
 
     def owns(self, array: object) -> bool:
         """See `Backend.owns`."""
+        if type(array) is np.ndarray:
+            return True
         return isinstance(array, np.ndarray | np.generic) and not is_masked(array)
 
     def asarray(self, array: object, dtype: str | None = None) -> Array:
         """See `Backend.asarray`."""
-        host = host_array(array)
+        host = array if type(array) is np.ndarray else host_array(array)
         return host.astype(dtype or host.dtype.newbyteorder("="), order="C", copy=False)
 
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
@@ -103,6 +105,18 @@ class NumpyBackend(Backend):
     def mean(self, losses: Array, *, out: Array | None = None) -> Array:
         """See `Backend.mean`."""
         return np.add.reduce(losses / losses.shape[0], out=out)
+
+    def label_indices(self, t: Array, classes: int) -> Array | None:
+        """See `Backend.label_indices`."""
+        if t.ndim == 1:
+            if t.dtype.kind not in "iu":
+                return super().label_indices(t, classes)
+            inside = t.min(initial=0) >= 0 and t.max(initial=0) < classes
+            return self.astype(t, "int64") if inside else None
+        # As many entries that are not zero as rows, and a 1 in each row.
+        indices = t.argmax(axis=1)
+        ones = t[np.arange(len(t)), indices] == 1
+        return indices if ones.all() and np.count_nonzero(t) == len(t) else None
 
     def take_rows(
         self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None

@@ -18,12 +18,12 @@ def host_array(array: object) -> np.ndarray[Any, Any]:
     ValueError
         For ragged lists.
     """
-    from fastnn.backends.selection import loaded_backends
-
     if is_masked(array):
         raise TypeError("masked arrays are not supported: fill the gaps first, x.filled(value)")
     if isinstance(array, np.ndarray):
         return np.asarray(array)
+    from fastnn.backends.selection import loaded_backends
+
     for backend in loaded_backends():
         if backend.owns(array):
             return backend.to_numpy(array)

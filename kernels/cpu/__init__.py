@@ -17,6 +17,7 @@ from fastnn.kernels.cpu.activation import (
     zero_where,
 )
 from fastnn.kernels.cpu.batch import take_rows
+from fastnn.kernels.cpu.labels import check_indices, classes_of_one_hot
 from fastnn.kernels.cpu.loss import (
     count_correct,
     softmax,
@@ -35,6 +36,8 @@ __all__ = [
     "add_bias_relu",
     "affine",
     "affine_skipping_zeros",
+    "check_indices",
+    "classes_of_one_hot",
     "count_correct",
     "relu",
     "sgd_update",
