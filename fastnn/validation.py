@@ -142,7 +142,7 @@ def check_labels(t: object, samples: int, classes: int, backend: Backend) -> Lab
         labels = xp.astype(labels, xp.uint8)
     shape = tuple(labels.shape)
     if shape in ((samples,), (samples, classes)):
-        home = _home(labels, backend)
+        home = backend if backend.owns(labels) else _host()
         indices = home.label_indices(labels, classes)
         if indices is None:
             raise _no_label(labels, classes, home)
@@ -158,11 +158,10 @@ def check_labels(t: object, samples: int, classes: int, backend: Backend) -> Lab
     )
 
 
-def _home(array: Array, backend: Backend) -> Backend:
-    """Where an array can be looked at: the backend that owns it, or the host."""
+def _host() -> Backend:
     from fastnn.backends.selection import load_backend
 
-    return backend if backend.owns(array) else load_backend("numpy")
+    return load_backend("numpy")
 
 
 def _no_label(labels: Array, classes: int, home: Backend) -> ValueError:

@@ -99,6 +99,13 @@ class NumbaBackend(NumpyBackend):
                 return dW
         return super()._transposed_product(x, dout, out)
 
+    def _sum_of_rows(self, dout: Array, out: Array | None) -> Array:
+        if not (dout.flags.c_contiguous and _plain(out)):
+            return super()._sum_of_rows(dout, out)
+        db = np.empty(dout.shape[1], dout.dtype) if out is None else out
+        self._kernels.sum_of_rows(dout, db)
+        return db
+
     def relu(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu`."""
         result = np.empty(x.shape, x.dtype) if out is None else out
@@ -170,6 +177,12 @@ class NumbaBackend(NumpyBackend):
         else:
             right = self._kernels.classes_of_one_hot(t, indices)
         return indices if right else None
+
+    def mean(self, losses: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.mean`."""
+        result = np.empty((), losses.dtype) if out is None else out
+        self._kernels.mean(np.ascontiguousarray(losses), result)
+        return result
 
     def take_rows(
         self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None

@@ -13,6 +13,7 @@ from fastnn.kernels.cpu.activation import (
     add_bias,
     add_bias_relu,
     relu,
+    sum_of_rows,
     zero_behind_relu,
     zero_where,
 )
@@ -20,6 +21,7 @@ from fastnn.kernels.cpu.batch import take_rows
 from fastnn.kernels.cpu.labels import check_indices, classes_of_one_hot
 from fastnn.kernels.cpu.loss import (
     count_correct,
+    mean,
     softmax,
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
@@ -39,11 +41,13 @@ __all__ = [
     "check_indices",
     "classes_of_one_hot",
     "count_correct",
+    "mean",
     "relu",
     "sgd_update",
     "softmax",
     "softmax_cross_entropy",
     "softmax_cross_entropy_backward",
+    "sum_of_rows",
     "take_rows",
     "transposed_product",
     "transposed_product_skipping_zeros",

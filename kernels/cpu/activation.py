@@ -28,6 +28,16 @@ def add_bias_relu(a: Array, b: Array) -> None:
 
 
 @kernel
+def sum_of_rows(dout: Array, db: Array) -> None:
+    """``db = sum(dout, axis=0)``, the gradient by the bias. dout (N, M), db (M,)."""
+    for m in range(db.shape[0]):
+        db[m] = 0
+    for n in range(dout.shape[0]):
+        for m in range(db.shape[0]):
+            db[m] += dout[n, m]
+
+
+@kernel
 def relu(x: Array, out: Array) -> None:
     """``out = relu(x)``, NaN staying NaN. x, out (K,)."""
     zero = x.dtype.type(0)

@@ -77,6 +77,15 @@ def _divide_by_sum(y: Array) -> Any:
 
 
 @kernel
+def mean(losses: Array, result: Array) -> None:
+    """``result = sum(losses / N)``, added in float64. losses (N,), result ()."""
+    total, samples = 0.0, losses.dtype.type(losses.shape[0])
+    for n in range(losses.shape[0]):
+        total += losses[n] / samples
+    result[()] = total
+
+
+@kernel
 def softmax_cross_entropy_backward(y: Array, t: Array, dx: Array) -> None:
     """``dx = (y - one_hot(t)) / N``. y, dx (N, C), t (N,)."""
     samples = y.dtype.type(y.shape[0])
