@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
@@ -70,6 +71,9 @@ class Sequential:
         If a layer appears twice, or the layers are of several backends.
     """
 
+    _owners: tuple[list[Any], list[tuple[str, ...]], dict[str, tuple[Any, str]]] = [], [], {}
+    """What `owners` gave last, and the layers and names for which it holds."""
+
     def __init__(
         self, layers: Iterable[Any] | Mapping[str, Any], last_layer: Any | None = None
     ) -> None:
@@ -110,12 +114,12 @@ class Sequential:
 
     def owners(self) -> dict[str, tuple[Any, str]]:
         """Give for each parameter's name its layer and the attribute there."""
-        counts: dict[str, int] = {}
-        owners: dict[str, tuple[Any, str]] = {}
-        for layer in self.layers.values():
-            for attribute in parameter_names(layer):
-                counts[attribute] = counts.get(attribute, 0) + 1
-                owners[f"{attribute}{counts[attribute]}"] = (layer, attribute)
+        layers = list(self.layers.values())
+        names = list(map(parameter_names, layers))
+        before, names_before, owners = self._owners
+        if names != names_before or not all(map(operator.is_, layers, before)):
+            owners = _named_owners(layers, names)
+            self._owners = layers, names, owners
         return owners
 
     @at_the_edge
@@ -356,6 +360,16 @@ def replaced_method(network: Sequential, *methods: str) -> str | None:
         if own or method in vars(network):
             return method
     return None
+
+
+def _named_owners(layers: list[Any], names: list[tuple[str, ...]]) -> dict[str, tuple[Any, str]]:
+    counts: dict[str, int] = {}
+    owners: dict[str, tuple[Any, str]] = {}
+    for layer, attributes in zip(layers, names, strict=True):
+        for attribute in attributes:
+            counts[attribute] = counts.get(attribute, 0) + 1
+            owners[f"{attribute}{counts[attribute]}"] = (layer, attribute)
+    return owners
 
 
 def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
