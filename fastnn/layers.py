@@ -352,8 +352,10 @@ def copy_layer(layer: Any, backend: Backend, dtype: str) -> Any:
 
 def common_dtype(arrays: Iterable[Array]) -> str:
     """Give the dtype to compute in: float32 if all are float32 or float16, else float64."""
-    names = {dtype_name(array) for array in arrays}
-    return DTYPES[0] if names <= {"float16", "float32"} else DTYPES[1]
+    for array in arrays:
+        if dtype_name(array) not in ("float16", "float32"):
+            return DTYPES[1]
+    return DTYPES[0]
 
 
 def _called(kept: Array, layer: str) -> Array:

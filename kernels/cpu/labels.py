@@ -25,14 +25,14 @@ def check_indices(t: Array, classes: int, indices: Array) -> bool:
 @kernel
 def classes_of_one_hot(t: Array, indices: Array) -> bool:
     """``indices = argmax(t)``, t (N, C), indices (N,); False if a row is not one 1, else 0."""
+    wrong = 0
     for n in range(t.shape[0]):
-        ones = 0
+        ones, place = 0, 0
         for c in range(t.shape[1]):
-            if t[n, c] == 1:
-                indices[n] = c
-                ones += 1
-            elif t[n, c] != 0:
-                return False
-        if ones != 1:
-            return False
-    return True
+            one = t[n, c] == 1  # no branch: where the 1 stands cannot be guessed
+            ones += one
+            place += one * c
+            wrong += (t[n, c] != 0) & (t[n, c] != 1)
+        wrong += ones != 1
+        indices[n] = place
+    return wrong == 0

@@ -21,7 +21,8 @@ Array = Any
 @kernel
 def softmax(x: Array, y: Array) -> None:
     """``y = softmax(x)``, row by row. x, y (N, C)."""
-    _exponentials(x, y)
+    _subtract_largest(x, y)
+    _exponentials(y)
     for n in range(x.shape[0]):
         _divide_by_sum(y[n])
 
@@ -30,24 +31,31 @@ def softmax(x: Array, y: Array) -> None:
 def softmax_cross_entropy(x: Array, t: Array, losses: Array, y: Array) -> None:
     """``y = softmax(x)`` and ``losses = -log(y[t])``. x, y (N, C), t (N,), losses (N,)."""
     bound = np.finfo(x.dtype).max / 2
-    _exponentials(x, y)
+    _subtract_largest(x, y)
     for n in range(x.shape[0]):
-        total = _divide_by_sum(y[n])
-        label = t[n]
-        if 0 <= label < x.shape[1]:
-            loss = np.log(total) - (x[n, label] - _largest(x[n]))
-            losses[n] = bound if loss > bound else loss
-        else:
-            losses[n] = np.nan
+        losses[n] = y[n, t[n]] if 0 <= t[n] < x.shape[1] else np.nan
+    _exponentials(y)
+    for n in range(x.shape[0]):
+        loss = np.log(_divide_by_sum(y[n])) - losses[n]
+        losses[n] = bound if loss > bound else loss
 
 
 @kernel
-def _exponentials(x: Array, y: Array) -> None:
-    """``y = exp(x - max(x))``, row by row; the exponentials as many at once as fit."""
+def _subtract_largest(x: Array, y: Array) -> None:
+    """``y = x - max(x)``, row by row, NaN counting as the largest."""
     for n in range(x.shape[0]):
-        largest = _largest(x[n])
+        largest = x[n, 0]
+        for c in range(1, x.shape[1]):
+            # No "or" and no "if": where the largest stands cannot be guessed.
+            larger = (x[n, c] > largest) | (x[n, c] != x[n, c])
+            largest = x[n, c] if larger else largest
         for c in range(x.shape[1]):
             y[n, c] = x[n, c] - largest
+
+
+@kernel
+def _exponentials(y: Array) -> None:
+    """``y = exp(y)``, as many at once as fit."""
     flat = y.reshape(-1)
     zero = narrow(flat)
     whole = flat.size // lanes(zero) * lanes(zero)
@@ -55,15 +63,6 @@ def _exponentials(x: Array, y: Array) -> None:
         store(flat, place, exp(load(zero, flat, place)))
     for place in range(whole, flat.size):
         flat[place] = first_lane(exp(splat(zero, flat[place])))
-
-
-@kernel
-def _largest(row: Array) -> Any:
-    largest = row[0]
-    for c in range(1, row.shape[0]):
-        if row[c] > largest or np.isnan(row[c]):
-            largest = row[c]
-    return largest
 
 
 @kernel
