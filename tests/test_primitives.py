@@ -102,6 +102,24 @@ def count_correct(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[
     yield (np.zeros((n, m)), np.zeros(n, dtype="int64")), {}
 
 
+def label_indices(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    t = rng.integers(0, m, n)
+    one_hot = np.eye(m)[t]
+    for kind in ("int64", "uint8", "float64"):
+        yield (t.astype(kind), m), {}
+        yield (one_hot.astype(kind), m), {}
+    for wrong in (-1, m, 0.5, np.nan, np.inf, -np.inf):
+        yield (np.append(t, wrong), m), {}
+        changed = one_hot.copy()
+        changed[n // 2, m // 2] = wrong
+        yield (changed, m), {}
+    yield (np.append(t, m), m), {}
+    yield (np.append(t, -1), m), {}
+    yield (np.concatenate([one_hot, np.zeros((1, m))]), m), {}
+    if m > 1:
+        yield (np.concatenate([np.ones((1, m)), one_hot]), m), {}
+
+
 def take_rows(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (floats(rng, n, m), rng.integers(0, n, 2 * n)), {}
     yield (floats(rng, n, 2, 3), rng.integers(0, n, 5)), {}
@@ -118,11 +136,11 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
     function.__name__: function
     for function in (
         affine, affine_backward, relu, relu_backward, softmax, softmax_cross_entropy,
-        softmax_cross_entropy_backward, mean, count_correct, take_rows, sgd_update,
+        softmax_cross_entropy_backward, mean, count_correct, label_indices, take_rows, sgd_update,
     )
 }  # fmt: skip
 IN_PLACE = {"sgd_update"}
-WITHOUT_OUT = {"sgd_update", "count_correct"}
+WITHOUT_OUT = {"sgd_update", "count_correct", "label_indices"}
 
 
 def test_every_primitive_has_cases(backend: Backend) -> None:
@@ -234,7 +252,10 @@ def test_any_memory_layout(
     backend = engine()
     for case in CASES[primitive](rng, 7, 9, 5):
         expected = run(Specification(), primitive, case, "float64")
-        arguments = [LAYOUTS[layout](np.array(value)) for value in case[0]]
+        arguments = [
+            LAYOUTS[layout](value.copy()) if isinstance(value, np.ndarray) else value
+            for value in case[0]
+        ]
         options = {k: "float64" if v == "DTYPE" else v for k, v in case[1].items()}
         found = as_tuple(getattr(backend, primitive)(*arguments, **options))
         for one, right in zip(found, expected, strict=True):

@@ -26,6 +26,7 @@ from fastnn.kernels.cpu.dense import ROWS, store_tile
 from fastnn.kernels.cpu.product import copy_row
 from fastnn.kernels.cpu.strips import narrow_tile, wide_tile
 from fastnn.kernels.cpu.vector import (
+    add,
     at,
     common_bits,
     count_bits,
@@ -72,9 +73,9 @@ def affine_skipping_zeros(x: Array, W: Array, b: Array, out: Array) -> bool:
     B, finite = _strips_of(W)
     if not finite:
         return False
-    initial, _ = _strips_of(b.reshape(1, -1))
+    bias, _ = _strips_of(b.reshape(1, -1))
     row, step = x.strides
-    _multiply(needed, x.reshape(-1), row, step, features, B, initial, out)
+    _multiply(needed, x.reshape(-1), row, step, features, B, bias, out)
     return True
 
 
@@ -92,9 +93,9 @@ def transposed_product_skipping_zeros(x: Array, dout: Array, dW: Array) -> bool:
     B, finite = _strips_of(dout)
     if not finite:
         return False
-    initial, _ = _strips_of(np.zeros((1, dW.shape[1]), dW.dtype))
+    nothing, _ = _strips_of(np.zeros((1, dW.shape[1]), dW.dtype))
     step, row = x.strides
-    _multiply(needed, x.reshape(-1), row, step, samples, B, initial, dW)
+    _multiply(needed, x.reshape(-1), row, step, samples, B, nothing, dW)
     return True
 
 
@@ -221,11 +222,11 @@ def _column(s: int, strip: int, columns: int) -> int:
 
 @kernel
 def _multiply(
-    needed: Array, A: Array, row: int, step: int, depth: int, B: Array, initial: Array, out: Array
+    needed: Array, A: Array, row: int, step: int, depth: int, B: Array, bias: Array, out: Array
 ) -> None:
-    """``out[r] = initial + sum over needed k of A[r, k] * B[k]``.
+    """``out[r] = sum over needed k of A[r, k] * B[k] + bias``.
 
-    Rows and columns of A are `row` and `step` bytes apart, B and `initial` lie in strips.
+    Rows and columns of A are `row` and `step` bytes apart, B and `bias` lie in strips.
     """
     row, step = row // A.itemsize, step // A.itemsize
     zero, piece = wide_tile(B), narrow_tile(B)
@@ -234,11 +235,11 @@ def _multiply(
     whole, width = rows // ROWS, min(columns, strip)
     finished = _aligned(ROWS * strip, B)
     for s in range(-(-columns // strip)):
-        column, start = _column(s, strip, columns), load(zero, initial, s * strip)
+        column, last = _column(s, strip, columns), load(zero, bias, s * strip)
         for tile in range(_tiles(rows)):
             r = tile * ROWS if tile < whole else whole * ROWS + tile - whole
             height, below = (ROWS, row) if tile < whole else (1, 0)
-            t0, t1, t2, t3 = start, start, start, start
+            t0, t1, t2, t3 = zero, zero, zero, zero
             for word in range(words):
                 bits = at(needed, tile * words + word)
                 a, b = r * row + word * WORD * step, (s * depth + word * WORD) * strip
@@ -250,6 +251,7 @@ def _multiply(
                     t1 = fma(splat(zero, at(A, here + below)), line, t1)
                     t2 = fma(splat(zero, at(A, here + 2 * below)), line, t2)
                     t3 = fma(splat(zero, at(A, here + 3 * below)), line, t3)
+            t0, t1, t2, t3 = add(t0, last), add(t1, last), add(t2, last), add(t3, last)
             store_tile((t0, t1, t2, t3), finished, 0, strip)
             for i in range(height):
                 copy_row(piece, finished, i * strip, flat, (r + i) * columns + column, width)
