@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("numba")
 
-from conftest import relative_error  # noqa: E402
-from skipped_products import (  # noqa: E402
+from conftest import relative_error
+from skipped_products import (
     BOUNDS,
     awkward_shapes,
     backward,
@@ -23,7 +23,7 @@ from skipped_products import (  # noqa: E402
     see_that_they_agree,
 )
 
-from fastnn.backends.numba_backend import NumbaBackend  # noqa: E402
+from fastnn.backends.numba_backend import NumbaBackend
 
 SCRIPT = Path(__file__).parent / "skipped_products.py"
 

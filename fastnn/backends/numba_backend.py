@@ -25,7 +25,7 @@ LABEL_DTYPES = {np.dtype(name) for name in ("uint8", "int32", "int64", "float32"
 """Of labels that a kernel looks at; it is compiled for each."""
 
 LEAST_COLUMNS = 16
-"""As many as a vector of the kernels has lanes."""
+"""Of a product in a kernel: as many as its vectors have lanes."""
 
 OWN_PRODUCT_FROM, OWN_PRODUCT_UP_TO = 1 << 17, 1 << 23
 """Multiplications between which a kernel on one thread beats BLAS at few columns.
@@ -34,7 +34,10 @@ In larger products x comes from main memory, which a BLAS reads once, and this k
 """
 
 SKIP_COLUMNS, SKIP_SAMPLES = 128, 2048
-"""Columns and samples up to which a kernel on one thread that skips zeros of x beats BLAS on many."""
+"""Columns and samples up to which a kernel that skips zeros of x is tried before BLAS.
+
+With more columns it is ahead of a BLAS on one or two threads, and behind one on many.
+"""
 
 
 class NumbaBackend(NumpyBackend):
@@ -75,11 +78,12 @@ class NumbaBackend(NumpyBackend):
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
     ) -> Array:
         """See `Backend.affine`."""
-        if _for_kernels(x, W) and _plain(out) and b.flags.c_contiguous:
+        skip, own = _product_kernels(x, W)
+        if (skip or own) and _plain(out) and b.flags.c_contiguous:
             result = np.empty((x.shape[0], W.shape[1]), W.dtype) if out is None else out
-            if _may_skip(x, W) and self._kernels.affine_skipping_zeros(x, W, b, result):
+            if skip and self._kernels.affine_skipping_zeros(x, W, b, result):
                 return self.relu(result, out=result) if relu else result
-            if _suits_own_product(x, W):
+            if own:
                 self._kernels.affine(x, W, b, relu, result)
                 return result
         result = np.matmul(x, W, out=out)
@@ -90,11 +94,12 @@ class NumbaBackend(NumpyBackend):
         return result
 
     def _transposed_product(self, x: Array, dout: Array, out: Array | None) -> Array:
-        if _for_kernels(x, dout) and _plain(out):
+        skip, own = _product_kernels(x, dout)
+        if (skip or own) and _plain(out):
             dW = np.empty((x.shape[1], dout.shape[1]), dout.dtype) if out is None else out
-            if _may_skip(x, dout) and self._kernels.transposed_product_skipping_zeros(x, dout, dW):
+            if skip and self._kernels.transposed_product_skipping_zeros(x, dout, dW):
                 return dW
-            if _suits_own_product(x, dout):
+            if own:
                 self._kernels.transposed_product(x, dout, dW)
                 return dW
         return super()._transposed_product(x, dout, out)
@@ -212,26 +217,20 @@ class NumbaBackend(NumpyBackend):
         return super().compile(plan) if layers is None else CompiledStep(plan, layers)
 
 
-def _for_kernels(x: Array, B: Array) -> bool:
-    """Whether the kernels take a product of `x` and `B`, and are worth calling."""
-    return bool(
-        B.shape[1] >= LEAST_COLUMNS
-        and x.size * B.shape[1] >= OWN_PRODUCT_FROM
-        and x.dtype == B.dtype
-        and x.flags.c_contiguous
-        and B.flags.c_contiguous
-    )
+def _product_kernels(x: Array, B: Array) -> tuple[bool, bool]:
+    """Whether a kernel that skips zeros, and one that does not, may beat BLAS at ``x @ B``.
 
-
-def _may_skip(x: Array, B: Array) -> bool:
-    """Whether the product is faster with zeros of `x` left out, if there are many."""
-    return B.shape[1] <= SKIP_COLUMNS and x.shape[0] <= SKIP_SAMPLES
-
-
-def _suits_own_product(x: Array, B: Array) -> bool:
-    """Whether it is faster in a kernel than in BLAS."""
-    columns, strip = B.shape[1], STRIP_BYTES // B.itemsize
-    return columns <= strip and x.size * columns <= OWN_PRODUCT_UP_TO
+    The same holds for ``x.T @ B``.
+    """
+    columns = B.shape[1]
+    multiplications = x.size * columns
+    if columns < LEAST_COLUMNS or multiplications < OWN_PRODUCT_FROM:
+        return False, False
+    if not (x.dtype == B.dtype and x.flags.c_contiguous and B.flags.c_contiguous):
+        return False, False
+    skip = columns <= SKIP_COLUMNS and x.shape[0] <= SKIP_SAMPLES
+    own = columns <= STRIP_BYTES // B.itemsize and multiplications <= OWN_PRODUCT_UP_TO
+    return skip, own
 
 
 def _plain(out: Array | None) -> bool:
