@@ -1,7 +1,8 @@
 """The products that skip zeros beside those that do not, for matrices of any shape.
 
 Run as a script it takes awkward shapes, in arrays that end (or begin) at a page that may not be
-touched, or, under ``NUMBA_BOUNDSCHECK=1``, with every access compared with the size of its array.
+touched, or, under ``NUMBA_BOUNDSCHECK=1``, with every access compared with the size of its array;
+or as if the host's registers were narrower than they are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from compiled_training import _regions, guarded
 from fastnn.kernels import cpu
+from fastnn.kernels.cpu import strips
 
 SIZES = (1, 2, 3, 7, 8, 9, 15, 49, 50, 51, 63, 65, 783)
 COLUMNS = (16, 17, 31, 32, 33, 49, 50, 51, 63, 64, 65, 128)
@@ -74,8 +76,10 @@ def see_that_they_agree(
 
 def main(mode: str) -> None:
     def place(array: Any) -> Any:
-        return array if mode == "checked" else guarded(array, at_end=mode == "end")
+        return array if mode == "checked" else guarded(array, at_end=mode != "begin")
 
+    if mode == "narrower":
+        assert strips.TILE_BYTES < strips.STRIP_BYTES
     for shape, dtype in itertools.product(awkward_shapes(), ("float32", "float64")):
         see_that_they_agree(*shape, dtype, place)
         _regions.clear()

@@ -23,7 +23,7 @@ from compiled_training import (
     differences,
     plan_of,
 )
-from numba.core.registry import cpu_target
+from kernel_script import HAS_AVX2, NARROWER, run_script
 
 import fastnn
 from fastnn import threads as fastnn_threads
@@ -405,30 +405,18 @@ def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no mprotect here")
 @pytest.mark.parametrize("mode", ["start", "end"])
 def test_no_byte_beside_a_buffer_is_touched(mode: str) -> None:
-    run_script(mode)
+    run_script(SCRIPT, mode)
 
 
 def test_every_access_is_in_bounds() -> None:
-    run_script("checked", NUMBA_BOUNDSCHECK="1")
+    run_script(SCRIPT, "checked", NUMBA_BOUNDSCHECK="1")
 
 
 def test_narrower_registers_than_these() -> None:
     """On a host with AVX-512 the tile for AVX2 would never run otherwise."""
-    features = [f"+{name}" for name in ("sse4.2", "popcnt", "avx", "avx2", "bmi", "bmi2", "fma")]
-    here = str(cpu_target.target_context.codegen().magic_tuple())
-    if not all(feature in here for feature in features):
+    if not HAS_AVX2:
         pytest.skip("this processor has no AVX2")
-    settings = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ",".join(features)}
-    run_script("narrower", **settings)
-
-
-def run_script(mode: str, **environment: str) -> None:
-    result = subprocess.run(
-        [sys.executable, str(SCRIPT), mode], env={**os.environ, **environment},
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "done"
+    run_script(SCRIPT, "narrower", **NARROWER)
 
 
 def test_bytes_are_not_copied_as_floats() -> None:

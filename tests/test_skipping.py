@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 pytest.importorskip("numba")
 
 from conftest import relative_error
+from kernel_script import HAS_AVX2, NARROWER, run_script
 from skipped_products import (
     BOUNDS,
     awkward_shapes,
@@ -156,17 +155,13 @@ def test_the_same_bits_twice(dtype: str, rng: np.random.Generator) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no mprotect here")
 @pytest.mark.parametrize("mode", ["end", "begin"])
 def test_no_page_beside_an_array_is_touched(mode: str) -> None:
-    run_script(mode)
+    run_script(SCRIPT, mode)
 
 
 def test_every_access_is_in_bounds() -> None:
-    run_script("checked", NUMBA_BOUNDSCHECK="1")
+    run_script(SCRIPT, "checked", NUMBA_BOUNDSCHECK="1")
 
 
-def run_script(mode: str, **environment: str) -> None:
-    result = subprocess.run(
-        [sys.executable, str(SCRIPT), mode], env={**os.environ, **environment},
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "done"
+@pytest.mark.skipif(not HAS_AVX2, reason="this processor has no AVX2")
+def test_narrower_registers_than_these() -> None:
+    run_script(SCRIPT, "narrower", **NARROWER)
