@@ -133,7 +133,7 @@ def make_plan(
 
 
 def _forward(
-    plan: StepPlan, layers: list[Any], owners: dict[str, tuple[Any, str]]
+    plan: StepPlan, layers: list[Any], owners: Mapping[str, tuple[Any, str]]
 ) -> tuple[list[_Block], str]:
     blocks: list[_Block] = []
     current, flat = "x:0", len(plan.shapes["x:0"][0]) == 2

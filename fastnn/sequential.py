@@ -71,7 +71,7 @@ class Sequential:
         If a layer appears twice, or the layers are of several backends.
     """
 
-    _owners: tuple[list[Any], list[tuple[str, ...]], dict[str, tuple[Any, str]]] = [], [], {}
+    _owners: tuple[list[Any], list[tuple[str, ...]], Mapping[str, tuple[Any, str]]] = [], [], {}
     """What `owners` gave last, and the layers and names for which it holds."""
 
     def __init__(
@@ -112,7 +112,7 @@ class Sequential:
         """The parameters by name, live: ``W1, b1, W2, ...``; see `Parameters`."""
         return Parameters(self)
 
-    def owners(self) -> dict[str, tuple[Any, str]]:
+    def owners(self) -> Mapping[str, tuple[Any, str]]:
         """Give for each parameter's name its layer and the attribute there."""
         layers = list(self.layers.values())
         names = list(map(parameter_names, layers))

@@ -171,7 +171,7 @@ def _no_label(labels: Array, classes: int, home: Backend) -> ValueError:
             behind = middle
         else:
             first = middle
-    found = host_array(labels[first, ...])
+    found = host_array(labels[first : first + 1, ...])[0]
     if labels.ndim == 2:
         return ValueError(f"row {first} of t is not one-hot (one 1, else 0): {found}")
     return ValueError(

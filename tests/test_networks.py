@@ -331,3 +331,21 @@ def test_layers_that_do_not_fit_together() -> None:
     if first.backend is not second.backend:
         with pytest.raises(ValueError, match="several backends"):
             Sequential([first, second])
+
+
+def test_parameters_follow_the_layers(backend: Backend) -> None:
+    first, second = (fastnn.Affine(np.full((2, 2), fill), np.zeros(2)) for fill in (1.0, 2.0))
+    network = Sequential({"one": first})
+    held = network.params
+    assert fastnn.to_numpy(held["W1"])[0, 0] == 1
+    network.layers["one"] = second
+    assert fastnn.to_numpy(held["W1"])[0, 0] == 2
+    network.layers["two"] = first
+    assert list(held) == ["W1", "b1", "W2", "b2"]
+    twin = network.copy()
+    twin.params["W2"] *= 3
+    assert fastnn.to_numpy(held["W2"])[0, 0] == 1
+    first.parameters = ("W",)  # type: ignore[assignment,misc]
+    assert list(held) == ["W1", "b1", "W2"]
+    del network.layers["one"]
+    assert held["W1"] is first.W
