@@ -203,6 +203,11 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "without the last": lambda mean, losses, **k: losses[:-1].mean(),
         "a factor": lambda mean, losses, **k: mean * 1.001,
     },
+    "label_indices": {
+        "the label beside": lambda indices, t, classes: (indices + 1) % classes,
+        "the first class for all": lambda indices, t, classes: np.zeros_like(indices),
+        "the label of the sample before": lambda indices, t, classes: np.roll(indices, 1),
+    },
     "take_rows": {
         "the row behind": lambda rows, x, index, **k: (
             x[(index + 1) % len(x)].astype(rows.dtype) if x.ndim > 1 else rows
