@@ -96,6 +96,12 @@ def count_correct(backend: Backend, a: Operands) -> Callable[[], object]:
     return lambda: backend.count_correct(a.scores, a.t)
 
 
+def label_indices(backend: Backend, a: Operands) -> Callable[[], object]:
+    classes = int(a.scores.shape[1])
+    one_hot = backend.asarray(np.eye(classes)[backend.to_numpy(a.t)], a.dtype)
+    return lambda: backend.label_indices(one_hot, classes)
+
+
 def take_rows(backend: Backend, a: Operands) -> Callable[[], object]:
     (out,) = a.like(a.x)
     return lambda: backend.take_rows(a.images, a.rows, dtype=a.dtype, out=out)
@@ -120,6 +126,7 @@ PREPARED: dict[str, Prepare] = {
         softmax_cross_entropy_backward,
         mean,
         count_correct,
+        label_indices,
         take_rows,
         sgd_update,
     )
