@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.backends.selection import load_backend
+from fastnn.evaluation import Accuracy
 from fastnn.interruption import Interruption, watch_for_interruption
 from fastnn.losses import LOOK_SECONDS, LossWatch
 from fastnn.optimizers import SGD, Optimizer
@@ -217,20 +218,21 @@ def _train(
     callbacks: Sequence[Callback],
 ) -> None:
     """Go through the epochs, until interrupted or told to end."""
-    network, data, labels = training.network, training.data, training.labels
+    evaluations = [] if held_out is None else training.evaluations(held_out, history)
     with watch_for_interruption() as interruption:
-        watch = LossWatch(network.backend, history, bar)
+        watch = LossWatch(training.backend, history, bar)
         try:
             for _ in range(epochs):
                 watch.resume()
-                training.epoch(order.permutation(data.shape[0]), history, watch, interruption)
+                training.epoch(
+                    order.permutation(training.data.shape[0]), history, watch, interruption
+                )
                 if interruption.requested:
                     break
-                if held_out is not None or callbacks:
+                if evaluations or callbacks:
                     watch.look()
-                if held_out is not None:
-                    history.train_accuracies.append(network.accuracy(data, labels))
-                    history.validation_accuracies.append(network.accuracy(*held_out))
+                for accuracies, accuracy in evaluations:
+                    accuracies.append(accuracy())
                 if training.callbacks_end_it(callbacks, history) or interruption.requested:
                     break
         except KeyboardInterrupt:
@@ -287,6 +289,14 @@ class _Training:
         finally:
             self.runner.flush()
         history.epochs += queued == len(order)
+
+    def evaluations(
+        self, held_out: tuple[Array, Array], history: History
+    ) -> list[tuple[list[float], Accuracy]]:
+        """Give for both data sets where their accuracies go, and what evaluates them."""
+        own = Accuracy(self.network, self.data, self.labels, self.runner.counter())
+        other = Accuracy(self.network, *held_out, self.runner.counter(held_out))
+        return [(history.train_accuracies, own), (history.validation_accuracies, other)]
 
     def callbacks_end_it(self, callbacks: Sequence[Callback], history: History) -> bool:
         """Show the network to the callbacks, and take over what they changed."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fastnn.backends.cupy_fused import FusedStep, fused_layers
 from fastnn.backends.cupy_plain import PlainStep
+from fastnn.backends.loop import Runner
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
@@ -48,7 +49,7 @@ class StepLauncher(Protocol):
         """See `Runner.reload`."""
 
 
-class CupyRunner:
+class CupyRunner(Runner):
     """Runs a plan on the device and the stream that are current; see `Runner`."""
 
     def __init__(self, backend: CupyBackend, plan: StepPlan) -> None:

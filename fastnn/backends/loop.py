@@ -1,4 +1,4 @@
-"""A step plan run as a loop over its steps: what every backend can do."""
+"""What runs a step plan, and the loop over its steps: what every backend can do."""
 
 from __future__ import annotations
 
@@ -36,8 +36,24 @@ class Runner(Protocol):
     def reload(self) -> None:
         """Read the plan's parameters again: somebody may have changed them."""
 
+    def counter(self, held_out: tuple[Array, Array] | None = None) -> Callable[[], int] | None:
+        """Give what counts the right answers of the network as it is between two calls of `run`.
 
-class Loop:
+        Parameters
+        ----------
+        held_out : tuple of arrays (K, ...) and (K,), optional
+            Inputs and labels, finite and in range; by default the data set of the plan.
+
+        Returns
+        -------
+        callable, or None
+            Counts what `Backend.count_correct` counts for the network's scores. None if the network
+            itself is as fast, as it is by default.
+        """
+        return None
+
+
+class Loop(Runner):
     """Call one primitive after the other, over buffers that are allocated once."""
 
     def __init__(self, backend: Backend, plan: StepPlan) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.kernels.cpu import dense, step, strips, tall
+from fastnn.kernels.cpu import dense, evaluation, step, strips, tall
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
@@ -100,6 +100,29 @@ class Layout:
             ]
             edges.append(end)
         return np.array(edges, np.int64)
+
+    def rooms(self, threads: int) -> list[tuple[Array, Array]]:
+        """Make room in the memory for so many threads to evaluate, each with its own activations.
+
+        Returns
+        -------
+        list of (table, shape)
+            For each thread, where what is for it: the parameters where they are, and its room.
+        """
+        rooms = []
+        for _ in range(threads):
+            table, shape = self.table.copy(), self.shape.copy()
+            shape[strips.CAPACITY] = evaluation.TOGETHER
+            shape[strips.EXPANDED] = self._take(int(shape[strips.FEATURES]))
+            activations = evaluation.TOGETHER * table[:, strips.STRIPS] * table[:, strips.STRIP]
+            for number, count in enumerate(activations.tolist()):
+                table[number, strips.A] = self._take(count)
+            if self.groups > 1:
+                table[0, strips.PARTS] = self._take(self.groups * int(activations[0]))
+            rooms.append((table, shape))
+        before, self.memory = self.memory, aligned(self._end, self.dtype)
+        self.memory[: before.size] = before
+        return rooms
 
     def load(self, arrays: dict[str, Array]) -> None:
         """Take over the parameters from the plan's arrays; padding is zero, whatever was there."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn.backends.loop import Runner
 from fastnn.backends.numba_layout import Layout
 from fastnn.backends.numba_team import run_together
-from fastnn.kernels.cpu import barrier, by_feature, sparse, step, strips
+from fastnn.kernels.cpu import barrier, by_feature, evaluation, sparse, step, strips
 from fastnn.threads import get_num_threads
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ LOOKED_AT = 256
 """Samples from which that fraction is estimated."""
 
 
-class CompiledStep:
+class CompiledStep(Runner):
     """Runs whole training steps of a plain network; see `fastnn.backends.loop.Runner`.
 
     While it trains, the parameters live in the strips of a `Layout`. They are the plan's own
@@ -44,7 +46,7 @@ class CompiledStep:
         self.x = for_a_kernel(plan.arrays["x_data"])
         self.labels = for_a_kernel(plan.arrays["t_data"])
         sizes = [self.x.shape[1], *[plan.arrays[layer.b].shape[0] for layer in layers]]
-        some = self.x[:: max(1, len(self.x) // LOOKED_AT)] != 0
+        some = some_rows(self.x)
         density = float(some.mean())
         self.threads = threads_for(sizes, plan.batch_size, density)
         self.compressed = density <= sparse_up_to(sizes[1])
@@ -64,6 +66,7 @@ class CompiledStep:
         narrow = layout.table[0, strips.STRIP] == strips.NARROW
         self.width = strips.Narrow() if narrow else strips.Wide()
         self.give_way = barrier.address_of_give_way()
+        self.rooms: list[tuple[Array, Array]] = []
         self.reload()
 
     def run(self, rows: Array, hyperparameters: Mapping[str, float]) -> Array:
@@ -103,6 +106,42 @@ class CompiledStep:
         self.layout.load(self.plan.arrays)
         if self.compressed:
             self.norms[:] = np.inf
+
+    def counter(self, held_out: tuple[Array, Array] | None = None) -> Callable[[], int] | None:
+        """See `Runner.counter`: from compressed data, which the data set is already."""
+        if not self.compressed:
+            return None
+        data, labels = self.data, self.labels
+        if held_out is not None:
+            x = for_a_kernel(held_out[0].reshape(len(held_out[0]), -1))
+            if float(some_rows(x).mean()) > sparse_up_to(self.layout.sizes[1]):
+                return None
+            data, labels = compress(x, self.edges), for_a_kernel(held_out[1])
+        if not self.rooms:
+            self.rooms = self.layout.rooms(get_num_threads())
+        return functools.partial(self._count_right, data, labels)
+
+    def _count_right(self, data: sparse.Compressed, labels: Array) -> int:
+        """Count on as many threads as are worth it, each over its share of the samples."""
+        samples, sizes = len(labels), self.layout.sizes
+        density = data.values.size / (samples * sizes[0])
+        threads = min(threads_for(sizes, samples, density), len(self.rooms))
+        counts = [0] * threads
+
+        def job(thread: int) -> None:
+            first, last = thread * samples // threads, (thread + 1) * samples // threads
+            counts[thread] = evaluation.count_right(
+                self.width, self.layout.memory, *self.rooms[thread], self.edges, data, labels,
+                first, last,
+            )  # fmt: skip
+
+        run_together(job, threads, lambda: None)
+        return sum(counts)
+
+
+def some_rows(x: Array) -> Array:
+    """Tell of some rows, all over a data set (K, D), which entries are not zero."""
+    return x[:: max(1, len(x) // LOOKED_AT)] != 0
 
 
 def sparse_up_to(outputs: int) -> float:

@@ -78,16 +78,7 @@ def forward_and_backward(
     its update the multiplication); give the largest magnitude in it, or NaN.
     """
     layers, begin = table.shape[0], np.int64(0)
-    if shape[GROUPS] > 1:
-        if table[0, STRIP] == NARROW:
-            add_parts(narrow(memory), memory, table, shape, first, last)
-        else:
-            add_parts(wide(memory), memory, table, shape, first, last)
-    for layer in range(1, layers):
-        if table[layer, STRIP] == NARROW:
-            affine(narrow_tile(memory), memory, table, shape, layer, first, last)
-        else:
-            affine(wide_tile(memory), memory, table, shape, layer, first, last)
+    forward(memory, table, shape, first, last)
     one = memory.dtype.type(1)
     factor = -lr if layers == 1 else one
     peak = loss(narrow(memory), memory, table, shape, labels, batch, first, last, factor)
@@ -103,6 +94,21 @@ def forward_and_backward(
                 wide_tile(memory), memory, table, shape, layer, begin, strips, first, last, factor
             )
     return peak
+
+
+@kernel
+def forward(memory: Array, table: Array, shape: Array, first: int, last: int) -> None:
+    """Take the samples from the sums of the first layer's units to the scores."""
+    if shape[GROUPS] > 1:
+        if table[0, STRIP] == NARROW:
+            add_parts(narrow(memory), memory, table, shape, first, last)
+        else:
+            add_parts(wide(memory), memory, table, shape, first, last)
+    for layer in range(1, table.shape[0]):
+        if table[layer, STRIP] == NARROW:
+            affine(narrow_tile(memory), memory, table, shape, layer, first, last)
+        else:
+            affine(wide_tile(memory), memory, table, shape, layer, first, last)
 
 
 @kernel

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, kernel
 from fastnn.kernels.cpu.exponential import exp
 from fastnn.kernels.cpu.strips import narrow
 from fastnn.kernels.cpu.vector import first_lane, lanes, load, splat, store
@@ -98,15 +98,23 @@ def softmax_cross_entropy_backward(y: Array, t: Array, dx: Array) -> None:
 def count_correct(scores: Array, t: Array) -> int:
     """Of how many samples the largest score (N, C) is that of the label t (N,).
 
-    The first of several equal ones counts, and NaN counts as the largest, as in ``numpy.argmax``.
+    The first of several equal ones counts; see `is_above`.
     """
     correct = 0
     for n in range(scores.shape[0]):
         best = 0
         for c in range(1, scores.shape[1]):
-            better = scores[n, c] > scores[n, best] or np.isnan(scores[n, c])
-            if better and not np.isnan(scores[n, best]):
+            if is_above(scores[n, c], scores[n, best]):
                 best = c
         if best == t[n]:
             correct += 1
     return correct
+
+
+@inline_kernel
+def is_above(score: Any, best: Any) -> Any:
+    """Whether a score is larger than the largest before it, NaN being largest.
+
+    So the first of several equal ones stays, and the first NaN, as in ``numpy.argmax``.
+    """
+    return (best == best) & (not score <= best)

@@ -148,6 +148,26 @@ def fetch(data: Any, first: int, last: int) -> None:
 
 
 @kernel
+def forward(
+    zero: Any, memory: Array, table: Array, shape: Array, data: Any, bounds: Array, edges: Array,
+    samples: int, unit: int, norms: Array, following: Array, expanded: int,
+) -> None:  # fmt: skip
+    """`forward_unit`, its zeros multiplied too if one of its weights is not finite.
+
+    ``norms[unit]`` is a bound on them, and looked up in W where it is too large to tell.
+    """
+    group, s = unit // table[0, STRIPS], unit % table[0, STRIPS]
+    if not norms[unit] < np.finfo(memory.dtype).max / 4:
+        norms[unit] = largest_weight(zero, memory, table, shape, edges, group, s)
+    if norms[unit] == np.inf:
+        forward_unit_with_zeros(
+            zero, memory, table, shape, data, bounds, edges, samples, group, s, expanded
+        )
+    else:
+        forward_unit(zero, memory, table, shape, data, bounds, samples, group, s, following)
+
+
+@kernel
 def forward_unit(
     zero: Any, memory: Array, table: Array, shape: Array, data: Any, bounds: Array,
     samples: int, group: int, s: int, following: Array,

@@ -34,9 +34,7 @@ from fastnn.kernels.cpu.hidden import (
     update_weights,
 )
 from fastnn.kernels.cpu.sparse import (
-    forward_unit,
-    forward_unit_with_zeros,
-    largest_weight,
+    forward,
     locate,
     update_unit,
     update_unit_with_zeros,
@@ -129,16 +127,11 @@ def train_compressed(
             following = places[next_]
             locate(data, rows[step + 1], groups * shape[BLOCKS], following)
         for unit in range(first, last):
-            group, s = unit // strips, unit % strips
-            fetched = following if s == 0 or unit == first else following[:0]
-            if not norms[unit] < limit:
-                norms[unit] = largest_weight(zero, memory, table, shape, edges, group, s)
-            if norms[unit] == np.inf:
-                forward_unit_with_zeros(
-                    zero, memory, table, shape, data, bounds, edges, samples, group, s, expanded
-                )
-            else:
-                forward_unit(zero, memory, table, shape, data, bounds, samples, group, s, fetched)
+            fetched = following if unit % strips == 0 or unit == first else following[:0]
+            forward(
+                zero, memory, table, shape, data, bounds, edges, samples, unit, norms, fetched,
+                expanded,
+            )  # fmt: skip
         if by_feature:
             begin, end = share(thread, threads, shape[BLOCKS])
             if begin < end:
