@@ -31,7 +31,7 @@ from fastnn.kernels.cpu.vector import at
 
 Array = Any
 
-TOGETHER = 128
+TOGETHER = 256
 """Samples that a thread takes through all layers together."""
 
 
