@@ -19,8 +19,9 @@ from fastnn.kernels.cpu import strips
 from fastnn.kernels.cpu.sparse import Compressed
 
 import fastnn
-from fastnn.backends import numba_layout
+from fastnn.backends import numba_layout, numba_runner
 from fastnn.backends.loop import Loop
+from fastnn.backends.numba_layout import Layout
 from fastnn.backends.numba_runner import CompiledStep
 from fastnn.plan import StepPlan, make_plan
 
@@ -70,11 +71,26 @@ def differences(
             np.concatenate([r.run(some, {"lr": lr}) for some in rows]) for r in (runner, loop)
         ]
     runner.flush()
-    errors = [relative(*losses)]
+    errors = [relative(*losses), error_of_counts(runner, fast, x, t)]
     for name in slow.arrays:
         if name not in ("x_data", "t_data"):
             errors.append(relative(fast.arrays[name], slow.arrays[name]))
     return max(errors), losses[0], fast
+
+
+def error_of_counts(runner: CompiledStep, plan: StepPlan, x: Any, t: Any) -> float:
+    """How far the counts of right answers are off; 0 up to a sample whose scores are a tie."""
+    counts = [runner.counter(), runner.counter((x.astype(plan.dtype), t))]
+    if counts == [None, None]:
+        return 0.0
+    scores = x
+    with np.errstate(all="ignore"):
+        for number in range(1, 1 + sum(name[0] == "W" for name in plan.arrays)):
+            scores = scores if number == 1 else np.where(scores <= 0, 0, scores)
+            scores = scores @ plan.arrays[f"W{number}"].astype("float64")
+            scores = scores + plan.arrays[f"b{number}"]
+    right = int((np.argmax(scores, axis=1) == t).sum())
+    return max(abs(count() - right) for count in counts if count is not None) // 2
 
 
 def relative(found: Any, right: Any) -> float:
@@ -135,12 +151,23 @@ def guard_everything(*, at_end: bool) -> None:
         self.labels, self.edges = place(self.labels), place(self.edges)
         if self.compressed:
             self.norms, self.places = place(self.norms), place(self.places)
-            arrays = [place(part) for part in self.data[:-1]]
-            self.data = Compressed(*arrays, self.data[-1])
         else:
             self.x = place(self.x)
 
     CompiledStep.__init__ = initialise  # type: ignore[assignment,method-assign]
+    compress = numba_runner.compress
+
+    def compress_guarded(x: Any, edges: Any) -> Compressed:
+        data = compress(place(x), place(edges))
+        return Compressed(*[place(part) for part in data[:-1]], data[-1])
+
+    numba_runner.compress = compress_guarded
+    rooms = Layout.rooms
+
+    def guarded_rooms(self: Layout, threads: int) -> list[tuple[Any, Any]]:
+        return [(place(table), place(shape)) for table, shape in rooms(self, threads)]
+
+    Layout.rooms = guarded_rooms  # type: ignore[method-assign]
 
 
 def main(mode: str) -> None:
@@ -167,12 +194,15 @@ def see_that_bounds_are_checked() -> None:
     """A position that does not exist has to raise, or the run above has proved nothing."""
     x, t = data_set(9, 20, 3)
     runner = compiled(plan_of((20, 30, 3), x, t, 4, "float32", "numba"))
+    count = runner.counter()
+    assert count is not None
     runner.data.positions[:] = 60_000
-    try:
-        runner.run(np.arange(4)[None], {"lr": 0.1})
-    except IndexError:
-        return
-    raise AssertionError("an address out of bounds was not noticed")
+    for wrong in (lambda: runner.run(np.arange(4)[None], {"lr": 0.1}), count):
+        try:
+            wrong()
+        except IndexError:
+            continue
+        raise AssertionError("an address out of bounds was not noticed")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ import pytest
 pytest.importorskip("numba")
 
 from compiled_training import SIZES, compiled, data_set, plan_of
+from fastnn.kernels.cpu import evaluation
 from test_compiled_training import NETWORKS, use_threads
 
 import fastnn
 from fastnn.backends import Backend
-from fastnn.kernels.cpu import evaluation
 from fastnn.sequential import Sequential
 
 DTYPES_OF_DATA = ("uint8", "int8", "float32", "float64")
