@@ -46,6 +46,7 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def use_threads(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(fastnn_threads, "_chosen", count)
     monkeypatch.setattr(numba_runner, "OPERATIONS_OF_A_THREAD", 1e-9)
+    monkeypatch.setattr(numba_runner, "INPUTS_OF_A_THREAD", 1e-9)
 
 
 def batches(samples: int, batch: int, steps: int, seed: int = 3) -> Any:
@@ -176,6 +177,39 @@ def test_labels_and_rows_out_of_range_are_no_addresses(threads: int) -> None:
         compiled(plan_of((30, 20, 4), x, t, 4, "float32", "numba")).run(
             np.array([[-1, 20, 2**40, -(2**40)]]), {"lr": 0.1}
         )
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("samples", "features"), [(1, 1), (2, 63), (3, 64), (7, 65), (50, 783), (5, 70_000)]
+)
+def test_compressed_data_holds_what_is_not_zero(
+    kind: str, samples: int, features: int, threads: int
+) -> None:
+    x, _ = data_set(samples, features, 2, density=0.3)
+    x = (10 * x).astype(kind)
+    x[samples // 2] = 0
+    edges = np.unique([0, features // 3, features])
+    data = numba_runner.compress(x, edges)
+    offsets = data.offsets.reshape(samples, len(edges)).astype(np.int64)
+    assert data.largest == np.max(np.abs(x.astype("float64")))
+    assert data.values.size == np.count_nonzero(x)
+    for k in range(samples):
+        places = data.starts[k] + offsets[k]
+        where = data.positions[places[0] : places[-1]]
+        np.testing.assert_array_equal(where, np.flatnonzero(x[k]))
+        np.testing.assert_array_equal(data.values[places[0] : places[-1]], x[k, where])
+        np.testing.assert_array_equal(np.searchsorted(where, edges), offsets[k])
+
+
+def test_data_that_changes_while_it_is_compressed(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, _ = data_set(50, 30, 2)
+    for wrong in (0, 50 * 30):
+        monkeypatch.setattr(numba_runner.sparse, "count_nonzero", lambda x, wrong=wrong: wrong)
+        with pytest.raises(RuntimeError, match="x was changed"):
+            numba_runner.compress(x, np.array([0, 10, 30]))
 
 
 def test_density_decides(dtype: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable, Mapping
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,9 @@ SPARSE_UP_TO = {"fast products": 0.3, "others": 0.45}
 
 OPERATIONS_OF_A_THREAD = 1e6
 """Multiplications and additions of a step for which a thread is worth waking; some 10 us."""
+
+INPUTS_OF_A_THREAD = 1e6
+"""Inputs of a data set for which a thread is worth waking to compress them; some 1 ms."""
 
 BY_FEATURE_FROM = 6
 """Strips of the first layer for which sorting a batch by features is made up for."""
@@ -190,14 +193,33 @@ def for_a_kernel(array: Array) -> Array:
 
 
 def compress(x: Array, edges: Array) -> sparse.Compressed:
-    """Compress a data set (K, D), leaving out its zeros."""
-    small = np.uint16 if x.shape[1] < 1 << 16 else np.uint32
-    starts = np.empty(len(x), np.int64)
-    offsets = np.empty(len(x) * len(edges), small)
-    flat = x.reshape(-1)
-    count = sparse.count_nonzero(flat)
-    positions, values = np.empty(count, small), np.empty(count, x.dtype)
-    if sparse.compress(flat, edges, starts, offsets, positions, values) != count:
-        raise RuntimeError("x was changed while fit read it: it must stay as it is meanwhile")
-    most = max(float(values.max()), -float(values.min())) if count else 0.0
-    return sparse.Compressed(starts, offsets, positions, values, most)
+    """Compress a data set (K, D), leaving out its zeros; each thread takes some of its samples."""
+    samples, features = x.shape
+    threads = max(1, min(get_num_threads(), samples, int(x.size / INPUTS_OF_A_THREAD)))
+    shares = [(i * samples // threads, (i + 1) * samples // threads) for i in range(threads)]
+    counts = [0] * threads
+
+    def count(thread: int) -> None:
+        first, last = shares[thread]
+        counts[thread] = sparse.count_nonzero(x[first:last].reshape(-1))
+
+    run_together(count, threads, lambda: None)
+    ends = list(accumulate(counts, initial=0))
+    small = np.uint16 if features < 1 << 16 else np.uint32
+    starts = np.empty(samples, np.int64)
+    offsets = np.empty((samples, len(edges)), small)
+    positions, values = np.empty(ends[-1], small), np.empty(ends[-1], x.dtype)
+
+    def fill(thread: int) -> None:
+        first, last = shares[thread]
+        begin, end = ends[thread], ends[thread + 1]
+        found = sparse.compress(
+            x[first:last].reshape(-1), edges, begin, starts[first:last],
+            offsets[first:last].reshape(-1), positions[begin:end], values[begin:end],
+        )  # fmt: skip
+        if found != end - begin:
+            raise RuntimeError("x was changed while fit read it: it must stay as it is meanwhile")
+
+    run_together(fill, threads, lambda: None)
+    most = max(float(values.max()), -float(values.min())) if values.size else 0.0
+    return sparse.Compressed(starts, offsets.reshape(-1), positions, values, most)

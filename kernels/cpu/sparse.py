@@ -88,21 +88,24 @@ def count_nonzero(x: Array) -> int:
 
 @kernel
 def compress(
-    x: Array, edges: Array, starts: Array, offsets: Array, positions: Array, values: Array
-) -> int:
-    """Fill a `Compressed` from a data set (K, D), given flat.
+    x: Array, edges: Array, base: int,
+    starts: Array, offsets: Array, positions: Array, values: Array,
+) -> int:  # fmt: skip
+    """Fill a part of a `Compressed` from some samples (K, D), given flat.
 
-    `edges` are the features where the blocks begin, and D. Sixty-four inputs are compared with zero
-    at once, and only those that are not are looked at. Gives how many there were; -1 if there is no
-    room for one more, as when another thread has changed x since it was counted.
+    `edges` are the features where the blocks begin, and D; `base` is where the part's `positions`
+    and `values` begin in the whole. Sixty-four inputs are compared with zero at once, and only
+    those that are not are looked at. Gives how many there were; -1 if there is no room for one
+    more, as when another thread has changed x since it was counted.
     """
     blocks, features = edges.size - 1, edges[-1]
     end, zero = 0, zeros(x, TOGETHER)
     for k in range(starts.size):
         row = k * features
-        starts[k] = end
+        starts[k] = base + end
+        begin = end
         for block in range(blocks):
-            offsets[k * (blocks + 1) + block] = end - starts[k]
+            offsets[k * (blocks + 1) + block] = end - begin
             d = edges[block]
             while d + TOGETHER <= edges[block + 1]:
                 bits = nonzero_lanes(load(zero, x, row + d))
@@ -123,7 +126,7 @@ def compress(
                     values[end] = at(x, row + d)
                     end += 1
                 d += 1
-        offsets[k * (blocks + 1) + blocks] = end - starts[k]
+        offsets[k * (blocks + 1) + blocks] = end - begin
     return end
 
 
