@@ -205,9 +205,11 @@ def test_compressed_data_holds_what_is_not_zero(
 def test_data_that_changes_while_it_is_compressed(
     threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from fastnn.kernels.cpu import sparse
+
     x, _ = data_set(50, 30, 2)
     for wrong in (0, 50 * 30):
-        monkeypatch.setattr(numba_runner.sparse, "count_nonzero", lambda x, wrong=wrong: wrong)
+        monkeypatch.setattr(sparse, "count_nonzero", lambda x, wrong=wrong: wrong)
         with pytest.raises(RuntimeError, match="x was changed"):
             numba_runner.compress(x, np.array([0, 10, 30]))
 
@@ -462,10 +464,10 @@ x = np.where(rng.random((40_000, 784), dtype="f4") < {density}, 200, 0).astype("
 t = rng.integers(0, 10, 40_000)
 with fastnn.use_backend("numba"):
     network = fastnn.TwoLayerNet(784, 50, 10, seed=0)
-fastnn.fit(network, x[:500], t[:500], progress=False)
+fastnn.fit(network, x[:500], t[:500], validation=(x[:500], t[:500]), progress=False)
 x[:500, 0] = 1
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-fastnn.fit(network, x, t, progress=False)
+fastnn.fit(network, x, t, validation=(x, t), progress=False)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (4 * x.size))
 """
     if sys.platform != "linux":

@@ -132,10 +132,13 @@ class CompiledStep(Runner):
         counts = [0] * threads
 
         def job(thread: int) -> None:
-            first, last = thread * samples // threads, (thread + 1) * samples // threads
+            table, shape = self.rooms[thread]
+            norms = np.full(self.norms.size, np.inf)
+            rows = np.arange(thread * samples // threads, (thread + 1) * samples // threads)
+            places = np.empty(shape[strips.CAPACITY] * len(self.edges), np.int64)
             counts[thread] = evaluation.count_right(
-                self.width, self.layout.memory, *self.rooms[thread], self.edges, data, labels,
-                first, last,
+                self.width, self.layout.memory, table, shape, self.edges, norms,
+                data, labels, rows, places,
             )  # fmt: skip
 
         run_together(job, threads, lambda: None)

@@ -3,7 +3,7 @@
 Samples need nothing of each other here, so a thread takes its share of them through all layers
 without meeting anybody: `TOGETHER` of them at a time, whose activations stay in its cache, through
 the units of the first layer and then, four by four, through the others. It reads the same weights,
-in the same strips, as the training step, and has activations of its own (`Layout.room`). Rows come
+in the same strips, as the training step, and has activations of its own (`Layout.rooms`). Rows come
 in order, so nothing has to be fetched ahead.
 """
 
@@ -37,30 +37,39 @@ TOGETHER = 256
 
 @kernel
 def count_right(
-    width: Any, memory: Array, table: Array, shape: Array, edges: Array,
-    data: Any, labels: Array, first: int, last: int,
+    width: Any, memory: Array, table: Array, shape: Array, edges: Array, norms: Array,
+    data: Any, labels: Array, rows: Array, places: Array,
 ) -> int:  # fmt: skip
-    """How many of the samples from `first` to `last` have their largest score at their label.
+    """Of how many samples the largest score is that of their label.
 
-    Arguments as of `fastnn.kernels.cpu.step.train_compressed`; `table` and `shape` say where this
-    thread's own activations are. Ties and NaN count as in `fastnn.kernels.cpu.loss.count_correct`.
+    Arguments as of `fastnn.kernels.cpu.step.train_compressed`, but
+
+    table, shape
+        Say where this thread's own activations are.
+    norms : (units,)
+        This thread's own, infinite at first: it looks at all weights once.
+    rows : (N,)
+        The samples that this thread takes.
+    places : (CAPACITY * (groups * blocks + 1),)
+        Room for where the samples are that it takes together.
+
+    Ties and NaN count as in `fastnn.kernels.cpu.loss.count_correct`.
     """
     zero = strip_of_zeros(memory, width)
     units, blocks = shape[GROUPS] * table[0, STRIPS], shape[GROUPS] * shape[BLOCKS]
-    norms = np.full(units, np.inf)
-    bounds = np.empty(shape[CAPACITY] * (blocks + 1), np.int64)
     right = 0
-    for begin in range(first, last, shape[CAPACITY]):
-        rows = np.arange(begin, min(begin + shape[CAPACITY], last))
-        locate(data, rows, blocks, bounds)
+    for begin in range(0, rows.size, shape[CAPACITY]):
+        some = rows[begin : begin + shape[CAPACITY]]
+        locate(data, some, blocks, places)
         for unit in range(units):
             forward(
-                zero, memory, table, shape, data, bounds, edges, rows.size, unit, norms, bounds[:0],
+                zero, memory, table, shape, data, places, edges, some.size, unit, norms, places[:0],
                 shape[EXPANDED],
             )  # fmt: skip
-        forward_hidden(memory, table, shape, np.int64(0), rows.size)
-        for n in range(rows.size):
-            right += _best_class(memory, table, shape, n) == labels[begin + n]
+        forward_hidden(memory, table, shape, np.int64(0), some.size)
+        for n in range(some.size):
+            label = labels[min(max(some[n], 0), labels.size - 1)]
+            right += _best_class(memory, table, shape, n) == label
     return right
 
 
