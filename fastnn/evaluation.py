@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Accuracy:
-    """What `Sequential.accuracy` gives for a data set, by the quickest way there is.
+    """What `Sequential.accuracy` gives for a data set, up to rounding, by the quickest way.
 
     Parameters
     ----------

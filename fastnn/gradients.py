@@ -34,11 +34,12 @@ def network_numerical_gradient(
 ) -> dict[str, Array]:
     """Numerical gradient by every parameter; see `Sequential.numerical_gradient`."""
     twin = network.copy().astype("float64")
-    if twin.backend.on_host:
+    layers = list(twin.layers.values())
+    separable = replaced_method(twin, "loss") is None and _separable(layers, twin.last_layer)
+    if separable and twin.backend.on_host:
         twin.to("numpy")  # as fast here, and nothing that is checked has a part in it
     twin.loss(x, t)  # checks x and t, and leaves what every layer was given
-    layers = list(twin.layers.values())
-    if replaced_method(twin, "loss") is None and _separable(layers, twin.last_layer):
+    if separable:
         gradients: dict[int, tuple[Array, Array]] = {
             id(layer): _affine_gradient(twin, layers, position, h)
             for position, layer in enumerate(layers)

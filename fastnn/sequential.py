@@ -218,8 +218,9 @@ class Sequential:
     def numerical_gradient(self, x: object, t: object) -> dict[str, Array]:
         """Give the gradient of the mean loss by central differences, to check `gradient`.
 
-        It is evaluated in float64 on a copy of the network, whatever the network's dtype, for
-        every parameter by the definition, ``(loss(p + h) - loss(p - h)) / (2 h)``, ``h = 1e-4``.
+        It is evaluated in float64 on a copy of the network, whatever the network's dtype (on a CPU
+        by NumPy, unless a layer is not one of fastnn's), for every parameter by the definition,
+        ``(loss(p + h) - loss(p - h)) / (2 h)``, ``h = 1e-4``.
         Parameters and errors are those of `loss`.
 
         Returns

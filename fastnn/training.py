@@ -47,7 +47,8 @@ class History:
         Mean loss of each step's batch, before its update.
     train_accuracies, validation_accuracies : list of float
         After each epoch, of the training data and of the validation data; empty without
-        `validation`.
+        `validation`. They are those of ``network.accuracy``, up to samples whose two largest
+        scores differ by rounding alone.
     epoch_seconds : list of float
         Seconds of training in each epoch, evaluation and callbacks aside.
     epochs : int
@@ -218,10 +219,10 @@ def _train(
     callbacks: Sequence[Callback],
 ) -> None:
     """Go through the epochs, until interrupted or told to end."""
-    evaluations = [] if held_out is None else training.evaluations(held_out, history)
     with watch_for_interruption() as interruption:
         watch = LossWatch(training.backend, history, bar)
         try:
+            evaluations = [] if held_out is None else training.evaluations(held_out, history)
             for _ in range(epochs):
                 watch.resume()
                 training.epoch(

@@ -18,7 +18,7 @@ from fastnn.kernels.cpu import evaluation
 from test_compiled_training import NETWORKS, use_threads
 
 import fastnn
-from fastnn.backends import Backend
+from fastnn.backends import Backend, numba_runner
 from fastnn.sequential import Sequential
 
 DTYPES_OF_DATA = ("uint8", "int8", "float32", "float64")
@@ -85,6 +85,22 @@ def test_any_number_of_threads(
     for threads in (1, 2, 3):
         use_threads(monkeypatch, threads)
         assert counts(plan, x.astype(dtype), t) == (expected, expected)
+
+
+def test_room_for_as_many_threads_as_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_threads(monkeypatch, 3)
+    monkeypatch.setattr(numba_runner, "OPERATIONS_OF_A_THREAD", 1e5)
+    plan, x, t = whole_numbers((20, 30, 4), 10, "float32", density=0.1)
+    runner = compiled(plan)
+    count = runner.counter()
+    assert count is not None
+    assert len(runner.rooms) == 1
+    more, u = np.tile(x, (500, 1)).astype("float32"), np.tile(t, 500)
+    count_more = runner.counter((more, u))
+    assert count_more is not None
+    assert len(runner.rooms) == 3
+    expected = right_answers(plan, x, t)
+    assert (count(), count_more(), count()) == (expected, 500 * expected, expected)
 
 
 @pytest.mark.parametrize("kind", DTYPES_OF_DATA)

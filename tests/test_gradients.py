@@ -168,6 +168,21 @@ def loss_of(network: Sequential, x: Any, t: Any, _: Any) -> float:
     return network.loss(x, t)
 
 
+def test_a_layer_of_the_users_own_stays_on_its_backend(batch: Batch) -> None:
+    pytest.importorskip("numba")
+
+    class Own(Affine):
+        def forward(self, x: Any) -> Any:
+            assert self.backend.name == "numba"
+            return super().forward(x)
+
+    with fastnn.use_backend("numba"):
+        network = Sequential([Own(np.eye(12)[:, :4], np.zeros(4))])
+    numerical = network.numerical_gradient(batch.x, batch.t)
+    for key, gradient in network.gradient(batch.x, batch.t).items():
+        np.testing.assert_allclose(gradient, numerical[key], rtol=0, atol=1e-5)
+
+
 def test_layers_and_losses_of_the_users_own_are_evaluated_literally(batch: Batch) -> None:
     with fastnn.use_backend("numpy"):
         own = Sequential([Affine(np.eye(12)[:, :4], np.ones(4)), Scale(np.ones(4)), Square()])

@@ -7,6 +7,7 @@ not about moving arrays, has to have cases here. A new kernel cannot escape.
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -262,6 +263,90 @@ def test_any_memory_layout(
             assert (one is None) == (right is None)
             if right is not None:
                 assert relative_error(one, right) <= BOUNDS["float64"]
+
+
+@pytest.mark.parametrize("engine", [NumpyBackend, NumbaBackend])
+@pytest.mark.parametrize("primitive", sorted(CASES))
+def test_one_array_of_another_dtype(
+    engine: type[NumpyBackend], primitive: str, rng: np.random.Generator
+) -> None:
+    """No kernel takes the bytes of a number for those of another kind."""
+    if engine.unavailable_reason() is not None:
+        pytest.skip(str(engine.unavailable_reason()))
+    backend = engine()
+    for arguments, options in CASES[primitive](rng, 40, 200, 50):
+        of_floats = [i for i, a in enumerate(arguments) if getattr(a, "dtype", None) == "float64"]
+        options = {k: "float64" if v == "DTYPE" else v for k, v in options.items()}
+        for odd, dtype in itertools.product(of_floats, ("float32", "float64")):
+            other = {"float32": "float64", "float64": "float32"}[dtype]
+            some = [
+                argument.astype(other if i == odd else dtype) if i in of_floats else argument
+                for i, argument in enumerate(arguments)
+            ]
+            expected = run(Specification(), primitive, (arguments, options), "float64")
+            found = as_tuple(getattr(backend, primitive)(*some, **options))
+            for one, right in zip(found, expected, strict=True):
+                if right is not None:
+                    assert relative_error(one, right) <= BOUNDS["float32"], (odd, dtype)
+
+
+@pytest.mark.parametrize("engine", [NumpyBackend, NumbaBackend])
+def test_mostly_zeros_and_arrays_of_two_dtypes(
+    engine: type[NumpyBackend], rng: np.random.Generator
+) -> None:
+    if engine.unavailable_reason() is not None:
+        pytest.skip(str(engine.unavailable_reason()))
+    backend = engine()
+    x, W, b = floats(rng, 40, 200), floats(rng, 200, 50), floats(rng, 50)
+    dout = floats(rng, 40, 50)
+    x[rng.random(x.shape) < 0.9] = 0
+    x32, W32, b32, dout32 = (array.astype("float32") for array in (x, W, b, dout))
+    for some in ((x32, W32, b), (x, W, b32), (x32, W, b32), (x, W32, b)):
+        assert relative_error(backend.affine(*some), x @ W + b) <= BOUNDS["float32"]
+    into = np.empty((40, 50))
+    assert backend.affine(x32, W32, b32, out=into) is into
+    assert relative_error(into, x @ W + b) <= BOUNDS["float32"]
+    gradients = np.empty((40, 200)), np.empty((200, 50)), np.empty(50)
+    backend.affine_backward(dout32, x32, W32, out=gradients)
+    for found, right in zip(gradients, (dout @ W.T, x.T @ dout, dout.sum(axis=0)), strict=True):
+        assert relative_error(found, right) <= BOUNDS["float32"]
+    backend.relu_backward(dout32, dout <= 0, out=into)
+    np.testing.assert_array_equal(into, np.maximum(dout, 0))
+
+
+@pytest.mark.parametrize("engine", [NumpyBackend, NumbaBackend])
+@pytest.mark.parametrize("columns", [20, 50, 100])
+def test_a_bias_of_another_length_is_refused(
+    engine: type[NumpyBackend], columns: int, rng: np.random.Generator
+) -> None:
+    if engine.unavailable_reason() is not None:
+        pytest.skip(str(engine.unavailable_reason()))
+    x, W = np.eye(100, 784), np.ones((784, columns))
+    for b in (np.ones(columns - 1), np.ones(columns + 1)):
+        with pytest.raises(ValueError, match=str(len(b))):
+            engine().affine(x, W, b)
+
+
+def test_numbers_wider_than_a_word() -> None:
+    x = np.array([[1, -2, 3]], np.longdouble)
+    found = NumpyBackend().relu_backward(x, x <= 0)
+    assert found.dtype == np.longdouble
+    assert found.tolist() == [[1, 0, 3]]
+
+
+def test_labels_of_any_integer(rng: np.random.Generator) -> None:
+    backend, x = NumpyBackend(), floats(rng, 4, 3)
+    t = np.array([0, 2, 1, 2], np.uint64)
+    for one, other in zip(
+        backend.softmax_cross_entropy(x, t),
+        backend.softmax_cross_entropy(x, t.astype("int64")),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(
+        backend.softmax_cross_entropy_backward(x, t),
+        backend.softmax_cross_entropy_backward(x, t.astype("int64")),
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

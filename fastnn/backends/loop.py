@@ -47,8 +47,8 @@ class Runner(Protocol):
         Returns
         -------
         callable, or None
-            Counts what `Backend.count_correct` counts for the network's scores. None if the network
-            itself is as fast, as it is by default.
+            Counts what `Backend.count_correct` counts for the network's scores, which may differ by
+            rounding. None if the network itself is as fast, as it is by default.
         """
         return None
 

@@ -7,7 +7,7 @@ made so here, and for a result that has to go elsewhere NumPy does the work.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,25 +78,27 @@ class NumbaBackend(NumpyBackend):
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
     ) -> Array:
         """See `Backend.affine`."""
-        skip, own = _product_kernels(x, W)
-        if (skip or own) and _plain(out) and b.flags.c_contiguous:
-            result = np.empty((x.shape[0], W.shape[1]), W.dtype) if out is None else out
-            if skip and self._kernels.affine_skipping_zeros(x, W, b, result):
-                return self.relu(result, out=result) if relu else result
-            if own:
-                self._kernels.affine(x, W, b, relu, result)
-                return result
-        result = np.matmul(x, W, out=out)
-        if not (result.flags.c_contiguous and result.dtype == b.dtype):
+        shape = x.shape[0], W.shape[1]
+        same = x.dtype == W.dtype == b.dtype and b.shape == shape[1:] and b.flags.c_contiguous
+        if not (same and _fits(out, shape, W.dtype)):
             return super().affine(x, W, b, relu=relu, out=out)
+        skip, own = _product_kernels(x, W, inner=x.shape[1])
+        result = np.empty(shape, W.dtype) if out is None else out
+        if skip and self._kernels.affine_skipping_zeros(x, W, b, result):
+            return self.relu(result, out=result) if relu else result
+        if own:
+            self._kernels.affine(x, W, b, relu, result)
+            return result
+        np.matmul(x, W, out=result)
         add = self._kernels.add_bias_relu if relu else self._kernels.add_bias
-        add(result, np.ascontiguousarray(b))
+        add(result, b)
         return result
 
     def _transposed_product(self, x: Array, dout: Array, out: Array | None) -> Array:
-        skip, own = _product_kernels(x, dout)
-        if (skip or own) and _plain(out):
-            dW = np.empty((x.shape[1], dout.shape[1]), dout.dtype) if out is None else out
+        shape = x.shape[1], dout.shape[1]
+        skip, own = _product_kernels(x, dout, inner=x.shape[0])
+        if (skip or own) and _fits(out, shape, dout.dtype):
+            dW = np.empty(shape, dout.dtype) if out is None else out
             if skip and self._kernels.transposed_product_skipping_zeros(x, dout, dW):
                 return dW
             if own:
@@ -105,7 +107,7 @@ class NumbaBackend(NumpyBackend):
         return super()._transposed_product(x, dout, out)
 
     def _sum_of_rows(self, dout: Array, out: Array | None) -> Array:
-        if not (dout.flags.c_contiguous and _plain(out)):
+        if not (dout.flags.c_contiguous and _fits(out, dout.shape[1:], dout.dtype)):
             return super()._sum_of_rows(dout, out)
         db = np.empty(dout.shape[1], dout.dtype) if out is None else out
         self._kernels.sum_of_rows(dout, db)
@@ -217,14 +219,14 @@ class NumbaBackend(NumpyBackend):
         return super().compile(plan) if layers is None else CompiledStep(plan, layers)
 
 
-def _product_kernels(x: Array, B: Array) -> tuple[bool, bool]:
+def _product_kernels(x: Array, B: Array, *, inner: int) -> tuple[bool, bool]:
     """Whether a kernel that skips zeros, and one that does not, may beat BLAS at ``x @ B``.
 
-    The same holds for ``x.T @ B``.
+    Or at ``x.T @ B``; `inner` is the length of the axis of x that is summed over.
     """
     columns = B.shape[1]
     multiplications = x.size * columns
-    if columns < LEAST_COLUMNS or multiplications < OWN_PRODUCT_FROM:
+    if columns < LEAST_COLUMNS or multiplications < OWN_PRODUCT_FROM or B.shape[0] != inner:
         return False, False
     if not (x.dtype == B.dtype and x.flags.c_contiguous and B.flags.c_contiguous):
         return False, False
@@ -233,8 +235,9 @@ def _product_kernels(x: Array, B: Array) -> tuple[bool, bool]:
     return skip, own
 
 
-def _plain(out: Array | None) -> bool:
-    return out is None or bool(out.flags.c_contiguous)
+def _fits(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether a kernel can write a result of this shape and dtype to `out`."""
+    return out is None or bool(out.shape == shape and out.dtype == dtype and out.flags.c_contiguous)
 
 
 def _flat(x: Array) -> Array:

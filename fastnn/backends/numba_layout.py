@@ -57,7 +57,8 @@ class Layout:
     def __post_init__(self) -> None:
         itemsize = self.dtype.itemsize
         inputs = self.sizes[0]
-        capacity = _up(_up(self.batch_size, dense.ROWS), tall.TALL)
+        # Samples are computed in fours behind the first layer, in tall tiles there.
+        capacity = max(_up(self.batch_size, dense.ROWS), _up(self.batch_size, tall.TALL))
         self._end = 0
         self.table = np.zeros((len(self.layers), strips.COLUMNS), np.int64)
         self.shape = np.zeros(strips.SHAPE, np.int64)

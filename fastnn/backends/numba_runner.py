@@ -120,16 +120,15 @@ class CompiledStep(Runner):
             if float(some_rows(x).mean()) > sparse_up_to(self.layout.sizes[1]):
                 return None
             data, labels = compress(x, self.edges), for_a_kernel(held_out[1])
-        if not self.rooms:
-            self.rooms = self.layout.rooms(get_num_threads())
-        return functools.partial(self._count_right, data, labels)
-
-    def _count_right(self, data: sparse.Compressed, labels: Array) -> int:
-        """Count on as many threads as are worth it, each over its share of the samples."""
         samples, sizes = len(labels), self.layout.sizes
-        density = data.values.size / (samples * sizes[0])
-        threads = min(threads_for(sizes, samples, density), len(self.rooms))
-        counts = [0] * threads
+        threads = threads_for(sizes, samples, data.values.size / (samples * sizes[0]))
+        if threads > len(self.rooms):
+            self.rooms += self.layout.rooms(threads - len(self.rooms))
+        return functools.partial(self._count_right, data, labels, threads)
+
+    def _count_right(self, data: sparse.Compressed, labels: Array, threads: int) -> int:
+        """Count on so many threads, each over its share of the samples."""
+        samples, counts = len(labels), [0] * threads
 
         def job(thread: int) -> None:
             table, shape = self.rooms[thread]

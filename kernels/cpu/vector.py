@@ -103,7 +103,9 @@ def splat(typingctx: Any, vector: Any, number: Any) -> Any:
 
 @intrinsic
 def load(typingctx: Any, vector: Any, array: Any, position: Any) -> Any:
-    """A vector like `vector` from ``array[position:]``."""
+    """A vector like `vector` from ``array[position:]``, an array of its dtype."""
+    if array.dtype != vector.dtype:
+        return None
 
     def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
         _, data, position = arguments
@@ -140,7 +142,9 @@ def load_cast(typingctx: Any, vector: Any, array: Any, position: Any) -> Any:
 
 @intrinsic
 def store(typingctx: Any, array: Any, position: Any, vector: Any) -> Any:
-    """Write a vector to ``array[position:]``."""
+    """Write a vector to ``array[position:]``, an array of its dtype."""
+    if array.dtype != vector.dtype:
+        return None
 
     def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
         data, position, value = arguments
