@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.kernels.cpu.compiler import inline_kernel
-from fastnn.kernels.cpu.vector import at, fma, load, splat, store
+from fastnn.kernels.cpu.vector import at, fma, load, relu, splat, store
 
 Array = Any
 ROWS = 4
@@ -36,16 +36,29 @@ def multiply(
 
     ``A[r, k]`` is ``A[a + r * row + k * step]``, ``B[k]`` the vector at ``B[b + k * strip]``.
     """
-    t0, t1, t2, t3 = tile
     for _ in range(depth):
-        line = load(t0, B, b)
-        t0 = fma(splat(t0, at(A, a)), line, t0)
-        t1 = fma(splat(t1, at(A, a + row)), line, t1)
-        t2 = fma(splat(t2, at(A, a + 2 * row)), line, t2)
-        t3 = fma(splat(t3, at(A, a + 3 * row)), line, t3)
+        tile = take_step(tile, A, a, row, load(tile[0], B, b))
         a += step
         b += strip
+    return tile
+
+
+@inline_kernel
+def take_step(tile: Any, A: Array, a: int, row: int, line: Any) -> Any:
+    """``tile[r] += A[a + r * row] * line``: one step down the depth."""
+    t0, t1, t2, t3 = tile
+    t0 = fma(splat(t0, at(A, a)), line, t0)
+    t1 = fma(splat(t1, at(A, a + row)), line, t1)
+    t2 = fma(splat(t2, at(A, a + 2 * row)), line, t2)
+    t3 = fma(splat(t3, at(A, a + 3 * row)), line, t3)
     return t0, t1, t2, t3
+
+
+@inline_kernel
+def relu_tile(tile: Any) -> Any:
+    """``relu(tile)``."""
+    t0, t1, t2, t3 = tile
+    return relu(t0), relu(t1), relu(t2), relu(t3)
 
 
 @inline_kernel

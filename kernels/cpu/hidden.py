@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
-from fastnn.kernels.cpu.dense import ROWS, add_tile, multiply, store_tile
+from fastnn.kernels.cpu.dense import ROWS, add_tile, multiply, relu_tile, store_tile
 from fastnn.kernels.cpu.exponential import exp
 from fastnn.kernels.cpu.strips import (
     CAPACITY,
@@ -147,7 +147,7 @@ def affine(
                     line = weights + q * before * strip
                     tile = multiply(tile, memory, x, before, 1, memory, line, strip, depth)
                 if table[layer, RELU]:
-                    tile = (relu(tile[0]), relu(tile[1]), relu(tile[2]), relu(tile[3]))
+                    tile = relu_tile(tile)
                 place = table[layer, A] + (s * rows + n) * strip + piece
                 store_tile(tile, memory, place, strip)
 

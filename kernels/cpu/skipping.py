@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
-from fastnn.kernels.cpu.dense import ROWS, store_tile
+from fastnn.kernels.cpu.dense import ROWS, store_tile, take_step
 from fastnn.kernels.cpu.product import copy_row
 from fastnn.kernels.cpu.strips import narrow_tile, wide_tile
 from fastnn.kernels.cpu.vector import (
@@ -71,13 +71,8 @@ def affine_skipping_zeros(x: Array, W: Array, b: Array, out: Array) -> bool:
     for every in LOOKS:
         if _needed_by_samples(x, every, needed) > MOST:
             return False
-    B, finite = _strips_of(W)
-    if not finite:
-        return False
-    bias, _ = _strips_of(b.reshape(1, -1))
     row, step = x.strides
-    _multiply(needed, x.reshape(-1), row, step, features, B, bias, out)
-    return True
+    return bool(_multiply_if_finite(needed, x.reshape(-1), row, step, features, W, b, out))
 
 
 @kernel
@@ -91,13 +86,9 @@ def transposed_product_skipping_zeros(x: Array, dout: Array, dW: Array) -> bool:
     for every in LOOKS:
         if _needed_by_features(x, every, needed) > MOST:
             return False
-    B, finite = _strips_of(dout)
-    if not finite:
-        return False
-    nothing, _ = _strips_of(np.zeros((1, dW.shape[1]), dW.dtype))
     step, row = x.strides
-    _multiply(needed, x.reshape(-1), row, step, samples, B, nothing, dW)
-    return True
+    nothing = np.zeros(dW.shape[1], dW.dtype)
+    return bool(_multiply_if_finite(needed, x.reshape(-1), row, step, samples, dout, nothing, dW))
 
 
 @inline_kernel
@@ -222,6 +213,18 @@ def _column(s: int, strip: int, columns: int) -> int:
 
 
 @kernel
+def _multiply_if_finite(
+    needed: Array, A: Array, row: int, step: int, depth: int, B: Array, bias: Array, out: Array
+) -> bool:
+    """`_multiply` by a matrix and a bias as they are; False if the matrix is not finite."""
+    strips, finite = _strips_of(B)
+    if finite:
+        bias_strips, _ = _strips_of(bias.reshape(1, -1))
+        _multiply(needed, A, row, step, depth, strips, bias_strips, out)
+    return bool(finite)
+
+
+@kernel
 def _multiply(
     needed: Array, A: Array, row: int, step: int, depth: int, B: Array, bias: Array, out: Array
 ) -> None:
@@ -240,19 +243,15 @@ def _multiply(
         for tile in range(_tiles(rows)):
             r = tile * ROWS if tile < whole else whole * ROWS + tile - whole
             height, below = (ROWS, row) if tile < whole else (1, 0)
-            t0, t1, t2, t3 = zero, zero, zero, zero
+            t = (zero, zero, zero, zero)
             for word in range(words):
                 bits = at(needed, tile * words + word)
                 a, b = r * row + word * WORD * step, (s * depth + word * WORD) * strip
                 while bits != 0:
                     k = lowest_bit(bits)
                     bits &= bits - np.uint64(1)
-                    here, line = a + k * step, load(zero, B, b + k * strip)
-                    t0 = fma(splat(zero, at(A, here)), line, t0)
-                    t1 = fma(splat(zero, at(A, here + below)), line, t1)
-                    t2 = fma(splat(zero, at(A, here + 2 * below)), line, t2)
-                    t3 = fma(splat(zero, at(A, here + 3 * below)), line, t3)
-            t0, t1, t2, t3 = add(t0, last), add(t1, last), add(t2, last), add(t3, last)
-            store_tile((t0, t1, t2, t3), finished, 0, strip)
+                    t = take_step(t, A, a + k * step, below, load(zero, B, b + k * strip))
+            t = (add(t[0], last), add(t[1], last), add(t[2], last), add(t[3], last))
+            store_tile(t, finished, 0, strip)
             for i in range(height):
                 copy_row(piece, finished, i * strip, flat, (r + i) * columns + column, width)

@@ -360,6 +360,7 @@ def _update_dense(
     So many samples at a time that their columns of x stay in the first-level cache.
     """
     strip = table[0, STRIP]
+    one = memory.dtype.type(1)
     for piece in range(0, strip, lanes(zero)):
         weights = table[0, W] + s * table[0, W_SIZE] + piece
         for first in range(0, samples, DEPTH):
@@ -369,4 +370,4 @@ def _update_dense(
                 tile = rows_of(zero)
                 column = x + first * shape[X_ROW] + d
                 tile = multiply(tile, memory, column, 1, shape[X_ROW], memory, dout, strip, depth)
-                add_tile(tile, memory, weights + d * strip, strip)
+                add_tile(tile, memory, weights + d * strip, strip, one)

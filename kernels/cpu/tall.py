@@ -16,7 +16,7 @@ from typing import Any
 from fastnn.kernels.cpu import dense
 from fastnn.kernels.cpu.compiler import inline_kernel
 from fastnn.kernels.cpu.strips import STRIP_BYTES, TILE_BYTES
-from fastnn.kernels.cpu.vector import add, at, fma, load, relu, splat, store
+from fastnn.kernels.cpu.vector import at, fma, load, relu, splat, store
 
 Array = Any
 FOUR = TILE_BYTES == STRIP_BYTES
@@ -40,28 +40,24 @@ def _multiply_six(
 ) -> Any:
     """See `dense.multiply`."""
     t0, t1, t2, t3, t4, t5 = tile
+    four = (t0, t1, t2, t3)
     for _ in range(depth):
-        line = load(t0, B, b)
-        t0 = fma(splat(t0, at(A, a)), line, t0)
-        t1 = fma(splat(t1, at(A, a + row)), line, t1)
-        t2 = fma(splat(t2, at(A, a + 2 * row)), line, t2)
-        t3 = fma(splat(t3, at(A, a + 3 * row)), line, t3)
+        line = load(t4, B, b)
+        four = dense.take_step(four, A, a, row, line)
         t4 = fma(splat(t4, at(A, a + 4 * row)), line, t4)
         t5 = fma(splat(t5, at(A, a + 5 * row)), line, t5)
         a += step
         b += strip
+    t0, t1, t2, t3 = four
     return t0, t1, t2, t3, t4, t5
 
 
 @inline_kernel
-def _relu_four(tile: Any) -> Any:
-    return relu(tile[0]), relu(tile[1]), relu(tile[2]), relu(tile[3])
-
-
-@inline_kernel
 def _relu_six(tile: Any) -> Any:
+    """See `dense.relu_tile`."""
     t0, t1, t2, t3, t4, t5 = tile
-    return relu(t0), relu(t1), relu(t2), relu(t3), relu(t4), relu(t5)
+    t0, t1, t2, t3 = dense.relu_tile((t0, t1, t2, t3))
+    return t0, t1, t2, t3, relu(t4), relu(t5)
 
 
 @inline_kernel
@@ -74,32 +70,20 @@ def _store_six(tile: Any, memory: Array, place: int, row: int) -> None:
 
 
 @inline_kernel
-def _add_four(tile: Any, memory: Array, place: int, row: int) -> None:
-    """``memory += tile``."""
-    t0, t1, t2, t3 = tile
-    store(memory, place, add(t0, load(t0, memory, place)))
-    place += row
-    store(memory, place, add(t1, load(t1, memory, place)))
-    place += row
-    store(memory, place, add(t2, load(t2, memory, place)))
-    place += row
-    store(memory, place, add(t3, load(t3, memory, place)))
-
-
-@inline_kernel
-def _add_six(tile: Any, memory: Array, place: int, row: int) -> None:
-    """See `_add_four`."""
+def _add_six(tile: Any, memory: Array, place: int, row: int, factor: Any) -> None:
+    """See `dense.add_tile`."""
     t0, t1, t2, t3, t4, t5 = tile
-    _add_four((t0, t1, t2, t3), memory, place, row)
+    dense.add_tile((t0, t1, t2, t3), memory, place, row, factor)
+    f = splat(t4, factor)
     place += 4 * row
-    store(memory, place, add(t4, load(t4, memory, place)))
+    store(memory, place, fma(f, t4, load(t4, memory, place)))
     place += row
-    store(memory, place, add(t5, load(t5, memory, place)))
+    store(memory, place, fma(f, t5, load(t5, memory, place)))
 
 
 rows_of = _four_of if FOUR else _six_of
 """A tile whose rows are all this one."""
 multiply = dense.multiply if FOUR else _multiply_six
-relu_tile = _relu_four if FOUR else _relu_six
+relu_tile = dense.relu_tile if FOUR else _relu_six
 store_tile = dense.store_tile if FOUR else _store_six
-add_tile = _add_four if FOUR else _add_six
+add_tile = dense.add_tile if FOUR else _add_six
