@@ -45,7 +45,7 @@ class NumpyBackend(Backend):
 
     def asarray(self, array: object, dtype: str | None = None) -> Array:
         """See `Backend.asarray`."""
-        host = array if type(array) is np.ndarray else host_array(array)
+        host = host_array(array)
         return host.astype(dtype or host.dtype.newbyteorder("="), order="C", copy=False)
 
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:

@@ -18,6 +18,8 @@ def host_array(array: object) -> np.ndarray[Any, Any]:
     ValueError
         For ragged lists.
     """
+    if type(array) is np.ndarray:
+        return array
     if is_masked(array):
         raise TypeError("masked arrays are not supported: fill the gaps first, x.filled(value)")
     if isinstance(array, np.ndarray):
