@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -116,3 +117,59 @@ relu(np.ones(3), np.ones(3))
     ]  # fmt: skip
     assert said[0] == "fastnn: compiling kernels for this kind of network and data; they are kept\n"
     assert said[1] == ""
+
+
+STANDARD_ERRORS = {
+    "none": "sys.stderr = None",
+    "closed": "sys.stderr.close()",
+    "full": "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)",
+    "broken pipe": "r, w = os.pipe(); os.close(r); os.dup2(w, 2)",
+    "that takes no text": "sys.stderr = open(os.devnull, 'wb')",
+}
+
+
+@pytest.mark.parametrize("how", STANDARD_ERRORS)
+def test_kernels_compile_when_nobody_can_be_told(how: str, tmp_path: Path) -> None:
+    if how == "full" and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    code = f"import os, sys; {STANDARD_ERRORS[how]}\n{TRAIN}"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment,
+        stdout=subprocess.PIPE, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert Path(done.stdout.strip()).parent == tmp_path
+
+
+def test_the_seconds_spent_compiling_count_nested_kernels_once(tmp_path: Path) -> None:
+    code = """
+import json, threading, time
+import numba, numpy as np
+from fastnn.kernels.cpu import compiler, product, update
+def seconds(call):
+    start, before = time.perf_counter(), compiler.seconds_compiling()
+    call()
+    return compiler.seconds_compiling() - before, time.perf_counter() - start
+def together():
+    threads = [threading.Thread(target=update.sgd_update, args=(a, a, 0.5))
+               for a in (np.ones(3, "float32"), np.ones(3, "float64"))]
+    [thread.start() for thread in threads], [thread.join() for thread in threads]
+x, W, b = np.ones((2, 3)), np.ones((3, 16)), np.ones(16)
+print(json.dumps({
+    "own": seconds(lambda: numba.njit(lambda x: x + 1)(1)),
+    "nested": seconds(lambda: product.affine(x, W, b, False, np.ones((2, 16)))),
+    "again": seconds(lambda: product.affine(x, W, b, False, np.ones((2, 16)))),
+    "threads": seconds(together),
+}))
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment,
+        capture_output=True, text=True, check=True, timeout=300,
+    ).stdout  # fmt: skip
+    seconds = json.loads(said)
+    assert seconds["own"][0] == seconds["again"][0] == 0
+    for kind in ("nested", "threads"):
+        compiling, passed = seconds[kind]
+        assert 0.1 * passed < compiling < passed

@@ -24,32 +24,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from numba.core import config, event
+from fastnn.kernels.cpu.compiling import seconds_compiling
+from numba.core import config
+
+__all__ = ["inline_kernel", "kernel", "seconds_compiling"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
-
-
-class _Announcement(event.Listener):  # type: ignore[misc]
-    """Tells the user, once, that there is no machine code yet: compiling takes some ten seconds."""
-
-    made = False
-
-    def on_start(self, event: Any) -> None:
-        module = event.data["dispatcher"].py_func.__module__
-        if module.startswith(__package__) and not self.made:
-            self.made = True
-            print(
-                "fastnn: compiling kernels for this kind of network and data; they are kept",
-                file=sys.stderr,
-            )
-
-    def on_end(self, event: Any) -> None:
-        pass
-
-
-event.register("numba:compile", _Announcement())
 
 
 def kernel(function: Function) -> Function:
