@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -280,13 +280,14 @@ class _Training:
         history.epoch_seconds.append(0.0)
         queued = 0
         try:
-            for rows in self._pieces(order):
-                samples = int(rows.shape[0])
-                whole = samples // self.batch_size * self.batch_size
-                if whole:
-                    queued += self._run(rows[:whole], self.batch_size, watch, interruption)
-                if whole < samples:
-                    queued += self._run(rows[whole:], samples - whole, watch, interruption)
+            with closing(self._pieces(order, interruption)) as pieces:
+                for rows in pieces:
+                    samples = int(rows.shape[0])
+                    whole = samples // self.batch_size * self.batch_size
+                    if whole:
+                        queued += self._run(rows[:whole], self.batch_size, watch, interruption)
+                    if whole < samples:
+                        queued += self._run(rows[whole:], samples - whole, watch, interruption)
         finally:
             self.runner.flush()
         history.epochs += queued == len(order)
@@ -315,12 +316,14 @@ class _Training:
         self.runner.reload()
         return False
 
-    def _pieces(self, order: np.ndarray[Any, Any]) -> Iterator[Array]:
+    def _pieces(
+        self, order: np.ndarray[Any, Any], interruption: Interruption
+    ) -> Generator[Array, None, None]:
         """Give the rows of an epoch: at once, or as the data set arrives."""
         if self.feed is None:
             yield self.backend.asarray(order)
         else:
-            yield from self.feed.pieces(order)
+            yield from self.feed.pieces(order, lambda: interruption.requested)
 
     def _run(self, rows: Array, batch: int, watch: LossWatch, interruption: Interruption) -> int:
         """Queue a step for each batch of `rows`, unless interrupted; give the samples queued."""

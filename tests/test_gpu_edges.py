@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -255,6 +258,201 @@ STREAMED = """
 def test_streaming_waits_where_it_must() -> None:
     simulator()
     assert "the same" in run_script(STREAMED, CUPYSIM_LAZY="1")
+
+
+# What was begun is over before its memory goes
+
+
+def never() -> bool:
+    return False
+
+
+class Counted:
+    """A data set in the host's memory that counts the samples which were taken from it."""
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.taken = array, 0
+        self.nbytes, self.size, self.shape, self.dtype = (
+            array.nbytes, array.size, array.shape, array.dtype,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, some: Any) -> Any:
+        found = self.array[some]
+        self.taken += 0 if isinstance(some, slice) else len(found)
+        return found
+
+
+@pytest.fixture
+def small_pieces(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stream every data set, 40 samples of 9 floats in a piece."""
+    monkeypatch.setattr(type(cuda), "holds", lambda *_: False)
+    monkeypatch.setattr(cupy_feed, "PIECE_BYTES", 40 * 9 * 4)
+
+
+def feed_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("fastnn-feed")]
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_feed_that_is_told_to_stop_takes_no_more(
+    cuda: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cupysim = simulator()
+    monkeypatch.setattr(cupy_feed, "GATHER_BYTES", 4 * 9 * 4)
+    problem = Problem([9, 8, 4], 397)
+    data: Any = Counted(problem.x)
+    feed = cupy_feed.PinnedFeed(cuda, data, problem.t, "float32", 10)
+    assert feed.x.shape == (30, 9)
+
+    # Within a piece: 4 samples at a time, and the request comes after the third look.
+    looks = itertools.count(1)
+    pieces = feed.pieces(np.arange(400), lambda: next(looks) > 3)
+    before = cupysim.counters()
+    assert list(pieces) == []
+    assert data.taken == 12
+    assert (cupysim.counters() - before).h2d == 0
+    assert feed_threads() == []
+
+    # Between two pieces.
+    requested: list[bool] = []
+    pieces = feed.pieces(np.arange(400), lambda: bool(requested))
+    next(pieces)
+    requested.append(True)
+    time.sleep(0.05)
+    taken, before = data.taken, cupysim.counters()
+    assert list(pieces) == []
+    assert data.taken == taken
+    spent = cupysim.counters() - before
+    assert (spent.h2d, spent.d2d, spent.launches) == (0, 0, 0)
+    assert feed_threads() == []
+
+    # It can be asked again, for all.
+    found = [cuda.to_numpy(feed.x[rows]) for rows in feed.pieces(np.arange(400), never)]
+    np.testing.assert_array_equal(np.concatenate(found), problem.x)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_ctrl_c_ends_a_streamed_epoch_at_once(cuda: Any) -> None:
+    cupysim = simulator()
+    problem = Problem([9, 8, 4], 397)
+    before: Any = None
+
+    class Pressing(fastnn.Relu):
+        """Passes on what it gets; when it is called for the sixth time somebody presses Ctrl-C."""
+
+        calls = 0
+
+        def forward(self, x: Any) -> Any:
+            nonlocal before
+            self.calls += 1
+            if self.calls == 6:
+                time.sleep(0.05)  # what is gathered now is gathered
+                before = cupysim.counters()
+                signal.raise_signal(signal.SIGINT)
+            return super().forward(x)
+
+    network = problem.network(cuda, "float32")
+    network = Sequential([*network.layers.values(), Pressing()])
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        history = trained(network, problem)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    spent = cupysim.counters() - before
+    assert history.interrupted
+    assert history.epochs == 0
+    assert history.samples == 10 * len(history.losses)
+    assert len(history.losses) < 9  # of 80
+    assert spent.h2d == 0
+    assert feed_threads() == []
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_an_error_while_training_ends_the_feed(cuda: Any) -> None:
+    problem = Problem([9, 8, 4], 397)
+
+    class Failing(fastnn.Relu):
+        calls = 0
+
+        def forward(self, x: Any) -> Any:
+            self.calls += 1
+            if self.calls == 6:
+                raise ZeroDivisionError
+            return super().forward(x)
+
+    network = problem.network(cuda, "float32")
+    with pytest.raises(ZeroDivisionError):
+        trained(Sequential([*network.layers.values(), Failing()]), problem)
+    assert feed_threads() == []
+
+    # One in the thread that gathers comes out, too.
+    data: Any = Counted(problem.x[:20])
+    feed = cupy_feed.PinnedFeed(cuda, data, problem.t[:20], "float32", 10)
+    with pytest.raises(IndexError):
+        list(feed.pieces(np.arange(400), never))
+    assert feed_threads() == []
+
+
+ENDED_HALF_WAY = """
+    import gc, cupy, numpy as np, fastnn
+    from fastnn.backends import cupy_feed
+    from gpu import Problem
+    cuda = fastnn.set_backend("cupy", strict=True)
+    cupy_feed.PIECE_BYTES = 40 * 9 * 4
+    problem = Problem([9, 8, 4], 397)
+
+    streams = []  # the simulated device does what is left on a stream when it is destroyed
+
+    def feed():
+        one = cupy_feed.PinnedFeed(cuda, problem.x, problem.t, "float32", 10)
+        streams.append(one._stream)
+        return one
+
+    def dropped():
+        pieces = feed().pieces(np.arange(400), lambda: False)
+        next(pieces)
+
+    def closed():
+        pieces = feed().pieces(np.arange(400), lambda: False)
+        next(pieces), next(pieces)
+        pieces.close()
+
+    def failed():
+        for _ in feed().pieces(np.arange(400), lambda: False):
+            raise ZeroDivisionError
+
+    def told():
+        asked = []
+        for _ in feed().pieces(np.arange(400), lambda: len(asked) > 1):
+            asked.append(1)
+
+    def over():
+        for _ in feed().pieces(np.arange(400), lambda: False):
+            pass
+
+    for end in (dropped, closed, failed, told, over):
+        try:
+            end()
+        except ZeroDivisionError:
+            pass
+        # Whoever allocates next gets the memory of the feed: nothing may be written there any more.
+        others = [cupy.empty((30, 9), "float32") for _ in range(4)]
+        labels = [cupy.empty((30,), "int64") for _ in range(4)]
+        for array in others + labels:
+            array.fill(7)
+        cupy.cuda.Stream.null.synchronize()
+        cupy.cuda.Device().synchronize()
+        assert all(bool((array == 7).all()) for array in others + labels), end.__name__
+    print("over")
+"""
+
+
+def test_nothing_is_under_way_when_a_feed_is_gone() -> None:
+    simulator()
+    assert "over" in run_script(ENDED_HALF_WAY, CUPYSIM_LAZY="1")
 
 
 class Reached(Exception):  # noqa: N818

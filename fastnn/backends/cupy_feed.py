@@ -8,13 +8,15 @@ waiting room, at the speed of device memory: the arrays that the step plan reads
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.backends.cupy_memory import free_bytes
+from fastnn.pieces import pieces
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 PIECE_BYTES = 1 << 26
 """Of a piece. At 25 GB/s it is under way for 3 ms, hundreds of times as long as starting a copy
 takes. It is less where memory is scarce, as the device has two of them, and a batch at least."""
+
+
+GATHER_BYTES = 1 << 20
+"""Gathered between two looks at whether to stop: far less than a tenth of a second of work."""
 
 
 class PinnedFeed:
@@ -59,47 +65,73 @@ class PinnedFeed:
             # The waiting room is used from now on by another stream than it was allocated on.
             self._taken.record()
 
-    def pieces(self, order: np.ndarray[Any, Any]) -> Iterator[Array]:
+    def pieces(self, order: np.ndarray[Any, Any], stop: Callable[[], bool]) -> Iterator[Array]:
         """See `Feed.pieces`. When a piece is given, the next one is under way already."""
-        import cupy
-
         starts = range(0, len(order), self._samples)
         some = [order[start : start + self._samples] for start in starts]
-        with ThreadPoolExecutor(1, "fastnn-feed") as thread, self._backend.current():
-            self._arrived[0].synchronize()  # of the epoch before
-            self._arrived[1].synchronize()
-            gathering = thread.submit(self._gather, 0, some[0])
+        closed = threading.Event()
+        thread = ThreadPoolExecutor(1, "fastnn-feed")
+
+        def gather(i: int) -> Future[None]:
+            return thread.submit(self._gather, i, some[i], lambda: closed.is_set() or stop())
+
+        try:
+            gathering = gather(0)
             for i, samples in enumerate([*some, None]):
                 # Round i brings piece i on its way, and piece i - 1 to where it is read.
                 if samples is not None:
                     gathering.result()
+                    if stop():
+                        return  # the piece may not be whole
                     self._send(i, len(samples))
                 if i + 1 < len(some):
                     self._arrived[(i + 1) % 2].synchronize()
-                    gathering = thread.submit(self._gather, i + 1, some[i + 1])
+                    gathering = gather(i + 1)
                 if i > 0:
-                    yield cupy.arange(len(some[i - 1]), dtype="int64")
+                    yield self._rows(len(some[i - 1]))
+                    if stop():
+                        return
                 if samples is not None:
                     self._take(i, len(samples))
+        finally:
+            # The thread writes to pinned memory, and the stream reads it and writes to the waiting
+            # room: both may be freed next, and given to somebody who knows of neither.
+            closed.set()
+            try:
+                thread.shutdown()
+            finally:
+                self._stream.synchronize()
 
-    def _gather(self, i: int, samples: np.ndarray[Any, Any]) -> None:
-        """Gather samples into pinned memory; in a thread, on the host alone."""
+    def _gather(self, i: int, samples: np.ndarray[Any, Any], stop: Callable[[], bool]) -> None:
+        """Gather samples into pinned memory, unless stopped; in a thread, on the host alone."""
         for source, buffer in zip((self._data, self._labels), self._pinned[i % 2], strict=True):
-            buffer[: len(samples)] = source[samples]
+            for some in pieces(len(samples), max(1, GATHER_BYTES // buffer[:1].nbytes)):
+                if stop():
+                    return
+                buffer[some] = source[samples[some]]
+
+    def _rows(self, count: int) -> Array:
+        """Give the rows of `x` and `t` that hold a piece."""
+        import cupy
+
+        with self._backend.current():
+            return cupy.arange(count, dtype="int64")
 
     def _send(self, i: int, count: int) -> None:
         """Start the copy to the waiting room, once it is free."""
-        self._stream.wait_event(self._taken)
-        for waiting, buffer in zip(self._waiting_room, self._pinned[i % 2], strict=True):
-            waiting[:count].set(buffer[:count], stream=self._stream)
-        self._arrived[i % 2].record(self._stream)
+        with self._backend.current():
+            self._stream.wait_event(self._taken)
+            for waiting, buffer in zip(self._waiting_room, self._pinned[i % 2], strict=True):
+                waiting[:count].set(buffer[:count], stream=self._stream)
+            self._arrived[i % 2].record(self._stream)
 
     def _take(self, i: int, count: int) -> None:
         """Copy a piece from the waiting room to where the plan reads it, once it is there."""
         import cupy
 
-        stream = cupy.cuda.get_current_stream()
-        stream.wait_event(self._arrived[i % 2])
-        for room, waiting in zip((self.x, self.t), self._waiting_room, strict=True):
-            room[:count] = waiting[:count]
-        self._taken.record(stream)
+        with self._backend.current():
+            stream = cupy.cuda.get_current_stream()
+            stream.wait_event(self._arrived[i % 2])
+            for room, waiting in zip((self.x, self.t), self._waiting_room, strict=True):
+                room[:count] = waiting[:count]
+            self._taken.record(stream)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,8 +24,17 @@ class Feed(Protocol):
     x: Array
     t: Array
 
-    def pieces(self, order: np.ndarray[Any, Any]) -> Iterator[Array]:
+    def pieces(self, order: np.ndarray[Any, Any], stop: Callable[[], bool]) -> Iterator[Array]:
         """Bring the samples to the device in this order, in pieces of whole batches.
+
+        However it ends, also closed half way, nothing is under way any more when it has.
+
+        Parameters
+        ----------
+        order : array (K,), int64
+            On the host.
+        stop : callable
+            From when on this is true no more samples are gathered or brought to the device.
 
         Yields
         ------
