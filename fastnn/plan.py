@@ -59,10 +59,13 @@ class StepPlan:
         The network's dtype.
     batch_size : int
         The largest batch.
+    scale : float
+        What ``x_data`` is multiplied by as a batch is gathered.
     """
 
     dtype: str
     batch_size: int
+    scale: float
     arrays: dict[str, Array]
     steps: list[Step] = field(default_factory=list)
     shapes: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
@@ -96,7 +99,12 @@ class _Block:
 
 
 def make_plan(
-    network: Sequential, x: Array, t: Array, optimizer: Optimizer, batch_size: int
+    network: Sequential,
+    x: Array,
+    t: Array,
+    optimizer: Optimizer,
+    batch_size: int,
+    scale: float = 1.0,
 ) -> StepPlan:
     """Lay out a training step.
 
@@ -112,16 +120,19 @@ def make_plan(
         Says how a parameter is updated.
     batch_size : int
         The largest batch.
+    scale : float, optional
+        What `x` is multiplied by as a batch is gathered.
     """
     owners = network.owners()
     parameters = {name: getattr(layer, attribute) for name, (layer, attribute) in owners.items()}
     layers = list(network.layers.values())
     if layers and isinstance(layers[0], Affine):
         x = network.backend.xp.reshape(x, (x.shape[0], -1))
-    plan = StepPlan(network.dtype, batch_size, {"x_data": x, "t_data": t, **parameters})
+    plan = StepPlan(network.dtype, batch_size, scale, {"x_data": x, "t_data": t, **parameters})
 
     plan.add_batch("x:0", tuple(x.shape[1:]))
-    plan.steps.append(Step("take_rows", ("x_data", "rows"), ("x:0",), {"dtype": network.dtype}))
+    options = {"dtype": network.dtype, "scale": scale}
+    plan.steps.append(Step("take_rows", ("x_data", "rows"), ("x:0",), options))
     plan.steps.append(Step("take_rows", ("t_data", "rows"), ("t",)))
     blocks, scores = _forward(plan, layers, owners)
     dout = _loss(plan, network.last_layer, scores)

@@ -46,19 +46,19 @@ class Problem:
 
     def __init__(
         self, sizes: list[int], samples: int, *, data: str = "float32", relu: bool = True,
-        seed: int = 0,
+        seed: int = 0, scale: float = 1.0,
     ) -> None:  # fmt: skip
         generator = np.random.default_rng(seed)
-        self.samples, self.relu = samples, relu
+        self.samples, self.relu, self.scale = samples, relu, scale
         high = {"uint8": 256, "int8": 127}.get(data, 256)
         x = generator.integers(0, high, (samples + 3, sizes[0]))
         x = np.where(generator.random(x.shape) < 0.5, 0, x)
         self.x = x.astype(data) if "int" in data else (x / 256).astype(data)
         self.t = generator.integers(0, sizes[-1], samples + 3)
-        scale = 1 / 256 if "int" in data else 1.0
+        largest = scale * (256 if "int" in data else 1.0)
         self.parameters = []
         for i, (D, M) in enumerate(pairwise(sizes)):
-            W = generator.standard_normal((D, M)) * np.sqrt(2 / D) * (scale if i == 0 else 1)
+            W = generator.standard_normal((D, M)) * np.sqrt(2 / D) / (largest if i == 0 else 1)
             b = 0.1 * generator.standard_normal(M)
             self.parameters.append((W.astype("float32"), b.astype("float32")))
         self.rows = np.stack([generator.permutation(samples + 3)[:samples] for _ in range(2)])
@@ -77,14 +77,14 @@ class Problem:
         x = backend.asarray(self.x, None if "int" in self.x.dtype.name else dtype)
         t = backend.asarray(self.t, "int64")
         network = self.network(backend, dtype)
-        return make_plan(network, x, t, SGD(0.5), self.samples)
+        return make_plan(network, x, t, SGD(0.5), self.samples, self.scale)
 
 
 def reference(problem: Problem, step: int = 0) -> dict[str, Any]:
     """One step in float64 by the formulas of `fastnn.backends.base`: activations and gradients."""
     base = NumpyBackend()
     rows = problem.rows[step]
-    x, t = problem.x[rows].astype("float64"), problem.t[rows]
+    x, t = problem.scale * problem.x[rows].astype("float64"), problem.t[rows]
     inputs = [x]
     layers = [(W.astype("float64"), b.astype("float64")) for W, b in problem.parameters]
     for i, (W, b) in enumerate(layers):

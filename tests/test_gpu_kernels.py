@@ -95,6 +95,12 @@ def test_a_data_set_of_bytes_is_cast_as_it_is_gathered(
     check_step(cuda, Problem(sizes, 34, data=data), dtype)
 
 
+@pytest.mark.parametrize("data", ["uint8", "int8", "float32"])
+def test_a_data_set_is_scaled_as_it_is_gathered(cuda: Any, dtype: str, data: str) -> None:
+    problem = Problem([31, 5, 3], 34, data=data, scale=1 / 255)
+    check_step(cuda, problem, dtype)
+
+
 def test_layers_without_relu(cuda: Any, dtype: str) -> None:
     check_step(cuda, Problem([17, 33, 9, 4], 35, relu=False), dtype)
 

@@ -71,7 +71,7 @@ def test_the_plan_of_the_books_network_step_by_step(batch: Batch) -> None:
     network = TwoLayerNet(12, 6, 4)
     plan = plan_of(network, batch.x, batch.t)
     assert [(s.primitive, s.reads, s.writes, dict(s.options)) for s in plan.steps] == [
-        ("take_rows", ("x_data", "rows"), ("x:0",), {"dtype": "float32"}),
+        ("take_rows", ("x_data", "rows"), ("x:0",), {"dtype": "float32", "scale": 1.0}),
         ("take_rows", ("t_data", "rows"), ("t",), {}),
         ("affine", ("x:0", "W1", "b1"), ("x:2",), {"relu": True}),
         ("affine", ("x:2", "W2", "b2"), ("x:3",), {"relu": False}),

@@ -124,7 +124,10 @@ def label_indices(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[
 def take_rows(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (floats(rng, n, m), rng.integers(0, n, 2 * n)), {}
     yield (floats(rng, n, 2, 3), rng.integers(0, n, 5)), {}
-    yield (rng.integers(0, 256, (n, m)).astype("uint8"), rng.integers(0, n, 5)), {"dtype": "DTYPE"}
+    pixels = rng.integers(0, 256, (n, m)).astype("uint8")
+    yield (pixels, rng.integers(0, n, 5)), {"dtype": "DTYPE"}
+    yield (pixels, rng.integers(0, n, 5)), {"dtype": "DTYPE", "scale": 1 / 255}
+    yield (floats(rng, n, 2, 3), rng.integers(0, n, 5)), {"scale": -3.7}
     yield (rng.integers(0, 9, n), rng.integers(0, n, 5)), {}
 
 

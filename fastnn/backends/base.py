@@ -261,11 +261,21 @@ class Backend:
         return None if bool(xp.any(wrong)) else xp.argmax(one, axis=1)
 
     def take_rows(
-        self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None
+        self,
+        x: Array,
+        rows: Array,
+        *,
+        dtype: str | None = None,
+        scale: float = 1.0,
+        out: Array | None = None,
     ) -> Array:
-        """``x[rows]`` as `dtype`: a mini-batch. x (K, ...), rows (N,) int64 -> (N, ...)."""
+        """``scale * x[rows]`` as `dtype`: a mini-batch. x (K, ...), rows (N,) int64 -> (N, ...).
+
+        It is cast first, so that whole numbers can be scaled, then multiplied in `dtype`.
+        """
         batch = self.xp.take(x, rows, axis=0)
-        return _store(self.astype(batch, dtype) if dtype else batch, out)
+        batch = self.astype(batch, dtype) if dtype else batch
+        return _store(batch if scale == 1 else batch * scale, out)
 
     def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
         """Do ``W -= lr * dW`` in place, for a parameter of any shape."""

@@ -263,19 +263,26 @@ class CupyBackend(Backend):
         return correct
 
     def take_rows(
-        self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None
+        self,
+        x: Array,
+        rows: Array,
+        *,
+        dtype: str | None = None,
+        scale: float = 1.0,
+        out: Array | None = None,
     ) -> Array:
-        """See `Backend.take_rows`; with a cast, which would be a second pass."""
+        """See `Backend.take_rows`; with cast and scale, each of which would be a second pass."""
         given, wanted = x.dtype.name, dtype or x.dtype.name
         ours = wanted in ("float32", "float64") and given in self._cuda.C_TYPES
         if not ours or not _contiguous(x) or not _can_fill(out, wanted):
-            return super().take_rows(x, rows, dtype=dtype, out=out)
+            return super().take_rows(x, rows, dtype=dtype, scale=scale, out=out)
         cp = self._cupy
         batch = cp.empty((len(rows), *x.shape[1:]), wanted) if out is None else out
         kernel = self._cuda.kernel("primitives", "take_rows", wanted, given)
         width = math.prod(x.shape[1:])
         sizes = [np.int64(size) for size in (x.shape[0], batch.size, width)]
-        kernel(*_one_each(batch.size), (x, cp.ascontiguousarray(rows), batch, *sizes))
+        factor = np.dtype(wanted).type(scale)
+        kernel(*_one_each(batch.size), (x, cp.ascontiguousarray(rows), factor, batch, *sizes))
         return batch
 
     def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:

@@ -77,6 +77,7 @@ class FusedStep:
         self._products = backend.products
         self._dtype = dtype = plan.dtype
         self._x, self._t = plan.arrays["x_data"], plan.arrays["t_data"]
+        self._scale = np.dtype(dtype).type(plan.scale)
         self._W = [plan.arrays[layer.W] for layer in layers]
         self._b = [plan.arrays[layer.b] for layer in layers]
         N, L = plan.batch_size, len(layers)
@@ -123,7 +124,7 @@ class FusedStep:
         self._update_weights(
             (self._update_blocks,),
             (self._products.threads,),
-            (*arguments, np.int64(len(self._x)), self._losses, np.int32(n)),
+            (*arguments, np.int64(len(self._x)), self._scale, self._losses, np.int32(n)),
         )
 
     def launch_many(self, n: int, count: int) -> None:
@@ -139,7 +140,8 @@ class FusedStep:
 
     def _forward_from_data(self, n: int) -> None:
         W, parts = self._W[0], self._parts[0]
-        arguments = (self._control, self._x, np.int64(len(self._x)), W, parts)
+        data = (self._x, np.int64(len(self._x)), self._scale)
+        arguments = (self._control, *data, W, parts)
         self._gather_product(*self._product_grid(0, n), (*arguments, *self._sizes(0, n)))
 
     def _forward(self, i: int, n: int) -> None:

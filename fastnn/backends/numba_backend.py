@@ -192,15 +192,20 @@ class NumbaBackend(NumpyBackend):
         return result
 
     def take_rows(
-        self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None
+        self,
+        x: Array,
+        rows: Array,
+        *,
+        dtype: str | None = None,
+        scale: float = 1.0,
+        out: Array | None = None,
     ) -> Array:
         """See `Backend.take_rows`."""
         batch = np.empty((len(rows), *x.shape[1:]), dtype or x.dtype) if out is None else out
         if not (x.flags.c_contiguous and batch.flags.c_contiguous):
-            return super().take_rows(x, rows, dtype=dtype, out=out)
-        self._kernels.take_rows(
-            x.reshape(len(x), -1), np.ascontiguousarray(rows), batch.reshape(len(rows), -1)
-        )
+            return super().take_rows(x, rows, dtype=dtype, scale=scale, out=out)
+        flat = batch.reshape(len(rows), -1)
+        self._kernels.take_rows(x.reshape(len(x), -1), np.ascontiguousarray(rows), scale, flat)
         return batch
 
     def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:

@@ -123,13 +123,20 @@ class NumpyBackend(Backend):
         return indices if ones.all() and np.count_nonzero(t) == len(t) else None
 
     def take_rows(
-        self, x: Array, rows: Array, *, dtype: str | None = None, out: Array | None = None
+        self,
+        x: Array,
+        rows: Array,
+        *,
+        dtype: str | None = None,
+        scale: float = 1.0,
+        out: Array | None = None,
     ) -> Array:
         """See `Backend.take_rows`."""
         if out is None or out.dtype != x.dtype:
-            return super().take_rows(x, rows, dtype=dtype, out=out)
+            return super().take_rows(x, rows, dtype=dtype, scale=scale, out=out)
         # mode="raise" would gather into a temporary first, lest an error leave `out` half done.
-        return x.take(rows, axis=0, out=out, mode="clip")
+        batch = x.take(rows, axis=0, out=out, mode="clip")
+        return batch if scale == 1 else np.multiply(batch, scale, out=out)
 
     def softmax_cross_entropy(
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None

@@ -47,12 +47,13 @@ def plain_network(plan: StepPlan) -> list[AffineLayer] | None:
     parameters = [plan.arrays[name] for layer in layers for name in (layer.W, layer.b)]
     if not layers or layers[-1].relu or len(set(map(id, parameters))) < len(parameters):
         return None
-    return layers if plan.steps == list(_steps(layers, plan.dtype)) else None
+    return layers if plan.steps == list(_steps(layers, plan)) else None
 
 
-def _steps(layers: list[AffineLayer], dtype: str) -> Iterator[Step]:
+def _steps(layers: list[AffineLayer], plan: StepPlan) -> Iterator[Step]:
     """Give the steps that such layers have."""
-    yield Step("take_rows", ("x_data", "rows"), ("x:0",), {"dtype": dtype})
+    options = {"dtype": plan.dtype, "scale": plan.scale}
+    yield Step("take_rows", ("x_data", "rows"), ("x:0",), options)
     yield Step("take_rows", ("t_data", "rows"), ("t",))
     x = ["x:0"]
     for layer in layers:

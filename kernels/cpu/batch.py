@@ -10,13 +10,16 @@ Array = Any
 
 
 @kernel
-def take_rows(x: Array, rows: Array, out: Array) -> None:
-    """``out = x[rows]``, cast to the dtype of `out`. x (K, D), rows (N,), out (N, D).
+def take_rows(x: Array, rows: Array, scale: float, out: Array) -> None:
+    """``out = scale * x[rows]``, cast to the dtype of `out`. x (K, D), rows (N,), out (N, D).
 
     A row number out of range means the nearest row, as in ``numpy.take(..., mode="clip")``.
     """
-    last = x.shape[0] - 1
+    last, factor = x.shape[0] - 1, out.dtype.type(scale)
     for n in range(rows.shape[0]):
         row = min(max(rows[n], 0), last)
         for d in range(x.shape[1]):
             out[n, d] = x[row, d]
+        if scale != 1:
+            for d in range(x.shape[1]):
+                out[n, d] *= factor

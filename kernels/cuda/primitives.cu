@@ -54,13 +54,14 @@ __global__ void __launch_bounds__(4 * WARP, 4) count_correct(
 
 template <typename T, typename Data>
 __global__ void take_rows(
-    const Data* x, const int64* rows, T* out, int64 samples, int64 size, int64 width)
+    const Data* x, const int64* rows, T scale, T* out, int64 samples, int64 size, int64 width)
 {
     int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (i >= size) return;
     int64 row = rows[i / width];
     row += row < 0 ? samples : 0;  // as an index of NumPy
-    out[i] = row >= 0 && row < samples ? T(x[row * width + i % width]) : not_a_number<T>();
+    bool inside = row >= 0 && row < samples;
+    out[i] = inside ? T(x[row * width + i % width]) * scale : not_a_number<T>();
 }
 
 // The rate is read from the device, if it is there: then a captured step follows a schedule.

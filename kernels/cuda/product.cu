@@ -14,7 +14,7 @@
 //   parts  go out through w, which is done by then, so that whole sectors are written
 //
 // Where x comes from: `gather_product` takes the rows of the batch from the data set (uint8, int8
-// or floating) and casts them on the way; `hidden_product` makes x from the parts of the layer
+// or floating), casts and scales them on the way; `hidden_product` makes x from the parts of the layer
 // before it: added up, with bias and ReLU, and writes it to `h` for the backward pass (only the
 // blocks of the first 64 columns do); `plain_product` has it as an array. Beyond the edges of x and
 // W both are 0, inside nothing is skipped: 0 * infinity is NaN here as in NumPy.
@@ -103,10 +103,10 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
 
 template <typename T, typename Data>
 __global__ void __launch_bounds__(THREADS, BLOCKS) gather_product(
-    const Control<T>* control, const Data* data, int64 samples,
+    const Control<T>* control, const Data* data, int64 samples, T scale,
     const T* W, T* parts, int N, int D, int M, int depth)
 {
-    Gathered<T, Data> x{data, batch_of(control, control->step, N, samples), D};
+    Gathered<T, Data> x{data, batch_of(control, control->step, N, samples), D, scale};
     product(x, W, parts, N, D, M, depth);
 }
 

@@ -74,16 +74,17 @@ template <typename T> struct alignas(16) Vector {
     T v[SIZE];
 };
 
-// Where a kernel has x (N, D) from: rows of the data set, cast on the way, or an array. `start` is
+// Where a kernel has x (N, D) from: rows of the data set, cast and scaled, or an array. `start` is
 // asked once for a row, then `at` for its entries, `AT_ONCE` of them under way in a thread.
 template <typename T, typename Data> struct Gathered {
     static constexpr int AT_ONCE = 8;
     const Data* data;
     Batch batch;
     int D;
+    T scale;
     __device__ int64 start(int n) const { int64 row = batch[n]; return row < 0 ? -1 : row * D; }
     __device__ T at(int64 start, int d) const {
-        return start < 0 ? not_a_number<T>() : T(data[start + d]);
+        return start < 0 ? not_a_number<T>() : T(data[start + d]) * scale;
     }
 };
 

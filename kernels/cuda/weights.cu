@@ -70,7 +70,7 @@ __device__ void tile_of_gradient(
 template <typename T, typename Data>
 __global__ void __launch_bounds__(THREADS, BLOCKS) update_weights(
     Control<T>* control, const LayerUpdate<T>* layers, int count,
-    const Data* data, int64 samples, const T* losses, int N)
+    const Data* data, int64 samples, T scale, const T* losses, int N)
 {
     const int thread = threadIdx.x, my_rows = thread / COLUMNS * 4, my_column = thread % COLUMNS;
     const int step = control->step_last;
@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) update_weights(
         Plain<T> x{layer.x, D};
         tile_of_gradient(shared, x, layer.dout, N, D, M, row0, column0, sum, bias);
     } else {
-        Gathered<T, Data> x{data, batch_of(control, step, N, samples), D};
+        Gathered<T, Data> x{data, batch_of(control, step, N, samples), D, scale};
         tile_of_gradient(shared, x, layer.dout, N, D, M, row0, column0, sum, bias);
     }
 
