@@ -6,7 +6,7 @@ import ctypes
 import functools
 from collections.abc import Callable, Mapping
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,8 +57,9 @@ class CompiledStep(Runner):
             layers, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes, not self.compressed
         )
         self.edges = layout.edges(some.mean(axis=0))
+        self.scale = layout.dtype.type(plan.scale)
         if self.compressed:
-            self.data = compress(self.x, self.edges)
+            self.data = compress(self.x, self.edges, self.scale)
             self.room = room_for_sorting(self.data, layout)
             blocks = layout.groups * layout.blocks + 1
             self.places = np.zeros((self.threads, 2, plan.batch_size * blocks), np.int64)
@@ -95,7 +96,9 @@ class CompiledStep(Runner):
                     rows, self.places[thread], lr, losses,
                 )  # fmt: skip
             else:
-                step.train_dense(self.width, thread, *shared, self.x, self.labels, rows, lr, losses)
+                step.train_dense(
+                    self.width, thread, *shared, self.x, self.scale, self.labels, rows, lr, losses
+                )
 
         run_together(job, self.threads, lambda: barrier.abort(place))
         return losses
@@ -119,7 +122,7 @@ class CompiledStep(Runner):
             x = for_a_kernel(held_out[0].reshape(len(held_out[0]), -1))
             if float(some_rows(x).mean()) > sparse_up_to(self.layout.sizes[1]):
                 return None
-            data, labels = compress(x, self.edges), for_a_kernel(held_out[1])
+            data, labels = compress(x, self.edges, self.scale), for_a_kernel(held_out[1])
         samples, sizes = len(labels), self.layout.sizes
         threads = threads_for(sizes, samples, data.values.size / (samples * sizes[0]))
         if threads > len(self.rooms):
@@ -194,8 +197,11 @@ def for_a_kernel(array: Array) -> Array:
     return np.frombuffer(memory, array.dtype).reshape(array.shape)
 
 
-def compress(x: Array, edges: Array) -> sparse.Compressed:
-    """Compress a data set (K, D), leaving out its zeros; each thread takes some of its samples."""
+def compress(x: Array, edges: Array, scale: np.floating[Any]) -> sparse.Compressed:
+    """Compress a data set (K, D), leaving out its zeros; each thread takes some of its samples.
+
+    Floats are scaled now, bytes when they are used.
+    """
     samples, features = x.shape
     threads = max(1, min(get_num_threads(), samples, int(x.size / INPUTS_OF_A_THREAD)))
     shares = [(i * samples // threads, (i + 1) * samples // threads) for i in range(threads)]
@@ -224,4 +230,10 @@ def compress(x: Array, edges: Array) -> sparse.Compressed:
 
     run_together(fill, threads, lambda: None)
     most = max(float(values.max()), -float(values.min())) if values.size else 0.0
-    return sparse.Compressed(starts, offsets.reshape(-1), positions, values, most)
+    later: np.floating[Any] | None = None
+    if scale != 1 and values.dtype == scale.dtype:
+        values *= scale
+    elif scale != 1:
+        later = scale
+    most *= abs(float(scale))
+    return sparse.Compressed(starts, offsets.reshape(-1), positions, values, later, most)

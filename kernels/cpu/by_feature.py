@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.strips import BLOCKS, CAPACITY, INPUTS, W_SIZE, G, W
-from fastnn.kernels.cpu.vector import add, at, fma, lanes, load, splat, store
+from fastnn.kernels.cpu.vector import add, at, fma, lanes, load, scaled, splat, store
 
 Array = Any
 
@@ -75,7 +75,7 @@ def sort_blocks(
                     d = piece + np.intp(at(data.positions, j))
                     to = np.intp(ends[d])
                     room.samples[turn, to] = n - begin
-                    room.values[turn, to] = at(data.values, j)
+                    room.values[turn, to] = scaled(data.scale, at(data.values, j))
                     ends[d] = to + 1
 
 

@@ -50,6 +50,7 @@ from fastnn.kernels.cpu.vector import (
     nonzero_lanes,
     prefetch,
     relu,
+    scaled,
     splat,
     store,
     zeros,
@@ -57,14 +58,17 @@ from fastnn.kernels.cpu.vector import (
 
 Array = Any
 
-Compressed = namedtuple("Compressed", ["starts", "offsets", "positions", "values", "largest"])
+Compressed = namedtuple(
+    "Compressed", ["starts", "offsets", "positions", "values", "scale", "largest"]
+)
 """A data set without its zeros.
 
 starts : (K,) int64, where a sample begins in `positions` and `values`
 offsets : (K * (blocks + 1),) uint16 or uint32, where its blocks of features begin, from there
 positions : features that are not zero, times nothing, uint16 or uint32
 values : what stands there, in the data set's own dtype
-largest : the largest magnitude of them
+scale : what they are multiplied by as they are used, in the network's dtype; None if by nothing
+largest : the largest magnitude of them, scaled
 """
 
 TOGETHER = 64
@@ -192,7 +196,7 @@ def forward_unit(
             total = initial if block == first else load(zero, memory, place + n * lanes(zero))
             for j in range(at(bounds, n * stride + block), at(bounds, n * stride + block + 1)):
                 row = weights + np.intp(at(data.positions, j)) * lanes(zero)
-                value = splat(zero, at(data.values, j))
+                value = splat(zero, scaled(data.scale, at(data.values, j)))
                 total = fma(value, load(zero, memory, row), total)
             if finish and block == last - 1:
                 total = relu(total)
@@ -214,7 +218,7 @@ def update_unit(
             g = load(zero, memory, dout + n * lanes(zero))
             for j in range(at(bounds, n * stride + block), at(bounds, n * stride + block + 1)):
                 row = weights + np.intp(at(data.positions, j)) * lanes(zero)
-                value = splat(zero, at(data.values, j))
+                value = splat(zero, scaled(data.scale, at(data.values, j)))
                 store(memory, row, fma(value, g, load(zero, memory, row)))
 
 
@@ -268,7 +272,7 @@ def _expand(
     for d in range(first, last):
         memory[expanded + d] = 0
     for j in range(bounds[start], bounds[start + blocks]):
-        memory[expanded + data.positions[j]] = data.values[j]
+        memory[expanded + data.positions[j]] = scaled(data.scale, at(data.values, j))
 
 
 @kernel

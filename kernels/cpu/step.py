@@ -67,7 +67,8 @@ from fastnn.kernels.cpu.strips import (
     wide_tile,
 )
 from fastnn.kernels.cpu.tall import TALL, add_tile, multiply, relu_tile, rows_of, store_tile
-from fastnn.kernels.cpu.vector import at, lanes, load, load_cast, prefetch, store
+from fastnn.kernels.cpu.vector import at, lanes, load, load_cast, prefetch, splat, store
+from fastnn.kernels.cpu.vector import multiply as times
 
 Array = Any
 DEPTH = 96
@@ -169,10 +170,12 @@ def train_compressed(
 @kernel
 def train_dense(
     width: Any, thread: int, threads: int, barrier: Array, give_way: int,
-    memory: Array, table: Array, shape: Array, edges: Array, data: Array, labels: Array,
-    rows: Array, lr: float, losses: Array,
+    memory: Array, table: Array, shape: Array, edges: Array, data: Array, scale: Any,
+    labels: Array, rows: Array, lr: float, losses: Array,
 ) -> None:  # fmt: skip
     """Train on a data set (K, D) as it is, given flat; arguments as of `train_compressed`.
+
+    It is multiplied by `scale`, of the dtype of `memory`, as it is gathered.
 
     The batch is gathered into one of two buffers in turn, so that no thread overwrites what
     another still updates with.
@@ -190,12 +193,16 @@ def train_dense(
             for group in range(first // strips, (last - 1) // strips + 1 if first < last else 0):
                 begin, end = edges[group * blocks], edges[(group + 1) * blocks]
                 _gather(
-                    narrow(memory), memory, table, shape, data, batch, x, 0, samples, begin, end
-                )
+                    narrow(memory), memory, table, shape, data, scale, batch, x, 0, samples,
+                    begin, end,
+                )  # fmt: skip
             own = (0, samples)
         else:
             own = share(thread, threads, samples)
-            _gather(narrow(memory), memory, table, shape, data, batch, x, *own, 0, table[0, INPUTS])
+            _gather(
+                narrow(memory), memory, table, shape, data, scale, batch, x, *own,
+                0, table[0, INPUTS],
+            )  # fmt: skip
             if not meet(barrier, threads, give_way):
                 return
         for unit in range(first, last):
@@ -285,20 +292,20 @@ def _gradient_of_strip(
 
 @kernel
 def _gather(
-    zero: Any, memory: Array, table: Array, shape: Array, data: Array, batch: Array, x: int,
-    first: int, last: int, begin: int, end: int,
+    zero: Any, memory: Array, table: Array, shape: Array, data: Array, scale: Any, batch: Array,
+    x: int, first: int, last: int, begin: int, end: int,
 ) -> None:  # fmt: skip
-    """Copy the features from `begin` to `end` of some samples of the batch, cast."""
-    width = table[0, INPUTS]
+    """Copy the features from `begin` to `end` of some samples of the batch, cast and scaled."""
+    width, factor = table[0, INPUTS], splat(zero, scale)
     for n in range(first, last):
         row = _row(data, batch, n, width)
         place = x + n * shape[X_ROW]
         d = begin
         while d + lanes(zero) <= end:
-            store(memory, place + d, load_cast(zero, data, row + d))
+            store(memory, place + d, times(factor, load_cast(zero, data, row + d)))
             d += lanes(zero)
         while d < end:
-            memory[place + d] = at(data, row + d)
+            memory[place + d] = scale * memory.dtype.type(at(data, row + d))
             d += 1
 
 

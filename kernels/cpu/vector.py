@@ -167,6 +167,19 @@ def at(typingctx: Any, array: Any, position: Any) -> Any:
 
 
 @intrinsic
+def scaled(typingctx: Any, scale: Any, number: Any) -> Any:
+    """`number` as it is if `scale` is None, else cast to the dtype of `scale` and times it."""
+    if isinstance(scale, types.NoneType):
+        return number(scale, number), lambda context, builder, signature, arguments: arguments[1]
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        factor, value = arguments
+        return builder.fmul(factor, context.cast(builder, value, number, scale))
+
+    return scale(scale, number), generate
+
+
+@intrinsic
 def prefetch(typingctx: Any, array: Any, position: Any) -> Any:
     """Ask for the cache line of ``array[position]``."""
 
