@@ -40,7 +40,7 @@ def data_set(
 
 
 def plan_of(
-    sizes: tuple[int, ...], x: Any, t: Any, batch: int, dtype: str, backend: str
+    sizes: tuple[int, ...], x: Any, t: Any, batch: int, dtype: str, backend: str, scale: float = 1
 ) -> StepPlan:
     """The step plan of a network of these sizes, with parameters of its own."""
     with fastnn.use_backend(backend):
@@ -49,7 +49,7 @@ def plan_of(
         if name.startswith("b"):
             array += np.linspace(-0.1, 0.1, array.size).astype(dtype)
     data = x if x.dtype.kind in "iu" else x.astype(dtype)
-    return make_plan(network, data, t, fastnn.SGD(0.1), batch)
+    return make_plan(network, data, t, fastnn.SGD(0.1), batch, scale)
 
 
 def compiled(plan: StepPlan) -> CompiledStep:
@@ -157,9 +157,9 @@ def guard_everything(*, at_end: bool) -> None:
     CompiledStep.__init__ = initialise  # type: ignore[assignment,method-assign]
     compress = numba_runner.compress
 
-    def compress_guarded(x: Any, edges: Any) -> Compressed:
-        data = compress(place(x), place(edges))
-        return Compressed(*[place(part) for part in data[:-1]], data[-1])
+    def compress_guarded(x: Any, edges: Any, scale: Any) -> Compressed:
+        data = compress(place(x), place(edges), scale)
+        return Compressed(*[place(part) for part in data[:-2]], *data[-2:])
 
     numba_runner.compress = compress_guarded
     rooms = Layout.rooms

@@ -190,7 +190,7 @@ def test_compressed_data_holds_what_is_not_zero(
     x = (10 * x).astype(kind)
     x[samples // 2] = 0
     edges = np.unique([0, features // 3, features])
-    data = numba_runner.compress(x, edges)
+    data = numba_runner.compress(x, edges, np.float32(1))
     offsets = data.offsets.reshape(samples, len(edges)).astype(np.int64)
     assert data.largest == np.max(np.abs(x.astype("float64")))
     assert data.values.size == np.count_nonzero(x)
@@ -211,7 +211,35 @@ def test_data_that_changes_while_it_is_compressed(
     for wrong in (0, 50 * 30):
         monkeypatch.setattr(sparse, "count_nonzero", lambda x, wrong=wrong: wrong)
         with pytest.raises(RuntimeError, match="x was changed"):
-            numba_runner.compress(x, np.array([0, 10, 30]))
+            numba_runner.compress(x, np.array([0, 10, 30]), np.float64(1))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "float"])
+@pytest.mark.parametrize("sizes", [(90, 20, 5), (90, 400, 5), (90, 5)], ids=str)
+@pytest.mark.parametrize("density", [0.1, 0.9])
+def test_data_that_is_scaled_as_it_is_used(
+    density: float, sizes: tuple[int, ...], kind: str, dtype: str, threads: int
+) -> None:
+    x, t = data_set(60, sizes[0], sizes[-1], density=density)
+    x = (40 * x).astype(dtype if kind == "float" else kind)
+    scaled = x.astype(dtype) * np.dtype(dtype).type(1 / 255)
+    rows = np.random.default_rng(1).permutation(60).reshape(3, 20)
+    plans = [
+        plan_of(sizes, x, t, 20, dtype, "numba", 1 / 255),
+        plan_of(sizes, scaled, t, 20, dtype, "numba"),
+    ]
+    losses, counts = [], []
+    for plan in plans:
+        runner = compiled(plan)
+        assert runner.compressed is (density < 0.5)
+        losses.append(runner.run(rows, {"lr": 0.1}))
+        runner.flush()
+        held_out = (plan.arrays["x_data"][:30], t[:30])
+        counts.append([count() for count in map(runner.counter, (None, held_out)) if count])
+    np.testing.assert_array_equal(*losses)
+    assert counts[0] == counts[1]
+    for name in set(plans[0].arrays) - {"x_data", "t_data"}:
+        np.testing.assert_array_equal(plans[0].arrays[name], plans[1].arrays[name])
 
 
 def test_density_decides(dtype: str) -> None:
