@@ -55,6 +55,15 @@ class Layer:
     def forget(self) -> None:
         """Drop what `forward` and `backward` kept."""
 
+    def __repr__(self) -> str:
+        backend = getattr(self, "backend", None)  # a subclass may have left out super().__init__()
+        described = [] if backend is None else [*self._described(), backend.name]
+        return f"{type(self).__name__}({', '.join(described)})"
+
+    def _described(self) -> list[str]:
+        """Say of what size and dtype the layer is, in a word each."""
+        return []
+
     def _check(self, array: object, name: str) -> None:
         check_owned(array, self.backend, name, type(self).__name__)
         check_real(array, name)
@@ -105,6 +114,11 @@ class Affine(Layer):
         self.W: Array = self._parameter(weights, dtype)
         self.b: Array = self._parameter(biases, dtype)
         self.forget()
+
+    def _described(self) -> list[str]:
+        inputs, outputs = self.W.shape
+        dtypes = dict.fromkeys(map(dtype_name, (self.W, self.b)))
+        return [f"{inputs} -> {outputs}", " and ".join(dtypes)]
 
     def _parameter(self, given: Array, dtype: str) -> Array:
         array = self.backend.asarray(given, dtype)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from fastnn.backends.base import Array
+from fastnn.shown import shortened
 from fastnn.validation import check_real, own_array
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class Parameters(MutableMapping[str, Array]):
 
     ``params["W1"]`` is the array that the layer computes with, so ``params["W1"] -= g`` takes
     effect. So does ``params["W1"] = new``: a copy of `new` is brought to the network's device and
-    dtype, and refused if its shape is another.
+    dtype, and refused if its shape is another. ``network.params = {...}`` sets all of them.
     """
 
     def __init__(self, network: Sequential) -> None:
@@ -29,18 +30,76 @@ class Parameters(MutableMapping[str, Array]):
 
     def __setitem__(self, name: str, value: object) -> None:
         layer, attribute = self._owner(name)
+        setattr(layer, attribute, self._fitting(name, value))
+
+    def assign(self, values: Mapping[str, object]) -> None:
+        """Set all parameters, or none if one does not fit: ``network.params = ...``.
+
+        Parameters
+        ----------
+        values : mapping of str to array_like
+            For each parameter a new value of its shape, such as ``network.params.copy()`` gave, the
+            params of another network, or what `numpy.load` gives. Copies are taken.
+
+        Raises
+        ------
+        TypeError
+            If `values` is no mapping, or holds something else than real numbers.
+        KeyError
+            If a parameter is missing, or a name is of none.
+        ValueError
+            If a shape is another.
+        """
+        if not isinstance(values, Mapping):
+            raise TypeError(
+                "params must be a dictionary of arrays by name, such as network.params.copy(), "
+                f"got a {type(values).__name__}"
+            )
+        owners = self._network.owners()
+        missing, unknown = owners.keys() - values.keys(), values.keys() - owners.keys()
+        if missing or unknown:
+            wrong = [
+                f"{what} {', '.join(sorted(map(repr, names)))}"
+                for what, names in (("without", missing), ("with unknown", unknown))
+                if names
+            ]
+            raise KeyError(
+                f"params {' and '.join(wrong)}: the network has {_listed(owners)}; to set some of "
+                "them write network.params.update(...)"
+            )
+        new = {name: self._fitting(name, values[name]) for name in owners}
+        for name, (layer, attribute) in owners.items():
+            setattr(layer, attribute, new[name])
+
+    def copy(self) -> dict[str, Array]:
+        """Give a snapshot: a dictionary with a copy of each parameter, which no training changes.
+
+        The arrays are on the network's device. ``network.params = snapshot`` brings them back;
+        ``dict(network.params)`` has the layers' own arrays.
+        """
+        backend = self._network.backend
+        with backend.current():
+            return {name: backend.copy(array) for name, array in self.items()}
+
+    __copy__ = copy
+
+    def _fitting(self, name: str, value: object) -> Array:
+        """Give a copy of a value as the network has it; refuse what does not fit.
+
+        The parameter itself stays: so does ``params["W1"] -= g``.
+        """
+        layer, attribute = self._owner(name)
         current = getattr(layer, attribute)
         if value is current:
-            return
-        backend = self._network.backend
+            return current
+        shape, backend = tuple(current.shape), self._network.backend
         array = own_array(value, backend)
         check_real(array, name)
-        if tuple(array.shape) != tuple(current.shape):
+        if tuple(array.shape) != shape:
             raise ValueError(
-                f"parameter {name!r} has shape {tuple(current.shape)}, "
-                f"the new value {tuple(array.shape)}"
+                f"parameter {name!r} has shape {shape}, the new value {tuple(array.shape)}"
             )
-        setattr(layer, attribute, backend.copy(backend.asarray(array, self._network.dtype)))
+        return backend.copy(backend.asarray(array, self._network.dtype))
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("a network's parameters cannot be removed")
@@ -52,11 +111,16 @@ class Parameters(MutableMapping[str, Array]):
         return len(self._network.owners())
 
     def __repr__(self) -> str:
-        return repr({name: tuple(array.shape) for name, array in self.items()})
+        shapes = [f"{name!r}: {tuple(array.shape)}" for name, array in self.items()]
+        return f"{{{', '.join(shortened(shapes))}}}"
 
     def _owner(self, name: str) -> tuple[Any, str]:
         owners = self._network.owners()
         owner = owners.get(name)
         if owner is None:
-            raise KeyError(f"no parameter {name!r}: the network has {', '.join(owners) or 'none'}")
+            raise KeyError(f"no parameter {name!r}: the network has {_listed(owners)}")
         return owner
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -25,6 +25,7 @@ from fastnn.layers import (
 )
 from fastnn.parameters import Parameters
 from fastnn.pieces import pieces
+from fastnn.shown import shortened
 from fastnn.storage import LoadMethod, save_network
 from fastnn.validation import (
     check_batch,
@@ -109,8 +110,16 @@ class Sequential:
 
     @property
     def params(self) -> Parameters:
-        """The parameters by name, live: ``W1, b1, W2, ...``; see `Parameters`."""
+        """The parameters by name, live: ``W1, b1, W2, ...``; see `Parameters`.
+
+        A dictionary of all of them can be assigned, see `Parameters.assign`; ``params.copy()``
+        gives one.
+        """
         return Parameters(self)
+
+    @params.setter
+    def params(self, values: Mapping[str, object]) -> None:
+        self.params.assign(values)
 
     def owners(self) -> Mapping[str, tuple[Any, str]]:
         """Give for each parameter's name its layer and the attribute there."""
@@ -295,7 +304,7 @@ class Sequential:
     load = LoadMethod()
 
     def __repr__(self) -> str:
-        inside = ", ".join(self.layers)
+        inside = ", ".join(shortened(list(self.layers)))
         return (
             f"{type(self).__name__}({inside}; {type(self.last_layer).__name__}) "
             f"on {self.backend.name}, {self.dtype}"

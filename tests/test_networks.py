@@ -250,6 +250,78 @@ def test_parameters_refuse_what_does_not_fit(backend: Backend) -> None:
         network.params["b1"] = np.ones(6, complex)
 
 
+def test_a_copy_of_the_parameters_is_a_snapshot(backend: Backend, batch: Batch) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    scores = backend.to_numpy(network.predict(batch.x)).copy()
+    for snapshot in (network.params.copy(), copy.copy(network.params)):
+        assert type(snapshot) is dict
+        assert list(snapshot) == ["W1", "b1", "W2", "b2"]
+        assert all(map(backend.owns, snapshot.values()))
+        for key in network.params:
+            network.params[key] -= 0.5
+        fastnn.fit(network, batch.x, batch.t, batch_size=7, progress=False)
+        assert np.any(backend.to_numpy(network.predict(batch.x)) != scores)
+        network.params = snapshot
+        np.testing.assert_array_equal(backend.to_numpy(network.predict(batch.x)), scores)
+        network.params["W1"] -= 1  # the network's own again, no array of the snapshot
+        network.params = snapshot
+        np.testing.assert_array_equal(backend.to_numpy(network.predict(batch.x)), scores)
+
+
+def test_parameters_are_assigned_all_or_none(backend: Backend, batch: Batch, tmp_path: Any) -> None:
+    network, other = (TwoLayerNet(12, 6, 4, 0.5, seed=seed) for seed in (3, 4))
+    before = list(network.params.values())
+    good = {name: backend.to_numpy(array) + 1.0 for name, array in network.params.items()}
+    for values, error, words in (
+        ({"W1": good["W1"], "W3": 1}, KeyError, "without 'W2', 'b1', 'b2' and with unknown 'W3'"),
+        ({**good, "gamma": 1}, KeyError, "with unknown 'gamma'.*W1, b1, W2, b2"),
+        ({**good, "b2": np.ones(6)}, ValueError, r"'b2' has shape \(4,\), the new value \(6,\)"),
+        ({**good, "b2": np.ones(4, complex)}, TypeError, "complex128"),
+        ([1, 2], TypeError, "dictionary of arrays by name.*got a list"),
+    ):
+        with pytest.raises(error, match=words):
+            network.params = values
+        assert all(a is b for a, b in zip(network.params.values(), before, strict=True))
+    network.params = network.params
+    assert all(a is b for a, b in zip(network.params.values(), before, strict=True))
+    network.params = good
+    assert network.params["W1"].dtype == backend.xp.float32
+    np.testing.assert_array_equal(backend.to_numpy(network.params["W2"]), good["W2"].astype("f4"))
+    network.params = other.params
+    other.params["W1"] -= 1
+    np.testing.assert_array_equal(
+        backend.to_numpy(network.params["W1"]),
+        backend.to_numpy(TwoLayerNet(12, 6, 4, 0.5, seed=4).params["W1"]),
+    )
+    np.savez(tmp_path / "parameters.npz", **good)
+    with np.load(tmp_path / "parameters.npz") as saved:
+        network.params = saved
+    np.testing.assert_array_equal(backend.to_numpy(network.params["b2"]), np.ones(4))
+
+
+def test_layers_and_networks_print_in_a_line(backend: Backend) -> None:
+    network = TwoLayerNet(784, 50, 10)
+    assert list(map(repr, [*network.layers.values(), network.last_layer])) == [
+        f"Affine(784 -> 50, float32, {backend.name})",
+        f"Relu({backend.name})",
+        f"Affine(50 -> 10, float32, {backend.name})",
+        f"SoftmaxWithLoss({backend.name})",
+    ]
+    deep = MultiLayerNet(784, [50] * 300, 10)
+    assert repr(deep) == (
+        "MultiLayerNet(Affine1, Relu1, Affine2, Relu2, Affine3, Relu3, ... 594 more ..., "
+        f"Affine301; SoftmaxWithLoss) on {backend.name}, float32"
+    )
+    assert repr(network.params) == str({"W1": (784, 50), "b1": (50,), "W2": (50, 10), "b2": (10,)})
+    assert len(repr(deep.params)) < 300
+
+    class Half(fastnn.Layer):
+        def __init__(self) -> None:
+            pass
+
+    assert repr(Half()) == "Half()"
+
+
 def test_moving_between_backends(backend: Backend, batch: Batch) -> None:
     with fastnn.use_backend("numpy"):
         network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
