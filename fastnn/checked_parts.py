@@ -18,6 +18,7 @@ from fastnn.backends.transfer import host_array
 from fastnn.functions import STEP
 from fastnn.gradients import network_numerical_gradient
 from fastnn.layers import Affine, Relu, copy_layer, parameter_names
+from fastnn.modes import call_forward
 from fastnn.optimizers import SGD
 from fastnn.training import fit
 
@@ -53,7 +54,7 @@ def layers_of(network: Sequential, x: Any, t: Any) -> list[LayerByItself]:
     parts = []
     for name, layer in network.layers.items():
         parts.append(LayerByItself(name, layer, x))
-        x = layer.forward(x).astype("float32").astype("float64")
+        x = call_forward(layer, x).astype("float32").astype("float64")
     parts.append(LayerByItself(type(network.last_layer).__name__, network.last_layer, x, t))
     return parts
 
@@ -188,7 +189,7 @@ class LayerByItself:
 
     @staticmethod
     def _forward(layer: Any, x: Any, t: Any | None) -> Any:
-        return layer.forward(x) if t is None else layer.forward(x, t)
+        return call_forward(layer, x) if t is None else call_forward(layer, x, t)
 
 
 def at_kink(network: Sequential, x: Any) -> Any:
@@ -208,7 +209,7 @@ def at_kink(network: Sequential, x: Any) -> Any:
             reach = max(reach * widest, STEPS[-1] * _step(network) * max(1.0, np.abs(x).max()))
         elif parameter_names(layer):
             reach = max(reach, STEPS[-1] * _step(network))
-        x, before = layer.forward(x), layer
+        x, before = call_forward(layer, x), layer
     return near
 
 

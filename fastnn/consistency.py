@@ -26,6 +26,7 @@ from fastnn.checked_parts import (
     layers_of,
     relative_error,
 )
+from fastnn.modes import check_repeatable
 from fastnn.sequential import Sequential, replaced_method
 from fastnn.validation import DTYPES, check_finite
 
@@ -161,7 +162,8 @@ def check_gradients(
     ------
     TypeError, ValueError
         As `Sequential.gradient`; if `x` or a parameter is not finite, `backends` is empty or
-        names none that exists; or if every sample lies at a kink of ReLU.
+        names none that exists; if every sample lies at a kink of ReLU; or if a layer draws at
+        random in training, as dropout.
     BackendUnavailableError
         If a backend that was asked for cannot run here.
     """
@@ -200,6 +202,7 @@ def _batch(network: Sequential, x: object, t: object) -> tuple[Any, Any, Any]:
     check_finite(batch, network.backend)
     batch = batch.astype("float32").astype("float64")
     network.loss(batch, targets)
+    check_repeatable(network, batch, targets)
     keep = ~at_kink(network, batch)
     if not keep.any():
         raise ValueError("every sample has an activation at the kink of ReLU: no gradient to check")

@@ -9,7 +9,7 @@ features that are zero in every sample, six of ten of MNIST's in three images, m
 nothing: one is evaluated for all. The differences are those of the definition, up to rounding.
 
 This holds for layers that treat samples and features as ReLU and Affine do. A network with any
-other layer is evaluated literally.
+other layer is evaluated literally, in training mode, as the gradient is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.functions import STEP, numerical_gradient
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss, is_plain
+from fastnn.modes import call, check_repeatable
 from fastnn.pieces import pieces
 from fastnn.sequential import Sequential, replaced_method
 
@@ -49,10 +50,12 @@ def network_numerical_gradient(
             name: gradients[id(layer)][0 if attribute == "W" else 1]
             for name, (layer, attribute) in twin.owners().items()
         }
-    return {
-        name: numerical_gradient(lambda _: twin.loss(x, t), array, h=h)
-        for name, array in twin.params.items()
-    }
+    check_repeatable(twin, x, t)
+
+    def loss(_: Array) -> Any:
+        return call(twin.loss, x, t)  # in training; that of a subclass may know of no mode
+
+    return {name: numerical_gradient(loss, array, h=h) for name, array in twin.params.items()}
 
 
 def _separable(layers: list[Any], last_layer: Any) -> bool:

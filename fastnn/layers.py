@@ -3,7 +3,9 @@
 A layer has `forward` and `backward`. It keeps what `backward` needs, and calls the primitives of
 the backend that was active when it was made; the formulas stand in `fastnn.backends.base`. A layer
 of your own needs nothing but these two methods. If it has parameters, it names them in
-`parameters`, and leaves the gradient of each ``name`` in ``dname``.
+`parameters`, and leaves the gradient of each ``name`` in ``dname``. If it does something else in
+training, as the book's Dropout and BatchNormalization, its `forward` takes ``train_flg``, and is
+given True in training and False in evaluation; see `fastnn.modes`.
 """
 
 from __future__ import annotations
@@ -45,7 +47,11 @@ class Layer:
         self.backend = get_backend()
 
     def forward(self, x: Array) -> Array:
-        """Give the layer's output for a batch."""
+        """Give the layer's output for a batch.
+
+        fastnn's own layers also take ``for_backward``: with False they keep nothing, since no
+        `backward` follows.
+        """
         raise NotImplementedError
 
     def backward(self, dout: Array) -> Array:
@@ -131,7 +137,7 @@ class Affine(Layer):
         self.db: Array = None
         self._input_shape: tuple[int, ...] = ()
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array, *, for_backward: bool = True) -> Array:
         """Give ``x @ W + b``.
 
         Parameters
@@ -139,6 +145,8 @@ class Affine(Layer):
         x : array (N, ...)
             A batch on the layer's backend; more than two dimensions are flattened to (N, D).
             Any real dtype; it is cast to that of W.
+        for_backward : bool, optional
+            False where no `backward` follows: `x` is not kept.
 
         Returns
         -------
@@ -158,10 +166,11 @@ class Affine(Layer):
                 f"Affine: x has shape {tuple(x.shape)} and W {tuple(self.W.shape)}: "
                 f"expected x of shape (N, {features}), N at least 1"
             )
-        self._input_shape = tuple(x.shape)
         flat = x if x.ndim == 2 else self.backend.xp.reshape(x, (x.shape[0], -1))
-        self.x = self.backend.astype(flat, dtype_name(self.W))
-        return self.backend.affine(self.x, self.W, self.b)
+        flat = self.backend.astype(flat, dtype_name(self.W))
+        if for_backward:
+            self.x, self._input_shape = flat, tuple(x.shape)
+        return self.backend.affine(flat, self.W, self.b)
 
     def backward(self, dout: Array, *, input_gradient: bool = True) -> Array:
         """Give ``dx``, of the shape of x, and keep ``dW`` and ``db``.
@@ -213,8 +222,10 @@ class Relu(Layer):
         """See `Layer.forget`."""
         self.mask: Array = None
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array, *, for_backward: bool = True) -> Array:
         """Give ``max(x, 0)``, of the shape of `x` (any) and its dtype; NaN stays NaN.
+
+        Without `for_backward` no mask is kept: no `backward` follows.
 
         Raises
         ------
@@ -223,7 +234,8 @@ class Relu(Layer):
         """
         self._check(x, "x")
         x = self.backend.astype(x, common_dtype([x]))
-        self.mask = x <= 0
+        if for_backward:
+            self.mask = x <= 0
         return self.backend.relu(x)
 
     def backward(self, dout: Array) -> Array:
@@ -374,7 +386,10 @@ def common_dtype(arrays: Iterable[Array]) -> str:
 
 def _called(kept: Array, layer: str) -> Array:
     if kept is None:
-        raise RuntimeError(f"{layer}: call forward before backward")
+        raise RuntimeError(
+            f"{layer}: call forward before backward (network.predict keeps nothing for it; "
+            "network.loss does, and network.predict(x, train_flg=True))"
+        )
     return kept
 
 

@@ -3,7 +3,7 @@
 Each step names a primitive of the backend and the arrays that it reads and writes, by name. What
 no layer should know is decided here: the first layer needs no input gradient; a ReLU between two
 Affine layers is computed with the one before it, and taken back with the one behind it. A layer
-that is not one of fastnn's own takes part by its `forward` and `backward`.
+that is not one of fastnn's own takes part by its `forward`, in training mode, and `backward`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss, gradient_of, is_plain, parameter_names
+from fastnn.modes import training_forward
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array, Backend
@@ -166,14 +167,15 @@ def _forward(
             plan.add_batch(out, (layer.W.shape[1],))
             plan.steps.append(Step("affine", (current, *names), (out,), {"relu": relu}))
         else:
-            plan.steps.append(Step("forward", (current,), (out,), call=layer.forward))
+            plan.steps.append(Step("forward", (current,), (out,), call=training_forward(layer)))
         current, flat = out, type(layer) is Affine or (flat and type(layer) is Relu)
     return blocks, current
 
 
 def _loss(plan: StepPlan, last_layer: Any, scores: str) -> str:
     if not is_plain(last_layer, SoftmaxWithLoss):
-        plan.steps.append(Step("forward", (scores, "t"), ("loss",), call=last_layer.forward))
+        call = training_forward(last_layer)
+        plan.steps.append(Step("forward", (scores, "t"), ("loss",), call=call))
         plan.steps.append(Step("backward", (), ("dout",), call=last_layer.backward))
         return "dout"
     plan.shapes["loss"] = ((), plan.dtype)

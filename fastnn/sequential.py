@@ -23,6 +23,7 @@ from fastnn.layers import (
     move_layer,
     parameter_names,
 )
+from fastnn.modes import call_forward, forward_through
 from fastnn.parameters import Parameters
 from fastnn.pieces import pieces
 from fastnn.shown import shortened
@@ -49,7 +50,9 @@ class Sequential:
     ----------
     layers : iterable of layers, or mapping of names to layers
         Anything with `forward` and `backward`; see `fastnn.layers`. Without names they are called
-        ``Affine1, Relu1, Affine2, ...``. They must have been made on one backend.
+        ``Affine1, Relu1, Affine2, ...``. They must have been made on one backend. A `forward` that
+        takes ``train_flg`` is given True by `gradient` and `fit`, False by `predict` and
+        `accuracy`, as in the book.
     last_layer : layer, optional
         Its ``forward(x, t)`` gives the loss; `SoftmaxWithLoss` by default.
 
@@ -132,7 +135,7 @@ class Sequential:
         return owners
 
     @at_the_edge
-    def predict(self, x: object) -> Array:
+    def predict(self, x: object, train_flg: bool = False) -> Array:
         """Give the scores of the classes, before softmax.
 
         Parameters
@@ -140,6 +143,9 @@ class Sequential:
         x : array_like (N, ...), or (D,) for one sample
             Of any library and real dtype; it is brought to the network's device and dtype. NaN
             and infinity are let through.
+        train_flg : bool, optional
+            True computes as in training, where layers drop units or normalise by the batch, and
+            keeps what `backward` of the layers needs. Otherwise fastnn's layers keep nothing.
 
         Returns
         -------
@@ -156,12 +162,15 @@ class Sequential:
         array = own_array(x, self.backend)
         single = array.ndim == 1
         batch = check_batch(array[None, :] if single else array, self.backend, self.dtype)
-        scores = self._forward(batch)
+        scores = self._forward(batch, bool(train_flg), for_backward=bool(train_flg))
         return scores[0, ...] if single else scores
 
     @at_the_edge
-    def loss(self, x: object, t: object) -> float:
+    def loss(self, x: object, t: object, train_flg: bool = False) -> float:
         """Give the mean loss of a batch.
+
+        The layers keep what `backward` needs, so that a gradient can be taken by hand, as in the
+        book: ``network.lastLayer.backward(1)``, then `backward` of each layer.
 
         Parameters
         ----------
@@ -169,6 +178,9 @@ class Sequential:
             See `predict`.
         t : array_like (N,) or (N, C)
             Labels: indices of classes, or one-hot. For one sample an index, or (C,).
+        train_flg : bool, optional
+            True for the loss that `gradient` differentiates and `fit` reports: layers drop units,
+            or normalise by the batch.
 
         Returns
         -------
@@ -182,19 +194,20 @@ class Sequential:
             If shapes do not fit, the batch is empty, or a label is out of range, not integral or
             not one-hot.
         """
-        scores, targets = self._scores_and_targets(x, t)
-        return float(self.last_layer.forward(scores, targets))
+        return float(self._loss(x, t, bool(train_flg)))
 
     @at_the_edge
     def accuracy(self, x: object, t: object) -> float:
         """Give the fraction of samples whose largest score is that of their label.
 
-        Parameters and errors are those of `loss`. Large data sets are evaluated in pieces.
+        Parameters and errors are those of `loss`. Large data sets are evaluated in pieces. As in
+        `predict`, nothing is dropped, and fastnn's layers keep nothing.
         """
         data, labels = self._samples(x, t)
         samples, correct, indices = int(data.shape[0]), 0, None
         for some in pieces(samples, CHUNK):
-            scores = self._forward(self.backend.asarray(data[some, ...], self.dtype))
+            batch = self.backend.asarray(data[some, ...], self.dtype)
+            scores = self._forward(batch, train_flg=False, for_backward=False)
             if indices is None:
                 indices = check_labels(labels, samples, scores.shape[1], self.backend).indices
             correct += int(self.backend.count_correct(scores, indices[some]))
@@ -204,15 +217,14 @@ class Sequential:
     def gradient(self, x: object, t: object) -> dict[str, Array]:
         """Give the gradient of the mean loss by every parameter, by backpropagation.
 
-        Parameters and errors are those of `loss`.
+        It is that of ``loss(x, t, train_flg=True)``. Parameters and errors are those of `loss`.
 
         Returns
         -------
         dict of str to array
             Of the shape of each parameter, on the network's backend; not used again by fastnn.
         """
-        scores, targets = self._scores_and_targets(x, t)
-        self.last_layer.forward(scores, targets)
+        self._loss(x, t, train_flg=True)
         dout = self.last_layer.backward(1)
         layers = list(self.layers.values())
         for layer in reversed(layers[1:]):
@@ -229,8 +241,9 @@ class Sequential:
 
         It is evaluated in float64 on a copy of the network, whatever the network's dtype (on a CPU
         by NumPy, unless a layer is not one of fastnn's), for every parameter by the definition,
-        ``(loss(p + h) - loss(p - h)) / (2 h)``, ``h = 1e-4``.
-        Parameters and errors are those of `loss`.
+        ``(loss(p + h) - loss(p - h)) / (2 h)``, ``h = 1e-4``, of the loss in training.
+        Parameters and errors are those of `loss`; a layer that draws at random in training, as
+        dropout, is an error too, since it leaves nothing to compare.
 
         Returns
         -------
@@ -337,15 +350,15 @@ class Sequential:
         check_same_length(data, targets)
         return data, targets
 
-    def _forward(self, x: Array) -> Array:
-        for layer in self.layers.values():
-            x = layer.forward(x)
-        return x
+    def _forward(self, x: Array, train_flg: bool, *, for_backward: bool) -> Array:
+        layers = self.layers.values()
+        return forward_through(layers, x, train_flg=train_flg, for_backward=for_backward)
 
-    def _scores_and_targets(self, x: object, t: object) -> tuple[Array, Any]:
+    def _loss(self, x: object, t: object, train_flg: bool) -> Array:
         batch, labels = self.batch_and_targets(x, t)
-        scores = self._forward(batch)
-        return scores, self.targets(labels, scores.shape[1])
+        scores = self._forward(batch, train_flg, for_backward=True)
+        targets = self.targets(labels, scores.shape[1])
+        return call_forward(self.last_layer, scores, targets, train_flg=train_flg)
 
     def targets(self, t: Array, classes: int) -> Any:
         """Check `t` and bring it to the device, as the last layer takes it."""

@@ -230,6 +230,13 @@ class Reading(Scale):
         return super().forward(x) * (1.0 if float(x.sum()) > 0 else 2.0)
 
 
+class Modal(Scale):
+    """One that does something else in training."""
+
+    def forward(self, x: Any, train_flg: bool = False) -> Any:
+        return super().forward(x) + (1.0 if train_flg else 0.0)
+
+
 class Silent(Scale):
     """One that counts its calls where nothing sees it, and does not offer to be captured."""
 
@@ -268,6 +275,7 @@ def train(layers: list[Any], backend: Any) -> tuple[Any, Any]:
     [
         (Scale, True),
         (Centring, True),
+        (Modal, True),
         (Counting, False),
         (Caching, False),
         (Reading, False),
