@@ -13,7 +13,12 @@ from fastnn.backends import (
     use_backend,
 )
 from fastnn.consistency import check_gradients
-from fastnn.errors import BackendFallbackWarning, BackendUnavailableError, CorruptFileError
+from fastnn.errors import (
+    BackendFallbackWarning,
+    BackendUnavailableError,
+    CaptureWarning,
+    CorruptFileError,
+)
 from fastnn.functions import cross_entropy_error, numerical_gradient, one_hot, softmax
 from fastnn.layers import Affine, Layer, Relu, SoftmaxWithLoss
 from fastnn.networks import MultiLayerNet, TwoLayerNet
@@ -31,6 +36,7 @@ __all__ = [
     "BackendFallbackWarning",
     "BackendInfo",
     "BackendUnavailableError",
+    "CaptureWarning",
     "CorruptFileError",
     "History",
     "Layer",

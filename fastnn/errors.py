@@ -9,5 +9,9 @@ class BackendFallbackWarning(UserWarning):
     """The backend that was asked for cannot run here, and another one took its place."""
 
 
+class CaptureWarning(UserWarning):
+    """Training steps could not be captured in a CUDA graph: they are launched call by call."""
+
+
 class CorruptFileError(ValueError):
     """A saved network was cut short, changed after it was written, or is another kind of file."""

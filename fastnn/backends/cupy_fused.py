@@ -66,7 +66,8 @@ def fused_layers(plan: StepPlan) -> list[AffineLayer] | None:
 class FusedStep:
     """Launches the kernels of one step; see the module."""
 
-    capturable = True
+    doing = "a kernel of the training step"
+    advice = ""
 
     def __init__(self, backend: CupyBackend, plan: StepPlan, layers: list[AffineLayer]) -> None:
         import cupy
@@ -126,6 +127,9 @@ class FusedStep:
             (self._products.threads,),
             (*arguments, np.int64(len(self._x)), self._scale, self._losses, np.int32(n)),
         )
+
+    def obstacle(self, n: int) -> None:
+        """See `StepLauncher.obstacle`: there is none."""
 
     def launch_many(self, n: int, count: int) -> None:
         """See `StepLauncher.launch_many`."""

@@ -15,15 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.backends.cupy_graph import Obstacle
 from fastnn.backends.loop import Loop
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss, is_plain
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
     from fastnn.backends.cupy_backend import CupyBackend
-    from fastnn.plan import StepPlan
+    from fastnn.plan import Step, StepPlan
 
 THREADS = 128
+
+IF_CAPTURABLE = (
+    ". A layer that says capturable = True does the same operations of CuPy at each call, without "
+    "a look at the numbers from the host (float(x), x.get(), if x.sum() > 0), without arrays of "
+    "the host, cuBLAS (x @ W) or state in Python. Write it so, or leave capturable = True out"
+)
+"""What to do about a layer of the user's own that is not captured; see docs/gpu.md."""
 
 Kept = dict[tuple[int, str], Any]
 """Arrays that layers of the user's own hold on to, by the layer's number and the attribute."""
@@ -39,6 +47,7 @@ class PlainStep(Loop):
 
         super().__init__(backend, plan)
         self._cupy = cupy
+        self._products = backend.products
         self._control = cupy.zeros(4, "int64")
         self._rows = backend.empty((plan.batch_size,), "int64")
         names = {name for step in plan.steps for name in step.hyperparameters}
@@ -48,12 +57,63 @@ class PlainStep(Loop):
         self._keep_loss = kernel("control", "keep_loss", plan.dtype)
         self._foreign = _foreign_layers(plan)
         self._watched = _Watch(self._foreign)
+        self._now: Step | None = None
+        self._last = 0  # samples of the last step
 
     @property
-    def capturable(self) -> bool:
-        """Whether a replay does what the calls would do, as far as can be seen."""
-        offered = all(getattr(layer, "capturable", False) is True for layer in self._foreign)
-        return offered and self._watched.steady
+    def doing(self) -> str:
+        """See `StepLauncher.doing`."""
+        if self._now is None:
+            return "a training step"
+        owner = self._owner(self._now)
+        of = ", ".join(self._now.reads) if owner is None else type(owner).__name__
+        return f"{self._now.primitive} of {of}"
+
+    @property
+    def advice(self) -> str:
+        """See `StepLauncher.advice`."""
+        owner = self._now and self._owner(self._now)
+        own = self._now is None or any(owner is layer for layer in self._foreign)
+        return IF_CAPTURABLE if self._foreign and own else ""
+
+    def _owner(self, step: Step) -> Any:
+        """Give the layer whose method a step calls; None for a primitive."""
+        if step.call is None:
+            return None
+        forwards = {s.reads[0]: s for s in self.plan.steps if s.primitive == "forward"}
+        forward = forwards.get(step.writes[0].removeprefix("d"), step)
+        return getattr(step.call, "__self__", getattr(forward.call, "__self__", step.call))
+
+    def obstacle(self, n: int) -> Obstacle | None:
+        """See `StepLauncher.obstacle`, as far as can be seen."""
+        for layer in self._foreign:
+            if getattr(layer, "capturable", False) is not True:
+                name = type(layer).__name__
+                return Obstacle(f"{name} does not say capturable = True", expected=True)
+        for step in self.plan.steps:
+            if step.primitive in ("affine", "affine_backward") and self._by_cublas(step, n):
+                shapes = f"{step.primitive} of {n} samples by {self._weights(step).shape}"
+                return Obstacle(
+                    f"{shapes} goes to cuBLAS, which CuPy does not capture", expected=True
+                )
+        if not self._foreign:
+            return None
+        if self._watched.changing:
+            return Obstacle(self._watched.changing + IF_CAPTURABLE)
+        # Not before a step of as many samples: then what the layers hold has its lasting shape.
+        steady = self._watched.decided and self._last == n
+        return None if steady else Obstacle("", expected=True)
+
+    def _by_cublas(self, step: Step, n: int) -> bool:
+        """Whether a product is one that `CupyBackend.affine` leaves to cuBLAS."""
+        parameters = [self.plan.arrays[name] for name in step.reads if name in self.plan.arrays]
+        ours = all(
+            array.dtype == self.plan.dtype and array.flags.c_contiguous for array in parameters
+        )
+        return not (ours and self._products.by_ours(n, *self._weights(step).shape, self.plan.dtype))
+
+    def _weights(self, step: Step) -> Array:
+        return self.plan.arrays[step.reads[1 if step.primitive == "affine" else 2]]
 
     def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, float]) -> None:
         """Start many steps: their rows, where their losses go, the hyperparameters."""
@@ -68,12 +128,14 @@ class PlainStep(Loop):
         self._next_batch((-(-n // THREADS),), (THREADS,), (self._control, rows, np.int32(n)))
         arrays = {**self.plan.arrays, **self._leading(n), "rows": rows}
         for step in self.plan.steps:
+            self._now = step
             self._bind(step, arrays, self._hyperparameters)()
+        self._now, self._last = None, n
         loss = self._cupy.asarray(arrays["loss"], dtype=self.plan.dtype)
         self._keep_loss((1,), (1,), (self._control, loss))
         self._watched.look()
 
-    def launch_many(self, n: int, count: int) -> Kept:
+    def launch_many(self, n: int, count: int) -> tuple[int, Kept]:
         """See `StepLauncher.launch_many`.
 
         A layer of the user's own may carry an array from one step to the next, as a running mean,
@@ -82,22 +144,29 @@ class PlainStep(Loop):
         `resume` copies one that was made between two replays.
         """
         kept = self._kept()
+        before = [dict(_attributes(layer)) for layer in self._foreign]
         try:
             for _ in range(count):
                 self.launch(n)
             for (index, name), array in self._kept().items():
                 place = kept.get((index, name))
                 if place is None or not _alike(place, array):
-                    raise RuntimeError(f"{name} is another kind of array at the end of the steps")
+                    layer = type(self._foreign[index]).__name__
+                    raise RuntimeError(f"{layer}.{name} is another kind of array after each step")
                 if place.data.ptr != array.data.ptr:
                     place[...] = array
         finally:
-            for (index, name), array in kept.items():
-                setattr(self._foreign[index], name, array)
-        return kept
+            # Nothing of it has run: what the layers made holds no numbers yet.
+            for layer, attributes in zip(self._foreign, before, strict=True):
+                now = _attributes(layer)
+                for name in now.keys() - attributes.keys():
+                    del now[name]
+                now.update(attributes)
+        return n, kept
 
-    def resume(self, kept: Kept) -> None:
+    def resume(self, captured: tuple[int, Kept]) -> None:
         """See `StepLauncher.resume`."""
+        self._last, kept = captured
         for (index, name), place in kept.items():
             array = getattr(self._foreign[index], name)
             if array is place:
@@ -111,7 +180,7 @@ class PlainStep(Loop):
         return {
             (index, name): value
             for index, layer in enumerate(self._foreign)
-            for name, value in getattr(layer, "__dict__", {}).items()
+            for name, value in _attributes(layer).items()
             if isinstance(value, self._cupy.ndarray)
         }
 
@@ -142,6 +211,13 @@ class _Watch:
     looked at all the same: the first steps run one by one, and if the second leaves the layers as
     it found them, arrays on the device aside, they are steady. Arrays inside of lists and the like
     are not followed: such layers are never captured.
+
+    Attributes
+    ----------
+    decided : bool
+        Whether two steps were looked at.
+    changing : str
+        What changed between them, or cannot be looked into; empty if nothing.
     """
 
     def __init__(self, layers: list[Any]) -> None:
@@ -150,34 +226,52 @@ class _Watch:
 
     def start_again(self) -> None:
         """Forget what was seen."""
-        self.steady = not self._layers
-        self._seen: list[bytes] = []
+        self.decided = not self._layers
+        self.changing = ""
+        self._seen: dict[str, bytes] | None = None
 
     def look(self) -> None:
         """Look at the layers after a step."""
-        if self.steady or len(self._seen) == 2:
+        if self.decided:
             return
-        self._seen.append(self._state())
-        self.steady = len(self._seen) == 2 and b"" != self._seen[0] == self._seen[1]
+        before, self._seen = self._seen, self._state()
+        if before is None:
+            return
+        self.decided = True
+        for what in {**before, **self._seen}:
+            if not before.get(what) or not self._seen.get(what):
+                self.changing = f"{what} cannot be compared from step to step"
+            elif before[what] != self._seen[what]:
+                self.changing = f"{what} changes from step to step"
 
-    def _state(self) -> bytes:
-        """Give all that is not an array on the device; nothing where that cannot be told."""
+    def _state(self) -> dict[str, bytes]:
+        """Give all that is not an array on the device; nothing of what cannot be told."""
         import cupy
 
-        stream = io.BytesIO()
-        try:
-            state = (
-                [
-                    {n: v for n, v in vars(layer).items() if not isinstance(v, cupy.ndarray)}
-                    for layer in self._layers
-                ],
-                random.getstate(),
-                np.random.get_state(),  # noqa: NPY002 - a layer of the user's may draw from it
-            )
-            _OnHost(stream).dump(state)
-        except Exception:  # of whatever kind the user's own objects raise
-            return b""
-        return stream.getvalue()
+        state = {
+            f"{type(layer).__name__}.{name}": _dumped(value)
+            for layer in self._layers
+            for name, value in _attributes(layer).items()
+            if not isinstance(value, cupy.ndarray)
+        }
+        state["the state of Python's random"] = _dumped(random.getstate())
+        state["the state of NumPy's random"] = _dumped(
+            np.random.get_state()  # noqa: NPY002 - a layer of the user's may draw from it
+        )
+        return state
+
+
+def _dumped(value: object) -> bytes:
+    stream = io.BytesIO()
+    try:
+        _OnHost(stream).dump(value)
+    except Exception:  # of whatever kind the user's own objects raise
+        return b""
+    return stream.getvalue()
+
+
+def _attributes(layer: object) -> dict[str, Any]:
+    return getattr(layer, "__dict__", {})
 
 
 class _OnHost(pickle.Pickler):

@@ -8,13 +8,16 @@ and no synchronisation, and the host is free after a launch.
 
 from __future__ import annotations
 
-import contextlib
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastnn.backends.cupy_fused import FusedStep, fused_layers
+from fastnn.backends.cupy_graph import CapturedGraph, Obstacle, capture
 from fastnn.backends.cupy_plain import PlainStep
 from fastnn.backends.loop import Runner
+from fastnn.backends.selection import depth_of_caller
+from fastnn.errors import CaptureWarning
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
@@ -26,12 +29,34 @@ STEPS = 32
 kernels a step, the host is ahead of the device from a few steps on."""
 
 
+CALL_BY_CALL = (
+    "Training goes on without CUDA graphs: {reason}. Results are the same, but each operation is "
+    "launched from Python, which costs some 5 microseconds, and a step has a dozen or two."
+)
+
+
+MORE_MEMORY = ". Take a smaller batch, or free memory on the device"
+
+
 class StepLauncher(Protocol):
-    """What launches one step."""
+    """What launches one step.
+
+    Attributes
+    ----------
+    doing : str
+        What it launches at the moment, in words.
+    advice : str
+        What to do if that cannot be captured: sentences, to go on with; or empty.
+    """
 
     @property
-    def capturable(self) -> bool:
-        """Whether a replay of `launch` does what another call would do."""
+    def doing(self) -> str: ...
+
+    @property
+    def advice(self) -> str: ...
+
+    def obstacle(self, n: int) -> Obstacle | None:
+        """Say why a replay of `launch` for n samples would not do what another call would do."""
 
     def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, float]) -> None:
         """Start many steps: their rows, where their losses go, the hyperparameters."""
@@ -50,20 +75,28 @@ class StepLauncher(Protocol):
 
 
 class CupyRunner(Runner):
-    """Runs a plan on the device and the stream that are current; see `Runner`."""
+    """Runs a plan on the device and the stream that are current; see `Runner`.
+
+    Attributes
+    ----------
+    call_by_call : str
+        Why steps are launched call by call; empty if that is not known yet, or they are not.
+    """
 
     def __init__(self, backend: CupyBackend, plan: StepPlan) -> None:
         self.backend = backend
         self.plan = plan
         self.step = step_launcher(backend, plan)
-        self.graphs: dict[tuple[int, int], tuple[Any, Any] | None] = {}
+        self.graphs: dict[tuple[int, int], CapturedGraph] = {}
         self.uses_graphs = True
-        self._memory: Any = None
+        self.call_by_call = ""
+        self._unsaid = False
 
     def run(self, rows: Array, hyperparameters: Mapping[str, float]) -> Array:
         """See `Runner.run`. The steps are queued when it returns."""
         import cupy
 
+        self._say()
         with self.backend.current():
             steps, n = rows.shape
             rows = cupy.ascontiguousarray(rows)
@@ -72,19 +105,17 @@ class CupyRunner(Runner):
             done = 0
             while done < steps:
                 count = min(STEPS, steps - done)
-                captured = self._captured(n, count)
-                if captured is None:
+                graph = self._graph(n, count)
+                if graph is not None and self._launched(graph, (n, count)):
+                    done += count
+                else:
                     self.step.launch(n)
                     done += 1
-                else:
-                    graph, kept = captured
-                    self.step.resume(kept)
-                    graph.launch()
-                    done += count
             return losses
 
     def flush(self) -> None:
         """See `Runner.flush`: the kernels work on the plan's own parameters."""
+        self._say()
 
     def reload(self) -> None:
         """See `Runner.reload`."""
@@ -92,37 +123,72 @@ class CupyRunner(Runner):
             self.graphs.clear()
             self.step.reload()
 
-    def _captured(self, n: int, count: int) -> tuple[Any, Any] | None:
+    def _graph(self, n: int, count: int) -> CapturedGraph | None:
         """Give the graph of `count` steps of n samples; None where there can be none."""
-        if not (self.uses_graphs and self.step.capturable):
+        if (n, count) in self.graphs:
+            return self.graphs[n, count]
+        if not self.uses_graphs:
             return None
-        if (n, count) not in self.graphs:
-            self.graphs[n, count] = self._capture(n, count)
-        return self.graphs[n, count]
+        obstacle = self.step.obstacle(n)
+        if obstacle is None:
+            obstacle = self._capture(n, count)
+        if obstacle is not None:
+            self._give_up(obstacle)
+        return self.graphs.get((n, count))
 
-    def _capture(self, n: int, count: int) -> tuple[Any, Any] | None:
-        """Capture steps, on a stream of its own; nothing runs. None if CUDA or CuPy refuses.
+    def _capture(self, n: int, count: int) -> Obstacle | None:
+        """Capture steps; nothing runs. Give what stood against it.
 
-        What is allocated on the way belongs to the graph for good, so it comes from a pool of its
-        own. A layer that raises an error of its own will raise it again when called directly.
+        A layer that raises an error of its own will raise it again when it is called directly.
         """
+        try:
+            self.graphs[n, count] = capture(lambda: self.step.launch_many(n, count))
+        except Exception as error:
+            return Obstacle(_words_for(error, self.step))
+        return None
+
+    def _launched(self, graph: CapturedGraph, key: tuple[int, int]) -> bool:
+        """Queue the steps of a graph. A graph that CUDA does not take runs nothing."""
         import cupy
 
-        if self._memory is None:
-            self._memory = cupy.cuda.MemoryPool()
-        stream = cupy.cuda.Stream(non_blocking=True)
-        with stream, cupy.cuda.using_allocator(self._memory.malloc):
-            stream.begin_capture()
-            try:
-                kept = self.step.launch_many(n, count)
-            except Exception:
-                with contextlib.suppress(Exception):
-                    stream.end_capture()
-                return None
-            try:
-                return stream.end_capture(), kept
-            except Exception:
-                return None
+        self.step.resume(graph.result)
+        try:
+            graph.launch()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            del self.graphs[key]
+            self._give_up(Obstacle(f"a graph could not be launched ({_what(error)}){MORE_MEMORY}"))
+            return False
+        return True
+
+    def _give_up(self, obstacle: Obstacle) -> None:
+        """Remember what stands against graphs; unless that was expected, make no more of them."""
+        self.call_by_call = self.call_by_call or obstacle.reason
+        if not obstacle.expected:
+            self.call_by_call = obstacle.reason
+            self.uses_graphs = False
+            self._unsaid = True
+
+    def _say(self) -> None:
+        """Warn of what stands against graphs.
+
+        Between two calls of `run`: where a warning is an error no steps are lost.
+        """
+        if self._unsaid:
+            self._unsaid = False
+            message = CALL_BY_CALL.format(reason=self.call_by_call)
+            warnings.warn(message, CaptureWarning, stacklevel=depth_of_caller())
+
+
+def _words_for(error: Exception, step: StepLauncher) -> str:
+    """Say what could not be captured, what CUDA or CuPy said to it, and what to do."""
+    said = f"{step.doing} could not be captured ({_what(error)})"
+    if isinstance(error, MemoryError):
+        return said + MORE_MEMORY
+    return said + step.advice
+
+
+def _what(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".removesuffix(".")
 
 
 def step_launcher(backend: CupyBackend, plan: StepPlan) -> StepLauncher:

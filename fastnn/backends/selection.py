@@ -140,7 +140,7 @@ def resolve(backend: str | Backend, *, strict: bool = False) -> Backend:
         warnings.warn(
             f"{error} Falling back to the {fallback.name} backend.",
             BackendFallbackWarning,
-            stacklevel=_depth_of_caller(),
+            stacklevel=depth_of_caller(),
         )
         return fallback
 
@@ -234,7 +234,7 @@ def _unknown(name: str) -> str:
     return f"there is no backend {name!r}: choose one of {names}{hint}"
 
 
-def _depth_of_caller() -> int:
+def depth_of_caller() -> int:
     """Count the frames up to the first one outside fastnn, for a warning to point there."""
     package = str(Path(__file__).parent.parent) + os.sep
     frame, depth = sys._getframe(1), 1
