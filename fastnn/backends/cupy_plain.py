@@ -110,7 +110,8 @@ class PlainStep(Loop):
         ours = all(
             array.dtype == self.plan.dtype and array.flags.c_contiguous for array in parameters
         )
-        return not (ours and self._products.by_ours(n, *self._weights(step).shape, self.plan.dtype))
+        D, M = self._weights(step).shape
+        return not (ours and self._products.by_ours(n, D, M, self.plan.dtype))
 
     def _weights(self, step: Step) -> Array:
         return self.plan.arrays[step.reads[1 if step.primitive == "affine" else 2]]
