@@ -27,3 +27,14 @@ def at_the_edge(method: Callable[..., Result]) -> Callable[..., Result]:
             return method(self, *arguments, **options)
 
     return run
+
+
+def one_at_a_time(method: Callable[..., Result]) -> Callable[..., Result]:
+    """Let one thread at a time run such methods of a network, since its layers keep something."""
+
+    @functools.wraps(method)
+    def run(self: Sequential, *arguments: Any, **options: Any) -> Result:
+        with self._network_lock.alone:
+            return method(self, *arguments, **options)
+
+    return run

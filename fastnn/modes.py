@@ -14,6 +14,7 @@ import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
@@ -76,8 +77,19 @@ def what_is_taken(forward: Callable[..., Any]) -> Takes:
     return known
 
 
-def forward_through(layers: Iterable[Any], x: Any, *, train_flg: bool, for_backward: bool) -> Any:
-    """Call the `forward` of layers, one after the other; a microsecond counts here."""
+def forward_through(
+    layers: Iterable[Any],
+    x: Any,
+    *,
+    train_flg: bool,
+    for_backward: bool,
+    lock: AbstractContextManager[Any],
+) -> Any:
+    """Call the `forward` of layers, one after the other; a microsecond counts here.
+
+    A layer that may keep something although no `backward` follows is called under the lock, so that
+    it is not in the middle of another thread's gradient.
+    """
     mode = 2 * train_flg + for_backward
     for layer in layers:
         forward = layer.forward
@@ -86,7 +98,10 @@ def forward_through(layers: Iterable[Any], x: Any, *, train_flg: bool, for_backw
         except (AttributeError, KeyError):
             takes = what_is_taken(forward)
         options = takes.options[mode]
-        if options:
+        if not (for_backward or takes.for_backward):
+            with lock:
+                x = call(forward, x, train_flg=train_flg, for_backward=for_backward)
+        elif options:
             x = forward(x, **options)
         elif options is not None:
             x = forward(x)

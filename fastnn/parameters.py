@@ -29,8 +29,11 @@ class Parameters(MutableMapping[str, Array]):
         return getattr(layer, attribute)
 
     def __setitem__(self, name: str, value: object) -> None:
-        layer, attribute = self._owner(name)
-        setattr(layer, attribute, self._fitting(name, value))
+        lock = self._network._network_lock
+        with lock.alone:
+            lock.check_may_change("parameters")
+            layer, attribute = self._owner(name)
+            setattr(layer, attribute, self._fitting(name, value))
 
     def assign(self, values: Mapping[str, object]) -> None:
         """Set all parameters, or none if one does not fit: ``network.params = ...``.
@@ -67,9 +70,12 @@ class Parameters(MutableMapping[str, Array]):
                 f"params {' and '.join(wrong)}: the network has {_listed(owners)}; to set some of "
                 "them write network.params.update(...)"
             )
-        new = {name: self._fitting(name, values[name]) for name in owners}
-        for name, (layer, attribute) in owners.items():
-            setattr(layer, attribute, new[name])
+        lock = self._network._network_lock
+        with lock.alone:
+            lock.check_may_change("parameters")
+            new = {name: self._fitting(name, values[name]) for name in owners}
+            for name, (layer, attribute) in owners.items():
+                setattr(layer, attribute, new[name])
 
     def copy(self) -> dict[str, Array]:
         """Give a snapshot: a dictionary with a copy of each parameter, which no training changes.
@@ -78,7 +84,7 @@ class Parameters(MutableMapping[str, Array]):
         ``dict(network.params)`` has the layers' own arrays.
         """
         backend = self._network.backend
-        with backend.current():
+        with self._network._network_lock.alone, backend.current():
             return {name: backend.copy(array) for name, array in self.items()}
 
     __copy__ = copy

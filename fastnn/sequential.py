@@ -11,7 +11,7 @@ from typing import Any, Self
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import get_backend, load_backend, resolve
 from fastnn.backends.transfer import host_array
-from fastnn.edge import at_the_edge
+from fastnn.edge import at_the_edge, one_at_a_time
 from fastnn.layers import (
     Affine,
     Layer,
@@ -23,6 +23,7 @@ from fastnn.layers import (
     move_layer,
     parameter_names,
 )
+from fastnn.lock import NetworkLock
 from fastnn.modes import call_forward, forward_through
 from fastnn.parameters import Parameters
 from fastnn.pieces import pieces
@@ -67,6 +68,13 @@ class Sequential:
     dtype : str
         "float32" or "float64": in what; see `astype`.
 
+    Notes
+    -----
+    Threads may share a network. `loss` and `gradient` wait for each other, `predict` and `accuracy`
+    for nothing, unless a layer is not one of fastnn's. While `fit` trains the network, no other
+    `fit` can, and no other thread may change it; what other threads see of it is told in the notes
+    of `fit`. Networks that share layers are for one thread.
+
     Raises
     ------
     TypeError
@@ -81,6 +89,7 @@ class Sequential:
     def __init__(
         self, layers: Iterable[Any] | Mapping[str, Any], last_layer: Any | None = None
     ) -> None:
+        self._network_lock = NetworkLock()
         self.layers: OrderedDict[str, Any] = _named(layers)
         self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
         _check_layer(self.last_layer, "last_layer")
@@ -165,6 +174,7 @@ class Sequential:
         scores = self._forward(batch, bool(train_flg), for_backward=bool(train_flg))
         return scores[0, ...] if single else scores
 
+    @one_at_a_time
     @at_the_edge
     def loss(self, x: object, t: object, train_flg: bool = False) -> float:
         """Give the mean loss of a batch.
@@ -213,6 +223,7 @@ class Sequential:
             correct += int(self.backend.count_correct(scores, indices[some]))
         return correct / samples
 
+    @one_at_a_time
     @at_the_edge
     def gradient(self, x: object, t: object) -> dict[str, Array]:
         """Give the gradient of the mean loss by every parameter, by backpropagation.
@@ -287,11 +298,13 @@ class Sequential:
         self._move(self.backend, check_dtype(dtype))
         return self
 
+    @one_at_a_time
     @at_the_edge
     def copy(self) -> Self:
         """Give a network of its own with the same parameters, backend and dtype."""
         twin = self.__class__.__new__(self.__class__)
         twin.__dict__.update(self.__dict__)
+        twin._network_lock = NetworkLock()
         twin.layers = OrderedDict(
             (name, copy_layer(layer, self.backend, self.dtype))
             for name, layer in self.layers.items()
@@ -327,7 +340,9 @@ class Sequential:
         yield from self.layers.values()
         yield self.last_layer
 
+    @one_at_a_time
     def _move(self, backend: Backend, dtype: str) -> None:
+        self._network_lock.check_may_change("backend and dtype")
         moved = [copy_layer(layer, backend, dtype) for layer in self._all_layers()]
         for layer, twin in zip(self._all_layers(), moved, strict=True):
             layer.__dict__.update(twin.__dict__)
@@ -352,7 +367,9 @@ class Sequential:
 
     def _forward(self, x: Array, train_flg: bool, *, for_backward: bool) -> Array:
         layers = self.layers.values()
-        return forward_through(layers, x, train_flg=train_flg, for_backward=for_backward)
+        return forward_through(
+            layers, x, train_flg=train_flg, for_backward=for_backward, lock=self._network_lock.alone
+        )
 
     def _loss(self, x: object, t: object, train_flg: bool) -> Array:
         batch, labels = self.batch_and_targets(x, t)

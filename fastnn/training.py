@@ -148,6 +148,17 @@ def fit(
         If shapes do not fit, an input is NaN or infinite (the message tells where), a label is
         out of range, not integral or not one-hot, or `batch_size` is not in 1 ... K. The network
         is unchanged then.
+    RuntimeError
+        If another `fit` trains the network already, in another thread or because this is called
+        from a callback.
+
+    Notes
+    -----
+    Callbacks may use the network as ever. Other threads may use it, too, but change nothing: to
+    set parameters, dtype or backend is refused to them. `loss` and `gradient` wait for the steps
+    that are under way, about a tenth of a second, and `predict` does not wait. What they see are
+    parameters on the way: with NumPy the latest, of which `predict` may find some a step ahead of
+    others; where training is compiled for the CPU, those of the last epoch that has ended.
     """
     epochs = check_count(epochs, "epochs", least=0)
     batch_size = check_count(batch_size, "batch_size")
@@ -157,7 +168,7 @@ def fit(
         raise TypeError(f"optimizer must be one of fastnn's, such as SGD(0.1), got {optimizer!r}")
     _check_what_fit_calls(network, optimizer)
     order = check_seed(seed)
-    with network.backend.current():
+    with network._network_lock.training(), network.backend.current():
         data, labels = _data_set(network, x, t)
         if batch_size > data.shape[0]:
             raise ValueError(f"batch_size is {batch_size}, but there are {data.shape[0]} samples")
@@ -289,7 +300,8 @@ class _Training:
                     if whole < samples:
                         queued += self._run(rows[whole:], samples - whole, watch, interruption)
         finally:
-            self.runner.flush()
+            with self.network._network_lock.alone:
+                self.runner.flush()
         history.epochs += queued == len(order)
 
     def evaluations(
@@ -327,14 +339,14 @@ class _Training:
 
     def _run(self, rows: Array, batch: int, watch: LossWatch, interruption: Interruption) -> int:
         """Queue a step for each batch of `rows`, unless interrupted; give the samples queued."""
-        rows = self.backend.xp.reshape(rows, (-1, batch))
+        lock, rows = self.network._network_lock, self.backend.xp.reshape(rows, (-1, batch))
         done, steps = 0, int(rows.shape[0])
         while done < steps and not interruption.requested:
             some = rows[done : min(done + watch.steps_at_once, steps), ...]
-            with np.errstate(
-                over="ignore", under="ignore", invalid="ignore"
-            ):  # the losses show that it diverged
+            # The losses show that it diverged.
+            with lock.alone, np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 losses = self.runner.run(some, self.optimizer.hyperparameters())
+            lock.give_way()
             watch.add(losses, batch)
             done += int(some.shape[0])
         return done * batch
