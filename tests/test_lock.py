@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import pickle
 import sys
@@ -93,7 +94,7 @@ def check_in_threads(network: Sequential, batches: list[Batch]) -> None:
             )
         return wrong
 
-    assert in_threads([lambda index=index: work(index) for index in range(4)]) == [0] * 4
+    assert in_threads([functools.partial(work, index) for index in range(4)]) == [0] * 4
 
 
 @pytest.mark.usefixtures("hasty")
