@@ -18,6 +18,7 @@ from fastnn.errors import (
     BackendUnavailableError,
     CaptureWarning,
     CorruptFileError,
+    KernelCacheWarning,
 )
 from fastnn.functions import cross_entropy_error, numerical_gradient, one_hot, softmax
 from fastnn.layers import Affine, Layer, Relu, SoftmaxWithLoss
@@ -39,6 +40,7 @@ __all__ = [
     "CaptureWarning",
     "CorruptFileError",
     "History",
+    "KernelCacheWarning",
     "Layer",
     "MultiLayerNet",
     "Optimizer",

@@ -13,5 +13,9 @@ class CaptureWarning(UserWarning):
     """Training steps could not be captured in a CUDA graph: they are launched call by call."""
 
 
+class KernelCacheWarning(UserWarning):
+    """Compiled kernels could not be kept, or what was kept not be used: compiling takes longer."""
+
+
 class CorruptFileError(ValueError):
     """A saved network was cut short, changed after it was written, or is another kind of file."""

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -22,9 +23,9 @@ print(compiler.cache_directory())
 """
 
 
-def places(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> Path:
+def places(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> Path | None:
     monkeypatch.setattr(compiler, "_places", lambda: iter(directories))
-    return Path(compiler.cache_directory.__wrapped__())
+    return cast("Path | None", compiler.cache_directory.__wrapped__())
 
 
 def test_the_first_place_that_can_be_written_to(
@@ -33,6 +34,7 @@ def test_the_first_place_that_can_be_written_to(
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     found = places(monkeypatch, in_the_way, tmp_path / "second", tmp_path / "third")
+    assert found is not None
     assert found.parent == tmp_path / "second"
     assert found.is_dir()
     assert found == places(monkeypatch, tmp_path / "second")
@@ -41,19 +43,28 @@ def test_the_first_place_that_can_be_written_to(
 def test_no_place_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.touch()
-    found = places(monkeypatch, in_the_way)
-    assert found.is_dir()
-    found.rmdir()
+    assert places(monkeypatch, in_the_way) is None
+
+
+def test_a_place_that_was_filled_before_is_read_where_none_can_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled = places(monkeypatch, tmp_path / "second")
+    monkeypatch.setattr(compiler, "_writable", lambda directory: False)
+    assert places(monkeypatch, tmp_path / "first", tmp_path / "second") == filled
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners here")
 def test_a_place_of_somebody_else_is_not_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: -1)
-    found = places(monkeypatch, tmp_path / "theirs")
-    assert found.parent != tmp_path / "theirs"
-    found.rmdir()
+    theirs = tmp_path / "theirs"
+    found = places(monkeypatch, theirs)
+    assert found is not None
+    if os.getuid() == 0:  # of whom everything is trusted
+        os.chown(found, 12345, 12345)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert places(monkeypatch, theirs) is None
 
 
 def test_a_place_that_others_may_write_to_is_not_trusted(
@@ -62,10 +73,11 @@ def test_a_place_that_others_may_write_to_is_not_trusted(
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     theirs.chmod(0o777)
-    found = places(monkeypatch, theirs)
-    assert found.parent != theirs
+    assert places(monkeypatch, theirs) is None
     theirs.chmod(0o1777)
-    assert places(monkeypatch, theirs).parent == theirs
+    found = places(monkeypatch, theirs)
+    assert found is not None
+    assert found.parent == theirs
 
 
 def test_a_change_of_any_kernel_or_of_the_checks_is_another_place(

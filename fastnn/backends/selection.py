@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fastnn.backends.base import Backend, BackendInfo
 from fastnn.errors import BackendFallbackWarning, BackendUnavailableError
+from fastnn.forking import hold_while_forking
 
 REGISTRY = {
     "cupy": "fastnn.backends.cupy_backend:CupyBackend",
@@ -31,6 +32,7 @@ _loaded: dict[str, Backend] = {}
 _reasons: dict[str, str] = {}
 _default: Backend | None = None
 _lock = threading.RLock()
+hold_while_forking(_lock)  # under it Numba and CuPy are imported
 
 
 def set_backend(

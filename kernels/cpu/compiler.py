@@ -4,28 +4,29 @@
 a network that has diverged must look diverged. ``error_model="numpy"`` makes a division by zero
 give infinity or NaN, as in NumPy. ``parallel`` stays off: see `fastnn.kernels.cpu.barrier`.
 
-Numba keeps machine code by the source file of a function, its processor and that processor's
-features, but it does not see that a function of *another* file, which was compiled into it, has
-changed (https://numba.readthedocs.io/en/stable/developer/caching.html). So the code is kept in a
-directory named after the text of all kernels.
+Machine code is kept by the function, the types of its arguments, the processor and its features;
+see `fastnn.kernels.cpu.machine_code`. That does not tell whether another function, which was
+compiled into it, has changed. So it is kept in a directory named after the text of all kernels.
 """
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from fastnn.kernels.cpu.compiling import seconds_compiling
+from fastnn.kernels.cpu.machine_code import Store, keep_machine_code
 from numba.core import config
+from numba.core.dispatcher import Dispatcher
 
 __all__ = ["inline_kernel", "kernel", "seconds_compiling"]
 
@@ -36,11 +37,10 @@ OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 def kernel(function: Function) -> Function:
     """Compile `function` when it is first called; keep the machine code on disk."""
-    before, config.CACHE_DIR = config.CACHE_DIR, str(cache_directory())
-    try:
-        return numba.njit(cache=True, **OPTIONS)(function)  # type: ignore[no-any-return]
-    finally:
-        config.CACHE_DIR = before
+    dispatcher = numba.njit(**OPTIONS)(function)
+    if isinstance(dispatcher, Dispatcher):  # it is the function where NUMBA_DISABLE_JIT is set
+        keep_machine_code(dispatcher, _store)
+    return dispatcher  # type: ignore[no-any-return]
 
 
 def inline_kernel(function: Function) -> Function:
@@ -49,30 +49,34 @@ def inline_kernel(function: Function) -> Function:
 
 
 @cache
-def cache_directory() -> Path:
+def cache_directory() -> Path | None:
     """Where machine code is kept: the first of `_places` that may be written to.
 
     It is ``NUMBA_CACHE_DIR`` if that is set, else beside the kernels, else in the user's cache
-    directory; where the installation and the home are read-only, among the temporary files.
+    directory; where the installation and the home are read-only, among the temporary files. If none
+    may be written to, it is the first that was filled before and may be read; None without any.
     """
     name = f"fastnn-{_fingerprint()}"
-    for place in _places():
-        if _writable(place / name):
-            return place / name
-    return Path(tempfile.mkdtemp(prefix="fastnn-kernels-"))
+    candidates = [place / name for place in _places()]
+    return next(filter(_writable, candidates), None) or next(filter(_readable, candidates), None)
+
+
+_store = Store(lambda: cache_directory())
 
 
 def _places() -> Iterator[Path]:
     if config.CACHE_DIR:
         yield Path(config.CACHE_DIR)
     yield Path(__file__).parent / "__pycache__"
-    if sys.platform == "win32":
-        yield Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        yield Path.home() / "Library" / "Caches"
-    else:
-        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    yield Path(tempfile.gettempdir()) / f"fastnn-kernels-{_user()}"
+    with suppress(RuntimeError):  # a user without a home
+        if sys.platform == "win32":
+            yield Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            yield Path.home() / "Library" / "Caches"
+        else:
+            yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    with suppress(OSError):  # no directory for temporary files
+        yield Path(tempfile.gettempdir()) / f"fastnn-kernels-{_user()}"
 
 
 def _writable(directory: Path) -> bool:
@@ -81,12 +85,25 @@ def _writable(directory: Path) -> bool:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
-        if not hasattr(os, "getuid"):
-            return True
-        user, root = os.getuid(), 0
-        return _trusted(directory, user) and _trusted(directory.parent, user, root)
+        return _private(directory)
     except OSError:
         return False
+
+
+def _readable(directory: Path) -> bool:
+    """Whether a directory is there that this user or root has filled, and nobody else."""
+    try:
+        return os.access(directory, os.R_OK | os.X_OK) and _private(directory, 0)
+    except OSError:
+        return False
+
+
+def _private(directory: Path, *others: int) -> bool:
+    """Whether only this user, and `others`, can put files there or the directory itself."""
+    if not hasattr(os, "getuid"):
+        return True
+    user, root = os.getuid(), 0
+    return _trusted(directory, user, *others) and _trusted(directory.parent, user, root)
 
 
 def _trusted(directory: Path, *owners: int) -> bool:
@@ -109,7 +126,5 @@ def _fingerprint() -> str:
 
 
 def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "user"
+    """Number of the user, who may have no name; where there are no numbers, the name."""
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

@@ -10,24 +10,36 @@ import contextlib
 import os
 import sys
 import time
+import warnings
+from pathlib import Path
 from typing import Any
 
+import numba
+from llvmlite.binding import ffi
 from numba.core import event
+from numba.core.compiler_lock import global_compiler_lock
+
+import fastnn
+from fastnn.errors import KernelCacheWarning
+from fastnn.forking import hold_while_forking
 
 
 class _Clock:
-    """Adds up the time between the first of several nested starts and its end."""
+    """Adds up the time between the first of several nested starts and its end.
+
+    For one thread at a time, as is everything that happens under Numba's lock.
+    """
 
     def __init__(self) -> None:
         self.depth = 0
         self.began = self.total = 0.0
 
-    def start(self) -> None:
+    def __enter__(self) -> None:
         if self.depth == 0:
             self.began = time.perf_counter()
         self.depth += 1
 
-    def stop(self) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.depth -= 1
         if self.depth == 0:
             self.total += time.perf_counter() - self.began
@@ -37,9 +49,11 @@ class _Clock:
         self.depth = 0
 
 
-_clock = _Clock()
+clock = _Clock()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_clock.give_up)
+    os.register_at_fork(after_in_child=clock.give_up)
+hold_while_forking(global_compiler_lock._lock)
+hold_while_forking(ffi.lib._lock._lock)  # LLVM's, which other threads take for moments
 
 
 class _Listener(event.Listener):  # type: ignore[misc]
@@ -50,14 +64,16 @@ class _Listener(event.Listener):  # type: ignore[misc]
     def on_start(self, event: Any) -> None:
         if not _is_of_ours(event):
             return
-        _clock.start()
+        clock.__enter__()
         if not self.announced:
             self.announced = True
-            say("compiling kernels for this kind of network and data; they are kept")
+            kept = event.data["dispatcher"].stats.cache_path is not None
+            words = "compiling kernels for this kind of network and data"
+            say(f"{words}; they are kept" if kept else words)
 
     def on_end(self, event: Any) -> None:
         if _is_of_ours(event):
-            _clock.stop()
+            clock.__exit__()
 
 
 event.register("numba:compile", _Listener())
@@ -71,10 +87,11 @@ def _is_of_ours(event: Any) -> bool:
 def seconds_compiling() -> float:
     """Give the seconds that this process has spent compiling kernels so far, on all threads.
 
-    A kernel that is compiled because another one calls it is counted within that one. What is still
-    being compiled counts when it is done.
+    A kernel that is compiled because another one calls it is counted within that one. Waiting for
+    another process that compiles the same kernel counts as well. What is still being compiled
+    counts when it is done.
     """
-    return _clock.total
+    return clock.total
 
 
 def say(words: str) -> None:
@@ -82,3 +99,18 @@ def say(words: str) -> None:
     if sys.stderr is not None:
         with contextlib.suppress(Exception):
             print(f"fastnn: {words}", file=sys.stderr, flush=True)
+
+
+def warn(words: str) -> None:
+    """Warn of something that costs time and nothing else."""
+    with contextlib.suppress(ValueError):  # standard error is closed
+        warnings.warn(words, KernelCacheWarning, stacklevel=_depth_of_caller())
+
+
+def _depth_of_caller() -> int:
+    """Count the frames up to the first one outside fastnn and Numba, for a warning to point to."""
+    inside = tuple(str(Path(file).parent) for file in (fastnn.__file__, __file__, numba.__file__))
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
+        frame, depth = frame.f_back, depth + 1
+    return depth
