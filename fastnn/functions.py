@@ -12,6 +12,7 @@ from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import backend_of
 from fastnn.backends.transfer import to_numpy
 from fastnn.layers import common_dtype
+from fastnn.one_hot_size import check_one_hot_size
 from fastnn.validation import (
     check_count,
     check_labels,
@@ -118,7 +119,9 @@ def one_hot(t: object, classes: int | None = None, *, dtype: str = "float32") ->
     TypeError
         If `t` holds no real numbers, or `classes` is no integer.
     ValueError
-        If `t` is not one-dimensional, or an index is out of range or not integral.
+        If `t` is not one-dimensional, an index is out of range or not integral, or the result
+        would have more than 2**28 numbers (1 GiB in float32). Indices serve as well as one-hot
+        labels everywhere in fastnn.
     """
     backend = backend_of(t)
     xp = backend.xp
@@ -126,10 +129,12 @@ def one_hot(t: object, classes: int | None = None, *, dtype: str = "float32") ->
     check_real(labels, "t")
     if labels.ndim != 1:
         raise ValueError(f"one_hot: t has shape {tuple(labels.shape)}: expected (N,)")
+    what = "one_hot, by classes="
     if classes is None:
         largest = to_numpy(labels).max(initial=0)
         classes = int(largest) + 1 if math.isfinite(largest) else 1
-    check_count(classes, "classes")
+        what = f"one_hot, by the largest label, {largest} (classes= says how many there are)"
+    check_one_hot_size(labels.shape[0], check_count(classes, "classes"), what)
     indices = check_labels(labels, labels.shape[0], classes, backend).indices
     columns = xp.arange(classes, dtype=indices.dtype, device=backend.device)
     return backend.astype(indices[:, None] == columns[None, :], dtype)

@@ -319,11 +319,15 @@ class Sequential:
         ----------
         path : path
             An existing file is replaced when the new one is complete, and stays whole otherwise.
+            What processes that were killed while they saved have left in that directory
+            (``.fastnn-...``) is removed.
 
         Raises
         ------
         OSError
             If the file cannot be written.
+        TypeError
+            If a parameter holds no real numbers.
         """
         save_network(self, path)
 

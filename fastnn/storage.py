@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
 import os
-import secrets
 from collections.abc import Callable
 from functools import partial
 from os import PathLike
@@ -16,29 +14,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.atomic_file import write_atomically
 from fastnn.errors import CorruptFileError
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss
+from fastnn.regular_file import open_regular
+from fastnn.tensor_file import DTYPES, HostArrays, parse_json, read_tensors
+from fastnn.validation import check_real, dtype_name
 
 if TYPE_CHECKING:
+    from fastnn.backends.base import Array
     from fastnn.sequential import Sequential
 
 FORMAT = "fastnn network 1"
-HostArrays = dict[str, np.ndarray[Any, Any]]
+COMPUTED = {dtype.name for dtype in DTYPES.values()}
 
 
 def save_network(network: Sequential, path: str | PathLike[str]) -> None:
     """Write a network: its parameters as tensors; layers and a digest of all of it as metadata."""
     import safetensors.numpy
 
-    arrays = {
-        name: np.asarray(network.backend.to_numpy(array), order="C")
-        for name, array in network.params.items()
-    }
+    arrays = {name: _on_host(network, name, array) for name, array in network.params.items()}
     layers, last_layer = _described(network)
     described = {"layers": layers, "last_layer": last_layer}
     # One entry, since safetensors writes several in an order that differs from run to run.
     metadata = {FORMAT: json.dumps({**described, "sha256": _digest(arrays, described)})}
-    _write_atomically(Path(path), safetensors.numpy.save(arrays, metadata))
+    content = safetensors.numpy.save(arrays, metadata)
+    try:
+        write_atomically(Path(path), content)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"the network was not saved: {error.strerror}", str(path)
+        ) from error
+
+
+def _on_host(network: Sequential, name: str, array: Array) -> np.ndarray[Any, Any]:
+    check_real(array, name)
+    if dtype_name(array) not in COMPUTED:
+        array = network.backend.asarray(array, network.dtype)
+    host = network.backend.to_numpy(array)
+    return np.asarray(host, dtype=host.dtype.newbyteorder("="), order="C")
 
 
 def read_file(path: str | PathLike[str]) -> tuple[HostArrays, list[tuple[str, str]], str]:
@@ -47,33 +61,39 @@ def read_file(path: str | PathLike[str]) -> tuple[HostArrays, list[tuple[str, st
     Raises
     ------
     OSError
-        If the file cannot be read.
+        If the file cannot be read, or is no regular file.
     CorruptFileError
-        If it is no such file, or not as it was written.
+        If it is no such file, or not as it was written. Whatever bytes it holds, there is no
+        other error, and the memory used follows the size of the file.
     """
-    import safetensors
-    import safetensors.numpy
-
-    content = Path(path).read_bytes()
-    try:
-        arrays = safetensors.numpy.load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        metadata = header.get("__metadata__", {})
-        described = json.loads(metadata[FORMAT]) if FORMAT in metadata else {}
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise CorruptFileError(
-            f"{path} is not a whole safetensors file ({len(content)} bytes): {error}"
-        ) from error
-    if not (isinstance(described, dict) and {"layers", "last_layer", "sha256"} <= set(described)):
+    with open_regular(Path(path)) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            arrays, metadata = read_tensors(file, size)
+            described = parse_json(metadata[FORMAT]) if FORMAT in metadata else None
+        except ValueError as error:
+            raise CorruptFileError(
+                f"{path} is not a whole safetensors file ({size} bytes): {error}"
+            ) from error
+    if described is None:
         raise CorruptFileError(f"{path} is a safetensors file, but holds no {FORMAT!r}")
+    if not _is_description(described):
+        raise CorruptFileError(f"{path} does not say which layers it holds")
     digest = described.pop("sha256")
     if digest != _digest(arrays, described):
         raise CorruptFileError(f"{path} was changed after it was written: its digest differs")
-    try:
-        layers = [(str(name), str(kind)) for name, kind in described["layers"]]
-        return arrays, layers, str(described["last_layer"])
-    except (ValueError, TypeError) as error:
-        raise CorruptFileError(f"{path} does not say which layers it holds") from error
+    return arrays, [(name, kind) for name, kind in described["layers"]], described["last_layer"]
+
+
+def _is_description(described: Any) -> bool:
+    """Whether this is what `save_network` writes beside the arrays."""
+    if not (isinstance(described, dict) and set(described) == {"layers", "last_layer", "sha256"}):
+        return False
+    layers, texts = described["layers"], [described["last_layer"], described["sha256"]]
+    if not (isinstance(layers, list) and all(isinstance(pair, list) for pair in layers)):
+        return False
+    texts += itertools.chain.from_iterable(layers)
+    return all(len(pair) == 2 for pair in layers) and all(isinstance(text, str) for text in texts)
 
 
 def load_into(network: Sequential, path: str | PathLike[str]) -> Sequential:
@@ -86,14 +106,20 @@ def load_into(network: Sequential, path: str | PathLike[str]) -> Sequential:
     in_file, in_network = _kinds(layers, last_layer), _kinds(*_described(network))
     if in_file != in_network:
         raise ValueError(f"{path} holds the layers {in_file}, the network has {in_network}")
-    for name, array in arrays.items():
-        network.params[name] = array
+    before = dict(network.params)
+    try:
+        for name, array in arrays.items():
+            network.params[name] = array
+    except BaseException:  # no memory left on the device, or Ctrl-C
+        for name, (layer, attribute) in network.owners().items():
+            setattr(layer, attribute, before[name])
+        raise
     return network
 
 
 def _described(network: Sequential) -> tuple[list[tuple[str, str]], str]:
     """Name the layers of a network with their kinds, and the kind of its loss."""
-    layers = [(name, type(layer).__name__) for name, layer in network.layers.items()]
+    layers = [(str(name), type(layer).__name__) for name, layer in network.layers.items()]
     return layers, type(network.last_layer).__name__
 
 
@@ -123,6 +149,7 @@ def load_network(cls: type[Sequential], path: str | PathLike[str]) -> Sequential
     names = {f"{parameter}{n + 1}" for n in range(affines) for parameter in Affine.parameters}
     if names != set(arrays) or len(dict(kinds)) < len(kinds):
         raise CorruptFileError(f"{path} holds {sorted(arrays)} for the layers {kinds}")
+    _check_shapes(path, arrays, affines)
     network = cls.__new__(cls)
     number = itertools.count(1)
     layers: dict[str, Any] = {}
@@ -134,6 +161,24 @@ def load_network(cls: type[Sequential], path: str | PathLike[str]) -> Sequential
             layers[name] = Relu()
     Sequential.__init__(network, layers, SoftmaxWithLoss())
     return network
+
+
+def _check_shapes(path: str | PathLike[str], arrays: HostArrays, affines: int) -> None:
+    """See to it that each Affine takes what the one before it gives."""
+    before: int | None = None
+    for n in range(1, affines + 1):
+        W, b = arrays[f"W{n}"].shape, arrays[f"b{n}"].shape
+        if len(W) != 2 or 0 in W or b != W[1:]:
+            raise CorruptFileError(
+                f"{path} holds W{n} of shape {W} and b{n} of shape {b}: "
+                "expected (D, M) and (M,), at least 1 each"
+            )
+        if before not in (None, W[0]):
+            raise CorruptFileError(
+                f"{path} holds W{n} of shape {W}, which does not follow W{n - 1}: "
+                f"that gives {before} numbers"
+            )
+        before = W[1]
 
 
 class LoadMethod:
@@ -149,33 +194,7 @@ def _digest(arrays: HostArrays, described: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)  # as the file holds it
         digest.update(f"{name} {array.dtype.name} {array.shape}".encode())
-        digest.update(array.tobytes())
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename: `path` is the old file or the new one, never a part."""
-    target = Path(os.path.realpath(path))
-    try:
-        if target.exists() and not target.is_file():  # /dev/stdout: nothing to put in its place
-            target.write_bytes(content)
-            return
-        temporary = target.with_name(f".fastnn-{secrets.token_hex(8)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            if target.exists():
-                temporary.chmod(target.stat().st_mode & 0o777)
-            temporary.replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-    except OSError as error:
-        raise OSError(
-            error.errno, f"the network was not saved: {error.strerror}", str(path)
-        ) from error

@@ -208,7 +208,9 @@ class TestMnist:
                 elif isinstance(node, ast.ImportFrom):
                     modules = [node.module or ""]
                 for module in modules:
-                    own = module.startswith("fastnn.datasets")
+                    own = module.startswith(
+                        ("fastnn.datasets", "fastnn.regular_file", "fastnn.one_hot_size")
+                    )
                     assert own or module.split(".")[0] in allowed, f"{source.name}: {module}"
 
 
@@ -495,6 +497,18 @@ class TestDirectories:
         with pytest.raises(ValueError, match=rf"{re.escape(str(path))}: expected .*{message}"):
             load_idx(tmp_path, one_hot_label=True)
 
+    @pytest.mark.parametrize("name", [1, 3])
+    def test_one_hot_of_a_label_that_is_none_costs_no_memory(
+        self, tmp_path: Path, name: int
+    ) -> None:
+        labels = np.full(2 if name == 3 else 3, 2**31 - 1, np.int32)
+        path = write(write_data_set(tmp_path) / MNIST_NAMES[name], labels)
+        with pytest.raises(
+            ValueError, match=rf"{path.name}: expected .*found the label 2147483647"
+        ):
+            load_idx(tmp_path, one_hot_label=True)
+        assert load_idx(tmp_path)[name // 2][1].max() == 2**31 - 1
+
     @pytest.mark.parametrize("kind", ["int8", "int16", "int32"])
     def test_signed_labels(self, tmp_path: Path, kind: str) -> None:
         write(write_data_set(tmp_path) / MNIST_NAMES[1], np.array([3, -1, 100], kind))
@@ -571,5 +585,5 @@ def read_damaged(path: Path, seed: int) -> bool:
 
 
 def test_damage_is_a_value_error_or_leaves_an_array(scratch: Path) -> None:
-    outcomes = [read_damaged(scratch, seed) for seed in range(1500)]
-    assert 50 < sum(outcomes) < 1450
+    outcomes = [read_damaged(scratch, seed) for seed in range(500)]
+    assert 10 < sum(outcomes) < 490

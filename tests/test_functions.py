@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from typing import Any
 
@@ -103,6 +104,22 @@ def test_one_hot(backend: Backend) -> None:
     np.testing.assert_array_equal(fastnn.to_numpy(found), [[0, 0, 1], [1, 0, 0], [0, 1, 0]])
     assert one_hot(t, 5).shape == (3, 5)
     assert fastnn.to_numpy(one_hot(t, 5, dtype="int64")).dtype == np.int64
+
+
+@pytest.mark.parametrize("label", [2**31 - 1, 2**28, 2**62, 1e18])
+def test_one_hot_of_a_label_that_is_none_costs_no_memory(backend: Backend, label: float) -> None:
+    for t in ([label], [3, label, 1]):
+        with pytest.raises(
+            ValueError, match=rf"label, {re.escape(str(label))} \(classes= .*at most 268"
+        ):
+            one_hot(t)
+        with pytest.raises(ValueError, match=rf"label t\[{len(t) // 2}\] is .* from 0 to 9"):
+            one_hot(t, 10)
+    for labels in ([0], [1, 2, 3], []):
+        with pytest.raises(ValueError, match=r"by classes=: .* of 1,000,000,000,000 classes would"):
+            one_hot(np.array(labels, int), 10**12)
+    with pytest.raises(ValueError, match="300,000 one-hot labels of 1,000 classes"):
+        one_hot(np.zeros(300_000, "uint8"), 1000)
 
 
 def test_numerical_gradient_of_known_functions(backend: Backend) -> None:

@@ -6,11 +6,15 @@ import errno
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,11 +25,22 @@ import safetensors.numpy
 from conftest import Batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutations import mutated
 from test_networks import Scale
 
 import fastnn
-from fastnn import Affine, CorruptFileError, MultiLayerNet, Relu, Sequential, TwoLayerNet
+from fastnn import (
+    Affine,
+    CorruptFileError,
+    MultiLayerNet,
+    Relu,
+    Sequential,
+    TwoLayerNet,
+    atomic_file,
+)
 from fastnn.backends import Backend
+from fastnn.datasets import read_idx
+from fastnn.parameters import Parameters
 from fastnn.storage import FORMAT, _digest
 
 
@@ -225,13 +240,40 @@ def test_a_file_cut_short_anywhere(content: bytes, path: Path) -> None:
     assert_same(Sequential.load(path), NETWORK)
 
 
-@given(data=st.data())
-@settings(max_examples=150, deadline=None)
-def test_a_flipped_bit_anywhere(content: bytes, place: Path, data: st.DataObject) -> None:
-    bit = data.draw(st.integers(0, 8 * len(content) - 1))
-    changed = bytearray(content)
-    changed[bit // 8] ^= 1 << bit % 8
-    refuses(place, bytes(changed))
+def load_damaged(path: Path, content: bytes, seed: int) -> bool:
+    """Load a damaged file: True if it gives what was saved, False if the documented error."""
+    path.write_bytes(mutated(content, np.random.default_rng(seed)))
+    network = NETWORK.copy()
+    network.params["W1"] += 1
+    before = network.copy()
+    tracemalloc.start()
+    try:
+        loaded, found = Sequential.load(path), network.load(path)
+    except CorruptFileError as error:
+        loaded, found, message = None, before, str(error)
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 2**20, seed
+    assert_same(network, found)
+    if loaded is None:
+        assert path.name in message
+        return False
+    assert_same(loaded, NETWORK)
+    assert_same(network, NETWORK)
+    return True
+
+
+def test_a_flipped_bit_anywhere(content: bytes, place: Path) -> None:
+    for bit in range(0, 8 * len(content), 13):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        refuses(place, bytes(changed))
+
+
+def test_a_damaged_file_gives_what_was_saved_or_an_error(content: bytes, place: Path) -> None:
+    outcomes = [load_damaged(place, content, seed) for seed in range(600)]
+    assert sum(outcomes) < 60
 
 
 @given(noise=st.binary(max_size=300), start=st.booleans())
@@ -287,11 +329,203 @@ def test_arrays_that_are_not_those_of_the_layers(
         Sequential.load(path)
 
 
-@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "X9"])
-def test_dtypes_that_numpy_does_not_have(dtype: str, path: Path) -> None:
-    described = {"a": {"dtype": dtype, "shape": [2], "data_offsets": [0, 4]}}
-    header = json.dumps(described).encode()
-    refuses(path, len(header).to_bytes(8, "little") + header + bytes(4))
+def with_header(header: object, data: bytes = bytes(4)) -> bytes:
+    """Make a file with any header: text as it stands, or what JSON makes of something else."""
+    text = header if isinstance(header, str) else json.dumps(header)
+    return len(text).to_bytes(8, "little") + text.encode() + data
+
+
+def with_metadata(text: str) -> bytes:
+    return with_header({"__metadata__": {FORMAT: text}}, b"")
+
+
+def with_tensor(**changed: Any) -> bytes:
+    tensor = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    return with_header({"W1": {**tensor, **changed}})
+
+
+HOSTILE = {
+    "lists without end": with_metadata("[" * 100_000),
+    "lists and names without end": with_metadata('{"a":[' * 50_000),
+    "a header of lists": with_header("[" * 100_000),
+    "a digit string": with_metadata("9" * 100_000),
+    "a digit string as a size": with_header('{"W1": {"shape": [' + "9" * 100_000 + "]}}"),
+    "no UTF-8": (4).to_bytes(8, "little") + b'{"\xff"',
+    "UTF-16": (4).to_bytes(8, "little") + "{}".encode("utf-16-le"),
+    "half a surrogate pair": with_metadata('"\\ud800"'),
+    "a name that is no text": with_header(
+        json.dumps({"__metadata__": {FORMAT: "5"}})[:-1]
+        + r', "\ud800": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
+    ),
+    "a name twice": with_header('{"W1": {}, "W1": {}}'),
+    "a name twice in the metadata": with_metadata('{"layers": [], "layers": []}'),
+    "no name of a dtype": with_tensor(dtype=None),
+    "a list as a dtype": with_tensor(dtype=["F32"]),
+    "a number as a shape": with_tensor(shape=1),
+    "a negative size": with_tensor(shape=[-1], data_offsets=[4, 0]),
+    "a size that is not a number": with_tensor(shape=[float("nan")]),
+    "a size that is not finite": with_tensor(shape=[float("inf")]),
+    "a size that is true": with_tensor(shape=[True]),
+    "a size beyond 64 bits": with_tensor(shape=[10**4000]),
+    "many sizes": with_tensor(shape=[1] * 100_000),
+    "terabytes": with_tensor(shape=[1 << 40], data_offsets=[0, 1 << 42]),
+    "an overflow": with_tensor(shape=[1 << 32, 1 << 32], data_offsets=[0, 0]),
+    "an empty array that overflows": with_tensor(shape=[0, 1 << 62, 1 << 62], data_offsets=[0, 0]),
+    "three offsets": with_tensor(data_offsets=[0, 4, 4]),
+    "offsets that are texts": with_tensor(data_offsets=["0", "4"]),
+    "a gap": with_tensor(shape=[0], data_offsets=[2, 2]),
+    "more bytes than arrays": with_tensor(shape=[0], data_offsets=[0, 0]),
+    "something else": with_tensor(other=1),
+    "no tensor": with_header({"W1": None}),
+    "no texts": with_header({"__metadata__": {FORMAT: 5}}),
+    "no metadata": with_header({"__metadata__": [FORMAT]}),
+    "a header beyond the file": (1 << 62).to_bytes(8, "little") + b"{}",
+    "a header that is all the file": (2**64 - 1).to_bytes(8, "little") + b"{}",
+    **{kind: with_tensor(dtype=kind) for kind in ("F8_E4M3", "X9", "I32", "U32")},
+    **{kind: with_tensor(dtype=kind, shape=[2]) for kind in ("BF16", "F16", "I16", "U16")},
+    **{kind: with_tensor(dtype=kind, shape=[4]) for kind in ("BOOL", "U8", "I8")},
+}
+
+
+@pytest.mark.parametrize("made", HOSTILE.values(), ids=HOSTILE)
+def test_files_that_are_made_to_hurt(made: bytes, path: Path) -> None:
+    tracemalloc.start()
+    refuses(path, made)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("start", [b"", (100).to_bytes(8, "little"), b"\xff" * 8, with_tensor()])
+def test_a_file_of_a_terabyte_costs_no_memory(start: bytes, path: Path) -> None:
+    path.write_bytes(start)
+    os.truncate(path, 1 << 40)  # nothing of it is on the disk
+    tracemalloc.start()
+    for load in (Sequential.load, NETWORK.copy().load):
+        with pytest.raises(CorruptFileError, match=path.name):
+            load(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def load_crafted(path: Path, seed: int) -> bool:
+    """Load a file whose digest is right, of layers, shapes and dtypes by chance.
+
+    True if that gives a network, which then computes; False if it gives the documented error.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = rng.choice(["Affine", "Relu", "Scale"], rng.integers(0, 5), p=[0.6, 0.35, 0.05])
+    last = "SoftmaxWithLoss" if rng.random() < 0.95 else "Other"
+    width, arrays = int(rng.integers(1, 4)), {}
+    for n in range(1, 1 + int(np.sum(kinds == "Affine")) + int(rng.random() < 0.05)):
+        M = int(rng.integers(1, 4))
+        shapes = {f"W{n}": (width, M), f"b{n}": (M,)}
+        for name, shape in shapes.items():
+            shape = tuple(rng.integers(0, 4, rng.integers(0, 4))) if rng.random() < 0.05 else shape
+            kind = str(rng.choice(KINDS)) if rng.random() < 0.05 else "float32"
+            arrays[name] = np.ones(shape, kind)
+        width = M
+    layers = [[f"layer {rng.integers(20)}", str(kind)] for kind in kinds]
+    path.write_bytes(crafted(arrays, {"last_layer": last, "layers": layers}))
+    load = [Sequential.load, MultiLayerNet.load, TwoLayerNet.load][rng.integers(3)]
+    try:
+        network, message = load(path), ""
+    except ValueError as error:
+        network, message = None, str(error)
+    if network is None:
+        assert path.name in message, seed
+        return False
+    if arrays:
+        D, C = network.params["W1"].shape[0], list(network.params.values())[-1].shape[0]
+        assert network.predict(np.ones((2, D))).shape == (2, C), seed
+    return True
+
+
+LAYERS = [["a", "Affine"], ["b", "Relu"], ["c", "Affine"]]
+KINDS = ["bool", "uint8", "int8", "uint16", "int64", "uint64", "float16", "complex64"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["W1", "b1", "W2", "b2"])
+def test_parameters_that_no_network_has(kind: str, name: str, path: Path) -> None:
+    """With a digest that is right; none of the network's parameters is changed."""
+    arrays = {key: array + 1 for key, array in parameters(NETWORK).items()}
+    made = {**arrays, name: arrays[name].astype(kind)}
+    refuses(path, crafted(made, {**SOFTMAX, "layers": LAYERS}))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("W2", (3, 2), r"W2 of shape \(3, 2\), which does not follow W1: that gives 2 numbers"),
+        ("W2", (1, 2), "does not follow W1"),
+        ("W2", (2, 3), r"W2 of shape \(2, 3\) and b2 of shape \(2,\): expected \(D, M\)"),
+        ("W1", (3, 2, 1), r"W1 of shape \(3, 2, 1\)"),
+        ("W1", (2,), r"W1 of shape \(2,\)"),
+        ("W1", (0, 2), "at least 1 each"),
+        ("b1", (2, 1), r"b1 of shape \(2, 1\)"),
+        ("b1", (), r"b1 of shape \(\)"),
+    ],
+)
+def test_shapes_that_do_not_follow(
+    name: str, shape: tuple[int, ...], message: str, path: Path
+) -> None:
+    made = {**parameters(NETWORK), name: np.ones(shape)}
+    path.write_bytes(crafted(made, {**SOFTMAX, "layers": LAYERS}))
+    for load in (Sequential.load, TwoLayerNet.load):
+        with pytest.raises(CorruptFileError, match=message):
+            load(path)
+    network = NETWORK.copy()
+    with pytest.raises(ValueError, match="holds parameters"):
+        network.load(path)
+    assert_same(network, NETWORK)
+
+
+def test_any_layers_with_any_arrays_load_or_are_an_error(place: Path) -> None:
+    outcomes = [load_crafted(place, seed) for seed in range(1000)]
+    assert 100 < sum(outcomes) < 900
+
+
+def test_all_parameters_are_set_or_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error on the way, such as a device whose memory is full, leaves the network as it was."""
+    network = NETWORK.copy()
+    network.params["W1"] += 1
+    network.save(path)
+    other = NETWORK.copy()
+    left = iter(range(2))
+    whole = Parameters.__setitem__
+
+    def fail(self: Parameters, name: str, value: object) -> None:
+        if next(left, None) is None:
+            raise MemoryError
+        whole(self, name, value)
+
+    monkeypatch.setattr(Parameters, "__setitem__", fail)
+    with pytest.raises(MemoryError):
+        other.load(path)
+    assert_same(other, NETWORK)
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint8", "float16", ">f4", "longdouble", "bool"])
+def test_parameters_of_other_dtypes_are_saved_in_the_network_s(kind: str, path: Path) -> None:
+    network = NETWORK.copy()
+    network.layers["Affine1"].W = np.eye(3, 2).astype(kind)
+    network.save(path)
+    loaded = parameters(Sequential.load(path))
+    assert loaded["W1"].dtype == np.float32
+    np.testing.assert_array_equal(loaded["W1"], np.eye(3, 2))
+    network.layers["Affine1"].W = np.eye(3, 2).astype("complex64")
+    before = path.read_bytes()
+    with pytest.raises(TypeError, match="W1 has dtype complex64"):
+        network.save(path)
+    assert path.read_bytes() == before
+
+
+def test_what_diverged_and_the_largest_numbers_come_back(path: Path, dtype: str) -> None:
+    network = NETWORK.copy().astype(dtype)
+    network.params["b1"] = np.array([np.nan, -np.inf])
+    network.params["b2"] = np.array([np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal])
+    network.save(path)
+    assert_same(Sequential.load(path), network)
 
 
 @pytest.mark.parametrize("load", [Sequential.load, NETWORK.load])
@@ -405,6 +639,186 @@ def test_a_place_that_is_none(tmp_path: Path, place: str, error: type[OSError]) 
     assert names(tmp_path) == ["file"]
 
 
+@pytest.fixture
+def others(path: Path) -> list[str]:
+    """What is in the directory, is no leftover of `save`, and looks much like one."""
+    directory, name = path.parent, ".fastnn-0123456789abcde"
+    (directory / f"{name}").touch()
+    (directory / f"{name}ff").touch()
+    (directory / f"{name}X").touch()
+    (directory / f"x{name}0").touch()
+    (directory / f"{name}0").mkdir()
+    (directory / f"{name}1").symlink_to("elsewhere")
+    (directory / "elsewhere").touch()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(directory / f"{name}2")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        (directory / f"{name}3").touch()
+        os.chown(directory / f"{name}3", 65534, 65534)
+    return names(directory)
+
+
+def test_what_a_dead_process_has_left_is_removed(path: Path, others: list[str]) -> None:
+    for mode, number in ((0o600, 4), (0o444, 5)):
+        left = path.parent / f".fastnn-0123456789abcde{number}"
+        left.write_bytes(b"a part")
+        left.chmod(mode)
+    NETWORK.save(path)
+    assert names(path.parent) == sorted([*others, path.name])
+    assert_same(Sequential.load(path), NETWORK)
+
+
+def test_a_save_under_way_in_another_thread_is_left_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    whole = os.fsync
+
+    def wait(descriptor: int) -> None:
+        whole(descriptor)
+        if threading.current_thread() is not threading.main_thread():
+            reached.set()
+            assert go_on.wait(timeout=60)
+
+    monkeypatch.setattr(os, "fsync", wait)
+    thread = threading.Thread(target=NETWORK.save, args=(path,))
+    thread.start()
+    assert reached.wait(timeout=60)
+    others = names(path.parent)
+    assert len(others) == 1
+    NETWORK.save(path.parent / "second")
+    assert names(path.parent) == sorted([*others, "second"])
+    go_on.set()
+    thread.join(timeout=60)
+    assert names(path.parent) == sorted([path.name, "second"])
+    assert_same(Sequential.load(path), NETWORK)
+
+
+def test_a_temporary_file_that_was_taken_for_a_dead_one_is_written_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locks need not hold between machines that share a file system."""
+    taken: list[Path] = []
+    whole = os.fsync
+
+    def take(descriptor: int) -> None:
+        whole(descriptor)
+        if len(taken) < 2:
+            taken.extend(path.parent.glob(".fastnn-*"))
+            taken[-1].unlink()
+
+    NETWORK.save(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", take)
+        other = TwoLayerNet(3, 2, 2)
+        other.save(path)
+    assert len(taken) == 2
+    assert_same(Sequential.load(path), other)
+    assert names(path.parent) == [path.name]
+
+
+def test_a_cleaner_that_is_quicker_than_the_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, left = atomic_file._lock, iter(range(2))
+
+    def remove_first(descriptor: int) -> bool:
+        if next(left, None) is not None:
+            next(path.parent.glob(".fastnn-*")).unlink()
+        return whole(descriptor)
+
+    monkeypatch.setattr(atomic_file, "_lock", remove_first)
+    NETWORK.save(path)
+    assert_old_file_is_whole(path)
+
+
+def test_without_locks_nothing_is_taken_for_dead(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic_file, "_lock", lambda descriptor: False)
+    left = path.parent / ".fastnn-0123456789abcdef"
+    left.touch()
+    NETWORK.save(path)
+    assert names(path.parent) == [left.name, path.name]
+
+
+def killed_while_saving(path: Path, kills: int, seed: int = 0) -> int:
+    """Kill as many processes that save over `path`; give how many of them left something behind.
+
+    Each of them saves one network and another in turn, so that what is found is one of the two.
+    """
+    script = """
+        import sys
+        import fastnn
+        fastnn.set_backend("numpy")
+        networks = [fastnn.TwoLayerNet(300, 50, 10, seed=seed) for seed in (1, 2)]
+        while True:
+            for network in networks:
+                network.save(sys.argv[1])
+                print("saved", flush=True)
+        """
+    with fastnn.use_backend("numpy"):
+        networks = [TwoLayerNet(300, 50, 10, seed=seed) for seed in (1, 2)]
+    rng, left = np.random.default_rng(seed), 0
+    for _ in range(kills):
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script), str(path)], stdout=subprocess.PIPE
+        ) as saver:
+            assert saver.stdout is not None
+            assert saver.stdout.readline() == b"saved\n"
+            time.sleep(rng.uniform(0, 0.03))
+            saver.kill()
+        left += len(names(path.parent)) - 1
+        loaded = Sequential.load(path)
+        same = [
+            all(np.array_equal(array, network.params[name]) for name, array in parameters.items())
+            for network in networks
+            for parameters in [dict(loaded.params)]
+        ]
+        assert sum(same) == 1
+    networks[0].save(path)
+    assert names(path.parent) == [path.name]
+    assert_same(Sequential.load(path), networks[0])
+    return left
+
+
+def test_a_process_that_is_killed_while_it_saves(path: Path) -> None:
+    killed_while_saving(path, kills=4)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="directories are not opened there")
+def test_the_new_name_is_brought_to_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced, whole = [], os.fsync
+
+    def remember(descriptor: int) -> None:
+        whole(descriptor)
+        directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        synced.append(names(path.parent) if directory else "the file")
+
+    monkeypatch.setattr(os, "fsync", remember)
+    NETWORK.save(path)
+    assert synced == ["the file", [path.name]]
+
+
+def test_a_link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+    with pytest.raises(OSError, match="was not saved") as told:
+        NETWORK.save(path)
+    assert told.value.errno == errno.ELOOP
+    assert path.is_symlink()
+    assert names(path.parent) == [path.name]
+
+
+def test_a_hard_link_keeps_the_old_network(path: Path) -> None:
+    NETWORK.save(path)
+    other = path.parent / "other"
+    other.hardlink_to(path)
+    network = TwoLayerNet(3, 2, 2)
+    network.save(path)
+    assert_same(Sequential.load(path), network)
+    assert_same(Sequential.load(other), NETWORK)
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     target, link = tmp_path / "there" / "network", tmp_path / "link"
     target.parent.mkdir()
@@ -435,11 +849,60 @@ def test_a_device_is_written_to_and_stays(path: Path) -> None:
     if Path("/dev/full").exists():
         with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
             NETWORK.save("/dev/full")
-    NETWORK.save(path)
-    pipe = path.parent / "pipe"
-    os.mkfifo(pipe)
-    code = "import pathlib, sys; sys.stdout.buffer.write(pathlib.Path(sys.argv[1]).read_bytes())"
-    command = [sys.executable, "-c", code, str(pipe)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as reader:
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes and sockets in directories")
+class TestWhatIsNoFile:
+    @pytest.fixture
+    def pipe(self, tmp_path: Path) -> Path:
+        os.mkfifo(tmp_path / "pipe")
+        return tmp_path / "pipe"
+
+    @pytest.fixture
+    def listener(self, tmp_path: Path) -> Iterator[Path]:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(tmp_path / "socket"))
+            yield tmp_path / "socket"
+
+    def test_a_pipe_is_not_waited_for(self, pipe: Path) -> None:
+        for load in (Sequential.load, NETWORK.load, read_idx):
+            with pytest.raises(OSError, match=r"this is a pipe \(FIFO\), not a regular file.*pipe"):
+                load(pipe)
+        with pytest.raises(OSError, match=r"not saved: this is a pipe .* nobody reads from it"):
+            NETWORK.save(pipe)
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
+        assert names(pipe.parent) == [pipe.name]
+
+    def test_a_writer_who_waits_is_not_woken_up(self, pipe: Path) -> None:
+        link = pipe.parent / "link"
+        link.symlink_to(pipe.name)
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; open(sys.argv[1], 'wb').write(b'x')",
+            str(pipe),
+        ]
+        with subprocess.Popen([*command, pipe]) as writer:
+            with pytest.raises(OSError, match="not a regular file"):
+                Sequential.load(link)
+            assert pipe.read_bytes() == b"x"
+            assert writer.wait(timeout=60) == 0
+
+    def test_a_pipe_that_somebody_reads_from(self, pipe: Path, path: Path) -> None:
+        NETWORK.save(path)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
         NETWORK.save(pipe)
-        assert reader.communicate(timeout=60)[0] == path.read_bytes()
+        assert os.read(reader, 1 << 16) == path.read_bytes()
+        os.close(reader)
+
+    def test_a_socket(self, listener: Path) -> None:
+        with pytest.raises(OSError, match="this is a socket, not a regular file"):
+            Sequential.load(listener)
+        with pytest.raises(OSError, match="not saved: this is a socket, not a regular file"):
+            NETWORK.save(listener)
+        assert names(listener.parent) == [listener.name]
+
+    def test_a_device_is_not_read(self) -> None:
+        for load in (Sequential.load, read_idx):
+            with pytest.raises(OSError, match="this is a device, not a regular file: '/dev/zero'"):
+                load(Path("/dev/zero"))

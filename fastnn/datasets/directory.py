@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastnn.datasets.idx import read_idx
 from fastnn.datasets.names import find_files
+from fastnn.one_hot_size import check_one_hot_size
 
 Half = tuple[NDArray[Any], NDArray[Any]]
 DataSet = tuple[Half, Half]
@@ -60,8 +61,8 @@ def load_idx(
     ------
     ValueError
         A file is not sound IDX, its content does not fit the others, the pixels to normalize are
-        not bytes, a label to make one-hot is negative, or the directory holds several data sets
-        and `name` does not choose one of them.
+        not bytes, a label to make one-hot is negative or so large that no memory would hold the
+        result, or the directory holds several data sets and `name` does not choose one of them.
     FileNotFoundError, NotADirectoryError
         The directory or one of the four files is missing, or is something else.
 
@@ -94,7 +95,13 @@ def load_idx(
     if one_hot_label:
         _check_not_negative(t_train, files.train_labels)
         _check_not_negative(t_test, files.test_labels)
-        classes = 1 + int(max(t_train.max(initial=-1), t_test.max(initial=-1)))
+        largest, path = max(
+            (int(labels.max(initial=-1)), path)
+            for labels, path in ((t_train, files.train_labels), (t_test, files.test_labels))
+        )
+        classes, samples = largest + 1, len(t_train) + len(t_test)
+        what = f"{path}: expected labels to make one-hot, found the label {largest}"
+        check_one_hot_size(samples, classes, what)
         t_train, t_test = _one_hot(t_train, classes), _one_hot(t_test, classes)
     return (_shaped(x_train, flatten), t_train), (_shaped(x_test, flatten), t_test)
 

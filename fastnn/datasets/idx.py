@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.regular_file import open_regular
+
 GZIP_MAGIC = b"\x1f\x8b"
 MAGIC_SIZE = 4
 PIECE_SIZE = 1 << 20
@@ -49,7 +51,8 @@ def read_idx(path: str | PathLike[str]) -> NDArray[Any]:
         The file is not IDX, is cut short, goes on after its end, or its compressed data is
         corrupt. The message names the file, what was expected and what was found.
     OSError
-        The file cannot be opened: FileNotFoundError, IsADirectoryError and so on.
+        The file cannot be opened: FileNotFoundError, IsADirectoryError and so on; or it is no
+        regular file.
 
     Notes
     -----
@@ -64,7 +67,7 @@ def read_idx(path: str | PathLike[str]) -> NDArray[Any]:
     "File formats for the MNIST database".
     """
     path = Path(path)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if file.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] != GZIP_MAGIC:
             return _read_array(file, path, file_size=os.fstat(file.fileno()).st_size)
         try:

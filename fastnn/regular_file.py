@@ -1,0 +1,50 @@
+"""Opening a file to read it, and nothing that could wait for ever or never end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+KINDS = {
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a disk",
+}
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is something else: a pipe waits until somebody writes, and
+        ``/dev/zero`` has no end.
+    """
+    _check_regular(path.stat(), path)  # before it is opened: that alone wakes a writer up
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # the caller closes it
+    try:
+        _check_regular(os.fstat(file.fileno()), path)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def kind_of(status: os.stat_result) -> str | None:
+    """Name what is neither a regular file nor a directory; None for those."""
+    return KINDS.get(stat.S_IFMT(status.st_mode))
+
+
+def _check_regular(status: os.stat_result, path: Path) -> None:
+    kind = kind_of(status)
+    if kind is not None:
+        raise OSError(errno.EINVAL, f"this is {kind}, not a regular file", str(path))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
