@@ -106,14 +106,7 @@ def load_into(network: Sequential, path: str | PathLike[str]) -> Sequential:
     in_file, in_network = _kinds(layers, last_layer), _kinds(*_described(network))
     if in_file != in_network:
         raise ValueError(f"{path} holds the layers {in_file}, the network has {in_network}")
-    before = dict(network.params)
-    try:
-        for name, array in arrays.items():
-            network.params[name] = array
-    except BaseException:  # no memory left on the device, or Ctrl-C
-        for name, (layer, attribute) in network.owners().items():
-            setattr(layer, attribute, before[name])
-        raise
+    network.params.assign(arrays)
     return network
 
 
