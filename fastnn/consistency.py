@@ -198,7 +198,7 @@ def check_gradients(
 
 def _batch(network: Sequential, x: object, t: object) -> tuple[Any, Any, Any]:
     """Check a batch, and leave out the samples that lie at a kink of ReLU."""
-    batch, targets = network.batch_and_targets(host_array(x), host_array(t))
+    batch, targets = network.batch_and_targets(x, t)
     check_finite(batch, network.backend)
     batch = batch.astype("float32").astype("float64")
     network.loss(batch, targets)

@@ -17,11 +17,11 @@ from fastnn.validation import (
     check_count,
     check_labels,
     check_rate,
-    check_real,
     dtype_name,
     is_read_only,
-    own_array,
+    real_array,
 )
+from fastnn.wording import shown
 
 STEP = 1e-4
 """The book's ``h``: half of the distance between the two points of a central difference."""
@@ -82,7 +82,7 @@ def cross_entropy_error(y: object, t: object) -> Array:
     backend = backend_of(y)
     xp = backend.xp
     probabilities = _real(y, backend, "y")
-    labels = own_array(t, backend)
+    labels = real_array(t, backend, "t")
     if probabilities.ndim == 1:
         probabilities = xp.reshape(probabilities, (1, -1))
         labels = labels.reshape(1, -1) if labels.ndim == 1 and labels.size > 1 else labels
@@ -125,8 +125,7 @@ def one_hot(t: object, classes: int | None = None, *, dtype: str = "float32") ->
     """
     backend = backend_of(t)
     xp = backend.xp
-    labels = own_array(t, backend)
-    check_real(labels, "t")
+    labels = real_array(t, backend, "t")
     if labels.ndim != 1:
         raise ValueError(f"one_hot: t has shape {tuple(labels.shape)}: expected (N,)")
     what = "one_hot, by classes="
@@ -207,7 +206,10 @@ def _check_differentiable(x: Array, backend: Backend) -> None:
 
 
 def _number(result: object) -> float:
-    array = to_numpy(result)
+    try:
+        array = to_numpy(result)
+    except TypeError:
+        raise ValueError(f"f must give one real number, got {shown(result)}") from None
     if array.size != 1 or array.dtype.kind not in "fiub":
         raise ValueError(
             f"f must give one real number, got shape {array.shape} of {array.dtype.name}"
@@ -216,6 +218,5 @@ def _number(result: object) -> float:
 
 
 def _real(x: object, backend: Backend, name: str) -> Array:
-    array = own_array(x, backend)
-    check_real(array, name)
+    array = real_array(x, backend, name)
     return backend.asarray(array, common_dtype([array]))

@@ -25,7 +25,7 @@ from fastnn.validation import (
     check_real,
     dtype_name,
     is_read_only,
-    own_array,
+    real_array,
 )
 
 
@@ -107,9 +107,8 @@ class Affine(Layer):
 
     def __init__(self, W: object, b: object) -> None:
         super().__init__()
-        weights, biases = own_array(W, self.backend), own_array(b, self.backend)
-        check_real(weights, "W")
-        check_real(biases, "b")
+        weights = real_array(W, self.backend, "W")
+        biases = real_array(b, self.backend, "b")
         shapes = tuple(weights.shape), tuple(biases.shape)
         if weights.ndim != 2 or shapes[1] != shapes[0][1:] or 0 in shapes[0]:
             raise ValueError(

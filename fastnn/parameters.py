@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.backends.base import Array
 from fastnn.shown import shortened
-from fastnn.validation import check_real, own_array
+from fastnn.validation import real_array
 
 if TYPE_CHECKING:
     from fastnn.sequential import Sequential
@@ -99,8 +99,7 @@ class Parameters(MutableMapping[str, Array]):
         if value is current:
             return current
         shape, backend = tuple(current.shape), self._network.backend
-        array = own_array(value, backend)
-        check_real(array, name)
+        array = real_array(value, backend, name)
         if tuple(array.shape) != shape:
             raise ValueError(
                 f"parameter {name!r} has shape {shape}, the new value {tuple(array.shape)}"

@@ -34,10 +34,9 @@ from fastnn.validation import (
     check_dtype,
     check_labels,
     check_not_empty,
-    check_real,
     check_same_length,
     dtype_name,
-    own_array,
+    real_array,
 )
 
 CHUNK = 8192
@@ -100,9 +99,10 @@ class Sequential:
             raise ValueError(f"the layers were made on several backends: {names}; make them on one")
         self.backend: Backend = backends.pop() if backends else get_backend()
         given = [getattr(layer, name) for layer, name in self.owners().values()]
-        parameters = [own_array(parameter, self.backend) for parameter in given]
-        for name, parameter in zip(self.owners(), parameters, strict=True):
-            check_real(parameter, name)
+        parameters = [
+            real_array(parameter, self.backend, name)
+            for name, parameter in zip(self.owners(), given, strict=True)
+        ]
         self.dtype = common_dtype(parameters) if parameters else "float32"
         for layer in self._all_layers():
             foreign = [getattr(layer, name) for name in parameter_names(layer)]
@@ -168,7 +168,7 @@ class Sequential:
         ValueError
             If it is empty or has the wrong number of features.
         """
-        array = own_array(x, self.backend)
+        array = real_array(x, self.backend, "x")
         single = array.ndim == 1
         batch = check_batch(array[None, :] if single else array, self.backend, self.dtype)
         scores = self._forward(batch, bool(train_flg), for_backward=bool(train_flg))
@@ -359,9 +359,7 @@ class Sequential:
 
     def _samples(self, x: object, t: object) -> tuple[Array, Array]:
         """See to it that inputs and targets have a first axis, and one of the same length."""
-        data, targets = own_array(x, self.backend), own_array(t, self.backend)
-        check_real(data, "x")
-        check_real(targets, "t")
+        data, targets = real_array(x, self.backend, "x"), real_array(t, self.backend, "t")
         if data.ndim == 1:
             data = data[None, :]
             targets = targets if tuple(targets.shape) == (1,) else targets[None, ...]

@@ -23,11 +23,10 @@ from fastnn.validation import (
     check_count,
     check_finite,
     check_not_empty,
-    check_real,
     check_same_length,
     check_seed,
     dtype_name,
-    own_array,
+    real_array,
 )
 
 if TYPE_CHECKING:
@@ -374,9 +373,7 @@ def _data_set(network: Sequential, x: object, t: object, *, name: str = "x") -> 
     What has no room there stays on the host.
     """
     backend = network.backend
-    data, labels = own_array(x, backend), own_array(t, backend)
-    check_real(data, name)
-    check_real(labels, "t")
+    data, labels = real_array(x, backend, name), real_array(t, backend, "t")
     if data.ndim < 2:
         raise ValueError(f"{name} has shape {tuple(data.shape)}: expected (K, features, ...)")
     check_not_empty(data, name)

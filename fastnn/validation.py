@@ -9,11 +9,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.backends.base import Array, Backend
+from fastnn.backends.no_arrays import no_numbers, unreadable
 from fastnn.backends.transfer import host_array
 from fastnn.pieces import pieces
 
 DTYPES = ("float32", "float64")
 """What a network computes in."""
+
+
+RAVEL = "t.ravel(), or np.ravel(t) of a list or a table"
+"""What makes indices (N,) of a column or a row of labels."""
+
+
+MANY_CLASSES = 1000
+"""More than these are rather a mistake in the labels than a network that is too small."""
 
 
 class Labels(NamedTuple):
@@ -52,13 +61,39 @@ def check_dtype(dtype: object) -> str:
     return str(name)
 
 
-def check_real(array: Array, name: str) -> None:
-    """Refuse what is no real number: complex, object, string and date arrays."""
+def real_array(given: Any, backend: Backend, name: str) -> Array:
+    """Give what a user handed over as an array of real numbers: the public edge.
+
+    It is `given` itself where that is an array of the backend, and else on the host, as
+    `own_array` says. Errors call it `name`, and say what to do.
+
+    Raises
+    ------
+    TypeError
+        If it is nothing that holds real numbers.
+    ValueError
+        For ragged lists.
+    """
+    array = own_array(given, backend, name)
+    if isinstance(array, np.ndarray | np.generic):
+        if array.dtype.kind in "fiub":
+            return array
+        if array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32):
+            return array.astype(np.float32)  # bfloat16 and other small numbers, of ml_dtypes
+    check_real(array, name, given)
+    return array
+
+
+def check_real(array: Array, name: str, given: object = None) -> None:
+    """Refuse what is no real number: complex, object, string and date arrays.
+
+    The message speaks of what was `given`, of which the array was made.
+    """
     if isinstance(array, np.ndarray) and array.dtype.kind in "fiub":
         return
     kind = dtype_name(array)
     if not kind.startswith(("float", "int", "uint", "bool")):
-        raise TypeError(f"{name} has dtype {kind}: it must hold real numbers")
+        raise no_numbers(array, kind, given, name)
 
 
 def is_read_only(array: Array) -> bool:
@@ -66,15 +101,18 @@ def is_read_only(array: Array) -> bool:
     return isinstance(array, np.ndarray) and not array.flags.writeable
 
 
-def own_array(array: Any, backend: Backend) -> Array:
+def own_array(array: Any, backend: Backend, name: str = "array") -> Array:
     """Give an array of the backend as it is, and anything else as an array on the host.
 
     An array of another library that is on a device already stays there, if the backend can take it.
     """
     if backend.owns(array):
         return array
-    adopted = backend.adopt(array)
-    return host_array(array) if adopted is None else adopted
+    try:
+        adopted = backend.adopt(array)
+    except (TypeError, ValueError, BufferError) as error:
+        raise unreadable(array, name, error) from error
+    return host_array(array, name) if adopted is None else adopted
 
 
 def check_owned(array: object, backend: Backend, name: str, layer: str) -> None:
@@ -94,8 +132,7 @@ def check_owned(array: object, backend: Backend, name: str, layer: str) -> None:
 
 def check_batch(x: object, backend: Backend, dtype: str, *, name: str = "x") -> Array:
     """Check inputs of a network and bring them to its device in its dtype."""
-    array = own_array(x, backend)
-    check_real(array, name)
+    array = real_array(x, backend, name)
     check_not_empty(array, name)
     with np.errstate(over="ignore"):  # beyond float32: infinity, which the result will show
         return backend.asarray(array, dtype)
@@ -113,10 +150,11 @@ def check_same_length(x: Array, t: Array) -> None:
     """Refuse inputs and labels that are not of the same samples."""
     samples = x.shape[0]
     if t.ndim == 0 or t.shape[0] != samples:
+        ravel = f"; pass {RAVEL}" if t.ndim and math.prod(t.shape) == samples else ""
         raise ValueError(
             f"x has {samples} samples (shape {tuple(x.shape)}) and t has "
             f"{t.shape[0] if t.ndim else 'one number'} (shape {tuple(t.shape)}): "
-            "they must be of the same batch"
+            f"they must be of the same batch{ravel}"
         )
 
 
@@ -133,8 +171,7 @@ def check_labels(t: object, samples: int, classes: int, backend: Backend) -> Lab
     """
     if isinstance(t, Labels):
         return t
-    labels = own_array(t, backend)
-    check_real(labels, "t")
+    labels = real_array(t, backend, "t")
     if dtype_name(labels) == "bool":
         xp = _namespace(labels)
         labels = xp.astype(labels, xp.uint8)
@@ -145,6 +182,11 @@ def check_labels(t: object, samples: int, classes: int, backend: Backend) -> Lab
         if indices is None:
             raise _no_label(labels, classes, home)
         return Labels(backend.asarray(indices, "int64"))
+    if math.prod(shape) == samples:
+        raise ValueError(
+            f"labels t have shape {shape}, but there are {samples} samples and {classes} classes: "
+            f"expected ({samples},), or one-hot ({samples}, {classes}); pass {RAVEL}"
+        )
     if labels.ndim == 2 and shape[0] == samples:
         raise ValueError(
             f"one-hot labels t have shape {shape}, but there are {classes} classes: "
@@ -172,12 +214,34 @@ def _no_label(labels: Array, classes: int, home: Backend) -> ValueError:
         else:
             first = middle
     found = host_array(labels[first : first + 1, ...])[0]
+    hint = _about_labels(host_array(labels), classes)
     if labels.ndim == 2:
-        return ValueError(f"row {first} of t is not one-hot (one 1, else 0): {found}")
+        return ValueError(f"row {first} of t is not one-hot (one 1, else 0): {found}{hint}")
     return ValueError(
         f"label t[{first}] is {found}: labels are integers from 0 to {classes - 1} "
-        f"({classes} classes)"
+        f"({classes} class{'es' if classes > 1 else ''}){hint}"
     )
+
+
+def _about_labels(labels: np.ndarray[Any, Any], classes: int) -> str:
+    """Say what labels that are none seem to be, and what to do; nothing where that is open."""
+    if classes == 1:
+        return (
+            "; there is one output unit, whose softmax is 1 whatever x is: make the network with "
+            "one output for each class, output_size=2 for labels 0 and 1"
+        )
+    if labels.ndim == 2:
+        return ""
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        return "; NaN is a gap: leave such samples out, as with x[~np.isnan(t)], t[~np.isnan(t)]"
+    least, largest = labels.min(), labels.max()
+    if least == 1 and largest == classes:
+        return "; they seem to count from 1: pass t - 1"
+    if least == -1 and largest == 1 and not (labels == 0).any():
+        return "; for -1 and 1 pass (t + 1) // 2"
+    if least >= 0 and classes <= largest < MANY_CLASSES and (labels == np.floor(labels)).all():
+        return f"; for labels up to {int(largest)} the network needs {int(largest) + 1} outputs"
+    return ""
 
 
 def _namespace(array: Array) -> Any:

@@ -16,8 +16,8 @@ from fastnn.backends import Backend
 
 
 def is_strict(array: object) -> bool:
-    namespace = getattr(array, "__array_namespace__", None)
-    return namespace is not None and namespace() is array_api_strict
+    namespace = getattr(type(array), "__array_namespace__", None)
+    return namespace is not None and namespace(array) is array_api_strict
 
 
 class StrictBackend(Backend):

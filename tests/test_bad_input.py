@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -56,6 +58,13 @@ class Frame:
         return np.array(self.values, dtype)
 
 
+class Unreadable:
+    """What gives an error for an array."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise ZeroDivisionError("no numbers")
+
+
 def bits(network: Sequential) -> dict[str, bytes]:
     return {name: fastnn.to_numpy(array).tobytes() for name, array in network.params.items()}
 
@@ -85,18 +94,59 @@ BAD_X: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "empty list": (lambda x: [], ValueError, r"shape \((1, )?0,?\)"),
     "a number": (lambda x: 3.0, ValueError, r"single number|shape \(\)"),
     "0-d": (lambda x: np.array(3.0), ValueError, r"single number|shape \(\)"),
-    "complex": (lambda x: x + 0j, TypeError, "complex"),
-    "objects": (lambda x: x.astype(object), TypeError, "object"),
-    "strings": (lambda x: x.astype(str), TypeError, "str"),
-    "bytes": (lambda x: b"0123", TypeError, "bytes"),
-    "dates": (lambda x: x.astype("M8[s]"), TypeError, "datetime64"),
-    "records": (lambda x: np.zeros(7, [("a", "f4")]), TypeError, "void"),
-    "None": (lambda x: None, TypeError, "object"),
-    "a generator": (lambda x: (row for row in x), TypeError, "object"),
-    "a dictionary": (lambda x: {"x": x}, TypeError, "object"),
-    "integers beyond 64 bits": (lambda x: [[10**30] * 12] * 7, TypeError, "object"),
-    "ragged lists": (lambda x: [[1.0, 2.0], [3.0]], ValueError, "inhomogeneous"),
-    "masked": (lambda x: np.ma.masked_array(x, x > 0.5), TypeError, "masked"),
+    "complex": (lambda x: x + 0j, TypeError, r"complex64.*np\.real\(x\)"),
+    "objects": (
+        lambda x: x.astype(object), TypeError, r'dtype object.*np\.asarray\(x, dtype="float32"\)',
+    ),
+    "an object among numbers": (
+        lambda x: changed(x.astype(object), Frame(1)), TypeError, r"x\[2, 5\] is a .*Frame",
+    ),
+    "decimals": (
+        lambda x: [[Decimal(1)] * 12] * 7, TypeError, r'object.*np\.asarray\(x, dtype="float32"\)',
+    ),
+    "a gap": (lambda x: changed(x.astype(object), None), TypeError, r"x\[2, 5\] is None: fill"),
+    "strings of numbers": (lambda x: x.astype(str), TypeError, r"dtype str.*np\.asarray\(x, "),
+    "strings": (lambda x: changed(x.astype(str), "red"), TypeError, r"x\[2, 5\] is 'red'.*encode"),
+    "new strings": (
+        lambda x: np.full((7, 12), "red", np.dtypes.StringDType()), TypeError, r"0\] is 'red'",
+    ),
+    "a name": (lambda x: "data.npy", TypeError, "x is a str, 'data.npy'"),
+    "bytes": (lambda x: b"0123", TypeError, "x is a bytes, b'0123'"),
+    "dates": (lambda x: x.astype("M8[s]"), TypeError, r"datetime64.* / np\.timedelta64"),
+    "times": (lambda x: x.astype("m8[s]"), TypeError, r"timedelta64.*x / np\.timedelta64"),
+    "records": (lambda x: np.zeros(7, [("a", "f4")]), TypeError, "'a'.*structured_to_unstructured"),
+    "raw bytes": (lambda x: np.zeros(7, "V4"), TypeError, r"void.*x\.view"),
+    "None": (lambda x: None, TypeError, "x is None"),
+    "a generator": (
+        lambda x: (row for row in x), TypeError, r"x is a generator: .*list\(x\).*\.update",
+    ),
+    "an iterator": (lambda x: iter(x), TypeError, r"x is an iterator: .*list\(x\)"),
+    "pairs": (lambda x: zip(x, x, strict=True), TypeError, r"x is a zip: .*optimizer\.update"),
+    "a dictionary": (lambda x: {"pixels": x}, TypeError, r"x is a dict: .*x\[\.\.\.\], of 'pix"),
+    "values": (lambda x: {"x": x}.values(), TypeError, r"x is a dict_values: .*list\(x\)"),
+    "a set": (lambda x: {1.0, 2.0}, TypeError, r"x is a set: .*sorted\(x\)"),
+    "a function": (lambda x: lambda: x, TypeError, r"x is a function: call it"),
+    "a class": (lambda x: np.ndarray, TypeError, "x is a type"),
+    "a path": (lambda x: Path("x.npy"), TypeError, r"x is a .*Path: it must be an array"),
+    "a foreign object": (lambda x: object(), TypeError, "x is an object: it must be an array"),
+    "what cannot be read": (
+        lambda x: Unreadable(), TypeError, r"x is a .*Unreadable.*ZeroDivisionError: no numbers",
+    ),
+    "one that cannot be read": (lambda x: [x[0], Unreadable()], TypeError, r"x\[1\] is a .*Unre"),
+    "integers beyond 64 bits": (
+        lambda x: [[10**30] * 12] * 7, TypeError, r'x\[0, 0\] is 10+, beyond.*dtype="float64"',
+    ),
+    "integers too long to write": (
+        lambda x: [[10**5000] * 12] * 7, TypeError, r"0\] is an integer of about 5001 digits",
+    ),
+    "ragged lists": (lambda x: [[1, 2], [3]], ValueError, r"\[0\] has .*\(2,\).*\[1\] \(1,\)"),
+    "ragged below": (
+        lambda x: [[[1], [2]], [[1], [2, 3]]], ValueError, r"x\[1\] is ragged: .*\[1\]\[1\]",
+    ),
+    "masked": (lambda x: np.ma.masked_array(x, x > 0.5), TypeError, r"masked.*x\.filled"),
+    "masked rows": (
+        lambda x: list(np.ma.masked_array(x, x > 0.5)), TypeError, r"masked.*x\[0\]\.filled",
+    ),
 }  # fmt: skip
 
 BAD_T: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
@@ -122,7 +172,12 @@ BAD_T: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "huge": (lambda t: changed(t.astype(float), 1e300, 0), ValueError, r"1e\+300"),
     "one-hot, too wide": (lambda t: np.eye(5)[t], ValueError, r"\(7, 5\).*4 classes"),
     "one-hot, too narrow": (lambda t: np.eye(4)[t][:, :3], ValueError, r"\(7, 3\).*4 classes"),
-    "a column": (lambda t: t[:, None], ValueError, r"\(7, 1\).*4 classes"),
+    "a column": (lambda t: t[:, None], ValueError, r"\(7, 1\).*4 classes.*pass t\.ravel\(\)"),
+    "a row": (lambda t: t[None], ValueError, r"\(1, 7\).*pass t\.ravel\(\)"),
+    "columns": (lambda t: t[:, None, None], ValueError, r"\(7, 1, 1\).*pass t\.ravel\(\)"),
+    "counted from 1": (lambda t: t % 4 + 1, ValueError, "0 to 3.*pass t - 1"),
+    "of more classes": (lambda t: t * 2, ValueError, "up to 6 the network needs 7 outputs"),
+    "-1 and 1": (lambda t: t % 2 * 2 - 1, ValueError, r"pass \(t \+ 1\) // 2"),
     "three axes": (lambda t: np.eye(4)[t][:, None], ValueError, r"\(7, 1, 4\)"),
     "halves": (lambda t: np.eye(4)[t] / 2, ValueError, "row 0 of t is not one-hot"),
     "soft": (lambda t: np.full((7, 4), 0.25), ValueError, "row 0 of t is not one-hot"),
@@ -135,10 +190,21 @@ BAD_T: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
         lambda t: changed(np.eye(4)[t], [1, -1, 1, 0], 5), ValueError, "row 5 of t",
     ),
     "255 for one": (lambda t: 255 * np.eye(4, dtype="uint8")[t], ValueError, "not one-hot"),
-    "complex": (lambda t: t + 0j, TypeError, "t has dtype complex128"),
-    "objects": (lambda t: t.astype(object), TypeError, "t has dtype object"),
-    "strings": (lambda t: t.astype(str), TypeError, "t has dtype str"),
-    "None": (lambda t: None, TypeError, "t has dtype object"),
+    "complex": (lambda t: t + 0j, TypeError, "t.* dtype complex128"),
+    "objects": (
+        lambda t: t.astype(object), TypeError, r'dtype object.*np\.asarray\(t, dtype="int64"\)',
+    ),
+    "strings of digits": (lambda t: t.astype(str), TypeError, r'np\.asarray\(t, dtype="int64"\)'),
+    "strings": (
+        lambda t: np.array(["cat", "dog"])[t % 2], TypeError,
+        r"t\[0\] is '(cat|dog)'.*np\.unique\(t, return_inverse=True\)",
+    ),
+    "bytes": (lambda t: np.array([b"cat"] * 7), TypeError, r"t\[0\] is b'cat'.*np\.unique"),
+    "a string among labels": (lambda t: [*t[:6], "?"], TypeError, r"t\[6\] is '\?'.*np\.unique"),
+    "a gap": (lambda t: [*t[:6], None], TypeError, r"t\[6\] is None: fill"),
+    "dates": (lambda t: t.astype("M8[D]"), TypeError, r"datetime64.*np\.unique"),
+    "a generator": (lambda t: (label for label in t), TypeError, "t is a generator"),
+    "None": (lambda t: None, TypeError, "t is None"),
     "masked": (lambda t: np.ma.masked_array(t, t > 1), TypeError, "masked"),
 }  # fmt: skip
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from fastnn.backends.no_arrays import never_read, no_array, unreadable
+from fastnn.wording import a_kind
 
-def host_array(array: object) -> np.ndarray[Any, Any]:
+
+def host_array(array: object, name: str = "array") -> np.ndarray[Any, Any]:
     """Return `array` (of any library, a number, or nested lists) as a plain NumPy array.
 
     Raises
     ------
     TypeError
         For a masked array, whose hidden values would silently be used, and for an object that
-        gives no numbers.
+        gives no numbers: the message calls it `name`, and says what to do.
     ValueError
         For ragged lists.
     """
     if type(array) is np.ndarray:
         return array
     if is_masked(array):
-        raise TypeError("masked arrays are not supported: fill the gaps first, x.filled(value)")
+        raise TypeError(
+            f"{name}: masked arrays are not supported: fill the gaps first, {name}.filled(value)"
+        )
     if isinstance(array, np.ndarray):
         return np.asarray(array)
     from fastnn.backends.selection import loaded_backends
@@ -29,13 +35,23 @@ def host_array(array: object) -> np.ndarray[Any, Any]:
     for backend in loaded_backends():
         if backend.owns(array):
             return backend.to_numpy(array)
+    refusal = never_read(array, name)
+    if refusal is not None:
+        raise refusal
     try:
-        return np.asarray(_near(array))
-    except (TypeError, RuntimeError) as error:
-        kind = f"{type(array).__module__}.{type(array).__qualname__}"
-        raise TypeError(
-            f"cannot bring a {kind} to the host: {error}; convert it to a NumPy array first"
-        ) from error
+        host = _read(array)
+    except (MemoryError, OSError) as error:
+        error.add_note(f"{name} is {a_kind(array)}, which was to be read")
+        raise
+    except Exception as error:  # whatever the code of another library raises
+        if isinstance(array, list | tuple):
+            _refuse_elements(array, name)
+        raise unreadable(array, name, error) from error
+    if host.ndim == 0 and host.dtype.kind in "OUST":
+        raise no_array(array, name)
+    if isinstance(array, list | tuple) and any(map(is_masked, array)):
+        _refuse_elements(array, name)
+    return host
 
 
 def is_masked(array: object) -> bool:
@@ -44,13 +60,33 @@ def is_masked(array: object) -> bool:
     return type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray)
 
 
-def _near(array: object) -> object:
-    """Bring what an array library has on some device, of no backend that is loaded, to the CPU."""
-    import array_api_compat
+def _read(thing: object) -> np.ndarray[Any, Any]:
+    """Let NumPy read a thing: as it is, or what an array library brings to the CPU first."""
+    if hasattr(thing, "__dlpack__") and not hasattr(thing, "__array__"):
+        return np.from_dlpack(thing)
+    try:
+        return np.asarray(thing)
+    except (TypeError, RuntimeError):
+        import array_api_compat
 
-    if not array_api_compat.is_array_api_obj(array):
-        return array
-    return array_api_compat.to_device(array, "cpu")
+        if not array_api_compat.is_array_api_obj(thing):
+            raise
+        try:
+            near = array_api_compat.to_device(thing, "cpu")
+        except (TypeError, ValueError, RuntimeError, AttributeError):
+            near = thing  # not every library calls the host so
+        return np.asarray(near)
+
+
+def _refuse_elements(sequence: Sequence[object], name: str) -> None:
+    """Raise what is wrong with the first element that is wrong by itself, or has another shape."""
+    shapes = [host_array(one, f"{name}[{i}]").shape for i, one in enumerate(sequence)]
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise ValueError(
+                f"{name} is ragged: {name}[0] has shape {shapes[0]} and {name}[{i}] {shape}; an "
+                "array needs them alike (NumPy calls it inhomogeneous)"
+            )
 
 
 def to_numpy(array: object) -> np.ndarray[Any, Any]:

@@ -1,0 +1,42 @@
+"""How messages name what they were given."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxlong = _repr.maxother = 60
+
+LARGEST_INTEGER = 10**30
+"""Up to which an integer is written out; Python itself refuses to above 4300 digits."""
+
+
+def shown(value: object) -> str:
+    """Write a value as Python does, in one line and cut where it is long; never an error."""
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        digits = int(abs(value).bit_length() * math.log10(2)) + 1
+        return f"an integer of about {digits} digits"
+    try:
+        return " ".join(_repr.repr(value).split())
+    except Exception:  # a __repr__ of somebody's own, or an integer that is too long, inside
+        return a_kind(value)
+
+
+def kind_of(thing: object) -> str:
+    """Name the class of a thing as users know it: "scipy.sparse.csr_matrix", "dict"."""
+    return class_name(type(thing)).removeprefix("builtins.")
+
+
+def class_name(cls: type) -> str:
+    """Name a class by its module without the private parts, where libraries move things about."""
+    parts = [part for part in cls.__module__.split(".") if not part.startswith("_")]
+    return ".".join([*parts, cls.__qualname__]) if parts else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def a_kind(thing: object) -> str:
+    """Name the kind of a thing with its article, and its shape if it has one."""
+    kind = kind_of(thing)
+    shape = getattr(thing, "shape", None)
+    of_shape = f" of shape {tuple(shape)}" if isinstance(shape, tuple) else ""
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}{of_shape}"
