@@ -108,6 +108,34 @@ def reference(problem: Problem, step: int = 0) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def errors_of_a_step(backend: Backend, problem: Problem, lr: float) -> dict[str, float]:
+    """Give how far one step in float32 is from float64: its loss, and the update of each parameter.
+
+    Relative to the largest entry of the update.
+    """
+    expected = reference(problem)
+    plan = problem.plan(backend, "float32")
+    names = [f"{letter}{i + 1}" for i in range(len(problem.parameters)) for letter in "Wb"]
+    before = {name: backend.to_numpy(plan.arrays[name]).astype("float64") for name in names}
+    losses = backend.compile(plan).run(backend.asarray(problem.rows[:1]), {"lr": lr})
+    loss = float(backend.to_numpy(losses)[0])
+    errors = {"loss": abs(loss - expected["loss"]) / expected["loss"]}
+    gradients = [gradient for pair in expected["gradients"] for gradient in pair]
+    for name, gradient in zip(names, gradients, strict=True):
+        now = backend.to_numpy(plan.arrays[name]).astype("float64")
+        error = np.max(np.abs((before[name] - now) / lr - gradient))
+        errors[name] = float(error / np.max(np.abs(gradient)))
+    return errors
+
+
+def check_errors_of_a_step(backend: Backend, problem: Problem, lr: float) -> None:
+    """Hold a step against the float32 of NumPy: at most 4 times as far off, or 4 roundings."""
+    ours = errors_of_a_step(backend, problem, lr)
+    others = errors_of_a_step(selection.load_backend("numpy"), problem, lr)
+    for name, error in ours.items():
+        assert error <= 4 * max(others[name], np.finfo("float32").eps), (name, error, others[name])
+
+
 def run_script(script: str, **environment: str) -> str:
     """Run Python code in a process of its own, with more environment; give what it printed."""
     tests = str(Path(__file__).parent)

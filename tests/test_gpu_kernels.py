@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import relative_error
 from fastnn.kernels import cuda as cuda_kernels
-from gpu import BOUNDS, Problem, cupy_backend, reference
+from gpu import BOUNDS, Problem, check_errors_of_a_step, cupy_backend, reference
 from test_primitives import CASES, Specification, error_of, run
 
 from fastnn.backends import Backend
@@ -99,6 +99,14 @@ def test_a_data_set_of_bytes_is_cast_as_it_is_gathered(
 def test_a_data_set_is_scaled_as_it_is_gathered(cuda: Any, dtype: str, data: str) -> None:
     problem = Problem([31, 5, 3], 34, data=data, scale=1 / 255)
     check_step(cuda, problem, dtype)
+
+
+@pytest.mark.parametrize("data", ["float32", "uint8"])
+@pytest.mark.parametrize("batch", [1, 2, 31, 32, 33, 100, 512, 1023, 1024, 1025, 2500])
+def test_sums_over_samples_are_as_exact_as_numpys(cuda: Any, batch: int, data: str) -> None:
+    """Blocks of 32 samples, and of 32 of them, each summed by itself; see ``weights.cu``."""
+    for lr in (1e-6, 1e-2, 1.0):
+        check_errors_of_a_step(cuda, Problem([12, 8, 4], batch, data=data), lr)
 
 
 def test_layers_without_relu(cuda: Any, dtype: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu import BOUNDS, Problem, cupy_backend, run_script, simulator
+from gpu import BOUNDS, Problem, check_errors_of_a_step, cupy_backend, run_script, simulator
 
 import fastnn
 from fastnn import SGD, Affine, CaptureWarning, Relu, Sequential, TwoLayerNet, fit
@@ -85,6 +85,45 @@ def test_fit_in_its_steady_state(cuda: Any, mnist: Any) -> None:
     assert more.h2d == 1  # the permutation
     assert more.d2h <= looks
     assert more.syncs <= looks
+
+
+# Large batches
+
+
+@pytest.mark.parametrize(
+    ("batch", "data", "lr"),
+    [(20_000, "float32", 1.0), (20_000, "float32", 1e-6), (60_000, "uint8", 1.0)],
+)
+def test_large_batches_are_summed_as_exactly_as_numpy_sums_them(
+    cuda: Any, batch: int, data: str, lr: float
+) -> None:
+    """Here in the fused step; batches to 2,500 are in ``test_gpu_kernels.py``."""
+    check_errors_of_a_step(cuda, Problem([12, 8, 4], batch, data=data), lr)
+
+
+@pytest.mark.parametrize("batch", [1000, 20_000])
+def test_large_batches_call_by_call(cuda: Any, batch: int) -> None:
+    """The primitives that sum over samples: ours for small products, and CuPy's."""
+    generator = np.random.default_rng(0)
+    x = generator.integers(0, 256, (batch, 12)).astype("float32")
+    dout = (generator.random((batch, 8)) - 0.5).astype("float32") / np.float32(batch)
+    losses = 3 * generator.random(batch).astype("float32")
+    W = np.ones((12, 8), "float32")
+    numpy = fastnn.backends.selection.load_backend("numpy")
+
+    def sums(backend: Any, dtype: str) -> list[Any]:
+        arrays = [backend.asarray(array, dtype) for array in (dout, x, W)]
+        _, *gradients = backend.affine_backward(*arrays, input_gradient=False)
+        results = [*gradients, backend.mean(backend.asarray(losses, dtype))]
+        return [backend.to_numpy(result).astype("float64") for result in results]
+
+    exact = sums(numpy, "float64")
+    for ours, others, right in zip(
+        sums(cuda, "float32"), sums(numpy, "float32"), exact, strict=True
+    ):
+        scale = np.max(np.abs(right))
+        error, allowed = (np.max(np.abs(some - right)) / scale for some in (ours, others))
+        assert error <= 4 * max(allowed, np.finfo("float32").eps)
 
 
 # Graphs

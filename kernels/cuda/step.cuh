@@ -1,7 +1,8 @@
 // What the kernels of a training step share. The loader puts this text before each of them.
 //
 // Order of sums. Every sum here is taken in an order that depends on the shapes and the splits
-// alone: along k within a thread, over the splits from first to last, over a warp by a butterfly.
+// alone: along k within a thread, over the splits from first to last, over a warp by a butterfly;
+// sums over samples, of which there may be very many, in blocks or with compensation.
 // Nothing is added atomically, so a run gives the same bits however its blocks are scheduled.
 
 using int64 = long long;
@@ -53,6 +54,18 @@ constexpr unsigned ALL_LANES = 0xffffffffu;
 template <typename T> __device__ T sum_over_warp(T x) {
     for (int other = WARP / 2; other; other /= 2) x += __shfl_xor_sync(ALL_LANES, x, other);
     return x;
+}
+
+// The mean of N losses, each divided before it is added, as in base.py, so that none overflows. A
+// lane has N / 32 of them: what is lost when one is added is added with the next (Kahan, 1965).
+template <typename T> __device__ T mean_over_warp(const T* losses, int N, int lane) {
+    T mean = 0, lost = 0;
+    for (int n = lane; n < N; n += WARP) {
+        T term = losses[n] / T(N) - lost, more = mean + term;
+        lost = (more - mean) - term;
+        mean = more;
+    }
+    return sum_over_warp(mean);
 }
 
 template <typename T> __device__ T max_over_warp(T x) {
