@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import get_backend
+from fastnn.copies import arrived, attributes_of, carried, set_attributes, shallow
 from fastnn.validation import (
     DTYPES,
     Labels,
@@ -59,7 +60,24 @@ class Layer:
         raise NotImplementedError
 
     def forget(self) -> None:
-        """Drop what `forward` and `backward` kept."""
+        """Drop what `forward` and `backward` kept, by setting attributes anew.
+
+        Copies and pickles of a layer have forgotten. So a layer of your own that derives from this
+        class, and keeps something, says here what that is.
+        """
+
+    def __getstate__(self) -> object:
+        """Give what copies and pickles carry: all but the last batch and its gradients."""
+        twin = shallow(self)
+        twin.forget()
+        return carried(attributes_of(twin), self.backend)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        set_attributes(self, arrived(state))
+        for name in parameter_names(self):
+            parameter = getattr(self, name)
+            if is_read_only(parameter):  # such as joblib maps from a file
+                setattr(self, name, self.backend.copy(parameter))
 
     def __repr__(self) -> str:
         backend = getattr(self, "backend", None)  # a subclass may have left out super().__init__()

@@ -11,6 +11,7 @@ from typing import Any, Self
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import get_backend, load_backend, resolve
 from fastnn.backends.transfer import host_array
+from fastnn.copies import attributes_of, set_attributes, shallow
 from fastnn.edge import at_the_edge, one_at_a_time
 from fastnn.layers import (
     Affine,
@@ -301,16 +302,33 @@ class Sequential:
     @one_at_a_time
     @at_the_edge
     def copy(self) -> Self:
-        """Give a network of its own with the same parameters, backend and dtype."""
-        twin = self.__class__.__new__(self.__class__)
-        twin.__dict__.update(self.__dict__)
+        """Give a network of its own with the same parameters, backend and dtype.
+
+        So does ``copy.copy``. Neither these nor pickles carry what fastnn's layers keep of the last
+        batch: parameters, and what else you have set.
+        """
+        twin = shallow(self)
+        twins = {
+            id(layer): copy_layer(layer, self.backend, self.dtype) for layer in self._all_layers()
+        }
+        for name, value in vars(self).items():
+            if id(value) in twins:
+                setattr(twin, name, twins[id(value)])
+        twin.layers = OrderedDict((name, twins[id(layer)]) for name, layer in self.layers.items())
         twin._network_lock = NetworkLock()
-        twin.layers = OrderedDict(
-            (name, copy_layer(layer, self.backend, self.dtype))
-            for name, layer in self.layers.items()
-        )
-        twin.last_layer = copy_layer(self.last_layer, self.backend, self.dtype)
         return twin
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __getstate__(self) -> object:
+        attributes = attributes_of(self)
+        for name in ("_network_lock", "_owners"):
+            attributes.pop(name, None)
+        return attributes
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        set_attributes(self, {**state, "_network_lock": NetworkLock()})
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the network to a safetensors file, atomically.
@@ -329,7 +347,8 @@ class Sequential:
         TypeError
             If a parameter holds no real numbers.
         """
-        save_network(self, path)
+        with self._network_lock.alone:  # whole steps, if fit trains the network meanwhile
+            save_network(self, path)
 
     load = LoadMethod()
 

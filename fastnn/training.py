@@ -157,7 +157,8 @@ def fit(
     set parameters, dtype or backend is refused to them. `loss` and `gradient` wait for the steps
     that are under way, about a tenth of a second, and `predict` does not wait. What they see are
     parameters on the way: with NumPy the latest, of which `predict` may find some a step ahead of
-    others; where training is compiled for the CPU, those of the last epoch that has ended.
+    others; where training is compiled for the CPU, those of the last epoch that has ended. A `copy`
+    and a `save` hold whole steps; pickle a copy.
     """
     epochs = check_count(epochs, "epochs", least=0)
     batch_size = check_count(batch_size, "batch_size")
