@@ -19,14 +19,16 @@ from fastnn.errors import (
     CaptureWarning,
     CorruptFileError,
     KernelCacheWarning,
+    TrainingWarning,
 )
 from fastnn.functions import cross_entropy_error, numerical_gradient, one_hot, softmax
+from fastnn.history import History
 from fastnn.layers import Affine, Layer, Relu, SoftmaxWithLoss
 from fastnn.networks import MultiLayerNet, TwoLayerNet
 from fastnn.optimizers import SGD, Optimizer
 from fastnn.sequential import Sequential
 from fastnn.threads import get_num_threads, set_num_threads
-from fastnn.training import History, fit
+from fastnn.training import fit
 
 __version__ = "0.1.0"
 
@@ -47,6 +49,7 @@ __all__ = [
     "Relu",
     "Sequential",
     "SoftmaxWithLoss",
+    "TrainingWarning",
     "TwoLayerNet",
     "available_backends",
     "check_gradients",

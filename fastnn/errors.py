@@ -19,3 +19,7 @@ class KernelCacheWarning(UserWarning):
 
 class CorruptFileError(ValueError):
     """A saved network was cut short, changed after it was written, or is another kind of file."""
+
+
+class TrainingWarning(UserWarning):
+    """Training will hardly get on, or stands still; the message says why and what helps."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from fastnn.backends.base import Array
+from fastnn.backends.base import Array, Backend
 from fastnn.shown import shortened
-from fastnn.validation import real_array
+from fastnn.validation import check_real, is_read_only, real_array
 
 if TYPE_CHECKING:
     from fastnn.sequential import Sequential
@@ -129,3 +129,39 @@ class Parameters(MutableMapping[str, Array]):
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
+
+
+def problem_with_parameters(
+    arrays: Mapping[str, Any], before: Mapping[str, Array], backend: Backend
+) -> Exception | None:
+    """Say why arrays that were put in the place of parameters cannot be trained; None if they can.
+
+    Parameters
+    ----------
+    arrays : mapping of str to anything
+        What the layers hold now.
+    before : mapping of str to array
+        What they held; it shares no memory.
+    backend : Backend
+        The network's.
+    """
+    for name, array in arrays.items():
+        shape = tuple(before[name].shape)
+        words = f"a callback made parameter {name!r} "
+        remedy = f"; the network is as it was. Set it by network.params[{name!r}] = ..."
+        if not backend.owns(array):
+            kind = f"{type(array).__module__}.{type(array).__qualname__}"
+            return TypeError(f"{words}a {kind}, no array of the {backend.name} backend{remedy}")
+        try:
+            check_real(array, f"{words}an array which")
+        except TypeError as error:
+            return TypeError(f"{error}{remedy}")
+        if tuple(array.shape) != shape:
+            return ValueError(f"{words}an array of shape {tuple(array.shape)}, not {shape}{remedy}")
+        if is_read_only(array):
+            return ValueError(f"{words}an array that is read-only{remedy}")
+        if array is not before[name]:
+            for other, another in arrays.items():
+                if other != name and backend.share_memory(array, another):
+                    return ValueError(f"{words}share memory with {other!r}{remedy}")
+    return None

@@ -398,17 +398,18 @@ class Sequential:
         targets = self.targets(labels, scores.shape[1])
         return call_forward(self.last_layer, scores, targets, train_flg=train_flg)
 
-    def targets(self, t: Array, classes: int) -> Any:
+    def targets(self, t: Array, classes: int, *, name: str = "t") -> Any:
         """Check `t` and bring it to the device, as the last layer takes it."""
         if isinstance(self.last_layer, SoftmaxWithLoss):
-            return check_labels(t, t.shape[0], classes, self.backend)
+            return check_labels(t, t.shape[0], classes, self.backend, name=name)
         return self.backend.asarray(t)
 
-    def targets_on_host(self, t: Array, classes: int) -> Any:
-        """Check `t` as `targets` does, and bring it to the host."""
+    def targets_on_host(self, t: Array, classes: int, *, name: str = "t") -> Any:
+        """Check `t` as `targets` does, and bring a copy to the host."""
         if isinstance(self.last_layer, SoftmaxWithLoss):
-            t = check_labels(t, t.shape[0], classes, self._backend_of(t)).indices
-        return host_array(t)
+            home = self._backend_of(t)
+            return host_array(check_labels(t, t.shape[0], classes, home, name=name).indices)
+        return host_array(t).copy()
 
     def _backend_of(self, array: Array) -> Backend:
         return self.backend if self.backend.owns(array) else load_backend("numpy")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.backends.selection import load_backend
 from fastnn.evaluation import Accuracy
+from fastnn.history import History
 from fastnn.interruption import Interruption, watch_for_interruption
-from fastnn.losses import LOOK_SECONDS, LossWatch
+from fastnn.layers import Affine, is_plain
+from fastnn.losses import LossWatch
 from fastnn.optimizers import SGD, Optimizer
+from fastnn.parameters import problem_with_parameters
 from fastnn.plan import make_plan
+from fastnn.progress import ProgressBar
 from fastnn.sequential import Sequential, replaced_method
+from fastnn.standstill import StandstillWatch, warn_of_magnitude
 from fastnn.validation import (
     Labels,
     check_batch,
@@ -32,60 +36,15 @@ from fastnn.validation import (
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
 
+DEFAULT_BATCH_SIZE = 100
+
 KEPT_AS_THEY_ARE = ("uint8", "int8")
 """Dtypes that a data set keeps on the device; each batch is cast as it is gathered."""
 
 
-@dataclass
-class History:
-    """What `fit` saw.
-
-    Attributes
-    ----------
-    losses : list of float
-        Mean loss of each step's batch, before its update.
-    train_accuracies, validation_accuracies : list of float
-        After each epoch, of the training data and of the validation data; empty without
-        `validation`. They are those of ``network.accuracy``, up to samples whose two largest
-        scores differ by rounding alone.
-    epoch_seconds : list of float
-        Seconds of training in each epoch, evaluation and callbacks aside.
-    epochs : int
-        Epochs that were finished.
-    samples : int
-        Samples that were trained on, all epochs together.
-    interrupted : bool
-        Whether Ctrl-C ended the training.
-    """
-
-    losses: list[float] = field(default_factory=list)
-    train_accuracies: list[float] = field(default_factory=list)
-    validation_accuracies: list[float] = field(default_factory=list)
-    epoch_seconds: list[float] = field(default_factory=list)
-    epochs: int = 0
-    samples: int = 0
-    interrupted: bool = False
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training, evaluation and callbacks aside."""
-        return math.fsum(self.epoch_seconds)
-
-    @property
-    def samples_per_second(self) -> float:
-        """Samples trained on in a second; 0 before the first."""
-        return self.samples / self.seconds if self.seconds else 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the history as plain values, for JSON, which has None for a loss that is NaN."""
-        derived = {"seconds": self.seconds, "samples_per_second": self.samples_per_second}
-        losses = [loss if math.isfinite(loss) else None for loss in self.losses]
-        return {**asdict(self), "losses": losses, **derived}
-
-
 Callback = Callable[["Sequential", History], object]
 """Called after each epoch. It may change the parameters and the optimizer's learning rate; if it
-returns True, training ends."""
+returns what is true, training ends."""
 
 
 def fit(
@@ -94,7 +53,7 @@ def fit(
     t: object,
     *,
     epochs: int = 1,
-    batch_size: int = 100,
+    batch_size: int | None = None,
     optimizer: Optimizer | None = None,
     seed: int | None = None,
     validation: tuple[object, object] | None = None,
@@ -113,14 +72,15 @@ def fit(
         Trained in place: when an epoch is over its parameters are new arrays, and those that were
         handed out before keep their values.
     x : array_like (K, ...)
-        The data set, finite. Brought to the network's device once; uint8 stays uint8 there. It must
-        not change while it is trained on.
+        The data set, finite. Brought to the network's device once; uint8 stays uint8 there. What is
+        there already, in a dtype that is trained from, is used as it is, so that a change while
+        training may be seen or not (docs/reproducibility.md tells when).
     t : array_like (K,) or (K, C)
-        Labels: indices of classes, or one-hot.
+        Labels: indices of classes, or one-hot. They are copied: no later change is seen.
     epochs : int, optional
         How often to go through the data set; 0 trains nothing.
     batch_size : int, optional
-        Samples of a step, from 1 to K.
+        Samples of a step, from 1 to K; by default 100, or all K if they are fewer.
     optimizer : Optimizer, optional
         By default ``SGD(lr=0.1)``.
     seed : int, optional
@@ -128,16 +88,16 @@ def fit(
     validation : tuple (x, t), optional
         If given, the accuracies of the training and of this data are evaluated after each epoch.
     callbacks : sequence of callable, optional
-        Each is called after each epoch as ``callback(network, history)``; training ends if one
-        returns True.
+        Each is called after each epoch as ``callback(network, history)``; training ends if what
+        one returns is true, such as True or NumPy's True.
     progress : bool, optional
-        Show a progress bar on standard error.
+        Show a progress bar on standard error, if that can be written to.
 
     Returns
     -------
     History
         Also after Ctrl-C, which ends the training between two steps, within about a tenth of a
-        second, or when the kernels are compiled; a second Ctrl-C raises KeyboardInterrupt at once.
+        second, or when the kernels are compiled.
 
     Raises
     ------
@@ -146,10 +106,21 @@ def fit(
     ValueError
         If shapes do not fit, an input is NaN or infinite (the message tells where), a label is
         out of range, not integral or not one-hot, or `batch_size` is not in 1 ... K. The network
-        is unchanged then.
+        is unchanged then. Also, as a TypeError or ValueError, if a callback has made of a parameter
+        what cannot be trained: of another shape, complex, read-only, elsewhere, or sharing memory
+        with another parameter. The network is as before the callbacks then.
     RuntimeError
         If another `fit` trains the network already, in another thread or because this is called
         from a callback.
+    KeyboardInterrupt
+        After a second Ctrl-C, at once: it cuts an evaluation or a callback short, but not a step.
+        The network is that of the steps in its attribute ``history``.
+
+    Warns
+    -----
+    TrainingWarning
+        If inputs are of a magnitude far from 1, or the loss has not moved for an epoch and most
+        units of a layer are dead.
 
     Notes
     -----
@@ -161,7 +132,8 @@ def fit(
     and a `save` hold whole steps; pickle a copy.
     """
     epochs = check_count(epochs, "epochs", least=0)
-    batch_size = check_count(batch_size, "batch_size")
+    if batch_size is not None:
+        batch_size = check_count(batch_size, "batch_size")
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer
     callbacks = _check_callbacks(callbacks)
     if not isinstance(optimizer, Optimizer):
@@ -169,17 +141,27 @@ def fit(
     _check_what_fit_calls(network, optimizer)
     order = check_seed(seed)
     with network._network_lock.training(), network.backend.current():
+        compiled_before = network.backend.seconds_compiling()
         data, labels = _data_set(network, x, t)
-        if batch_size > data.shape[0]:
-            raise ValueError(f"batch_size is {batch_size}, but there are {data.shape[0]} samples")
+        samples = int(data.shape[0])
+        if batch_size is None:
+            batch_size = min(DEFAULT_BATCH_SIZE, samples)
+        if batch_size > samples:
+            raise ValueError(f"batch_size is {batch_size}, but there are {samples} samples")
         held_out = None if validation is None else _held_out(network, validation)
         history = History()
         if epochs == 0:
             return history
+        warn_of_magnitude(data, network.backend)
         training = _Training(network, data, labels, optimizer, batch_size)
-        steps = math.ceil(data.shape[0] / batch_size) * epochs
-        with _progress_bar(steps, progress) as bar:
-            _train(training, epochs, order, history, bar, held_out, callbacks)
+        steps = math.ceil(samples / batch_size) * epochs
+        with ProgressBar(steps, progress) as bar:
+            watch = LossWatch(network.backend, history, bar, compiled_before)
+            try:
+                _train(training, epochs, order, history, watch, held_out, callbacks)
+            except KeyboardInterrupt as error:
+                error.history = history  # type: ignore[attr-defined]
+                raise
         return history
 
 
@@ -206,14 +188,14 @@ def _check_what_fit_calls(network: Sequential, optimizer: Optimizer) -> None:
             f"{type(optimizer).__name__} has an update of its own, but no step, which is what fit "
             "calls: describe the same rule there, or train in a loop"
         )
-    seen: dict[int, str] = {}
-    for name, array in network.params.items():
-        if id(array) in seen:
-            raise ValueError(
-                f"parameters {seen[id(array)]!r} and {name!r} are one array, which fit would make "
-                "two: give each layer its own, or train in a loop"
-            )
-        seen[id(array)] = name
+    parameters = list(network.params.items())
+    for index, (name, array) in enumerate(parameters):
+        for other, another in parameters[:index]:
+            if network.backend.share_memory(array, another):
+                raise ValueError(
+                    f"parameters {other!r} and {name!r} are one array, or share memory, and fit "
+                    "would part them: give each layer its own, or train in a loop"
+                )
 
 
 def _definer(optimizer: Optimizer, method: str) -> type:
@@ -225,33 +207,38 @@ def _train(
     epochs: int,
     order: np.random.Generator,
     history: History,
-    bar: Any,
+    watch: LossWatch,
     held_out: tuple[Array, Array] | None,
     callbacks: Sequence[Callback],
 ) -> None:
     """Go through the epochs, until interrupted or told to end."""
+    standstill = training.standstill()
     with watch_for_interruption() as interruption:
-        watch = LossWatch(training.backend, history, bar)
         try:
             evaluations = [] if held_out is None else training.evaluations(held_out, history)
             for _ in range(epochs):
                 watch.resume()
-                training.epoch(
-                    order.permutation(training.data.shape[0]), history, watch, interruption
-                )
+                training.epoch(order.permutation(training.samples), history, watch, interruption)
                 if interruption.requested:
                     break
                 if evaluations or callbacks:
                     watch.look()
-                for accuracies, accuracy in evaluations:
-                    accuracies.append(accuracy())
-                if training.callbacks_end_it(callbacks, history) or interruption.requested:
+                standstill.look(history.losses)
+                found = [interruption.call(accuracy) for _, accuracy in evaluations]
+                for (accuracies, _), accuracy in zip(evaluations, found, strict=True):
+                    accuracies.append(accuracy)
+                if training.callbacks_end_it(callbacks, history, interruption):
+                    break
+                interruption.take_over()  # if a callback has put Python's own handler back
+                if interruption.requested:
                     break
         except KeyboardInterrupt:
             interruption.requested = True
         finally:
             watch.look()
-    history.interrupted = interruption.requested
+            history.interrupted = interruption.requested
+    if not history.interrupted:
+        standstill.look(history.losses, at_the_end=True)
 
 
 class _Training:
@@ -266,6 +253,7 @@ class _Training:
     ) -> None:
         self.network = network
         self.data, self.labels = x, t
+        self.samples = int(x.shape[0])
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.layers = list(network.layers.values())
@@ -303,6 +291,12 @@ class _Training:
             with self.network._network_lock.alone:
                 self.runner.flush()
         history.epochs += queued == len(order)
+        if not queued:
+            history.epoch_seconds.pop()
+
+    def standstill(self) -> StandstillWatch:
+        """Give what looks whether training stands still."""
+        return StandstillWatch(self.network, self.data, math.ceil(self.samples / self.batch_size))
 
     def evaluations(
         self, held_out: tuple[Array, Array], history: History
@@ -312,21 +306,47 @@ class _Training:
         other = Accuracy(self.network, *held_out, self.runner.counter(held_out))
         return [(history.train_accuracies, own), (history.validation_accuracies, other)]
 
-    def callbacks_end_it(self, callbacks: Sequence[Callback], history: History) -> bool:
-        """Show the network to the callbacks, and take over what they changed."""
+    def callbacks_end_it(
+        self, callbacks: Sequence[Callback], history: History, interruption: Interruption
+    ) -> bool:
+        """Show the network to the callbacks, and take over what they changed.
+
+        What could not be trained is refused, and the network put back as it was.
+        """
         if not callbacks:
             return False
-        self._show_copies()
-        end = any([callback(self.network, history) is True for callback in callbacks])
-        if end:
+        shown = self._show_copies()
+        try:
+            results = [interruption.call(callback, self.network, history) for callback in callbacks]
+        finally:
+            problem = self._problem(shown)
+        if problem is not None:
+            raise problem
+        if any([_is_true(*called) for called in zip(callbacks, results, strict=True)]):
             return True
-        self._check_unchanged()
-        for name, (layer, attribute) in self.owners.items():
+        with np.errstate(over="ignore"):
+            changed = {
+                name: self.backend.asarray(getattr(*owner), self.dtype)
+                for name, owner in self.owners.items()
+            }
+        for name, owner in self.owners.items():
             buffer = self.plan.arrays[name]
-            buffer[...] = getattr(layer, attribute)
-            setattr(layer, attribute, buffer)
+            buffer[...] = changed[name]
+            setattr(*owner, buffer)
         self.runner.reload()
         return False
+
+    def _problem(self, shown: Mapping[str, Array]) -> Exception | None:
+        """Say what callbacks have done that ends training, and undo it if it was to parameters."""
+        problem = self._moved()
+        if problem is not None:
+            return problem
+        arrays = {name: getattr(*owner, None) for name, owner in self.owners.items()}
+        problem = problem_with_parameters(arrays, shown, self.backend)
+        if problem is not None:
+            for name, owner in self.owners.items():
+                setattr(*owner, self.plan.arrays[name])
+        return problem
 
     def _pieces(
         self, order: np.ndarray[Any, Any], interruption: Interruption
@@ -345,58 +365,91 @@ class _Training:
             some = rows[done : min(done + watch.steps_at_once, steps), ...]
             # The losses show that it diverged.
             with lock.alone, np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                losses = self.runner.run(some, self.optimizer.hyperparameters())
+                losses = self.runner.run(some, self.optimizer.hyperparameters(), interruption.stop)
             lock.give_way()
             watch.add(losses, batch)
-            done += int(some.shape[0])
+            done += int(losses.shape[0])
         return done * batch
 
-    def _show_copies(self) -> None:
-        for layer, attribute in self.owners.values():
-            setattr(layer, attribute, self.backend.copy(getattr(layer, attribute)))
+    def _show_copies(self) -> dict[str, Array]:
+        """Let the layers hold copies of their parameters, which are given back by name."""
+        copies = {name: self.backend.copy(getattr(*owner)) for name, owner in self.owners.items()}
+        for name, owner in self.owners.items():
+            setattr(*owner, copies[name])
+        return copies
 
-    def _check_unchanged(self) -> None:
+    def _moved(self) -> RuntimeError | None:
         network = self.network
         same = (
             network.backend is self.backend
             and network.dtype == self.dtype
             and list(map(id, network.layers.values())) == list(map(id, self.layers))
         )
-        if not same:
-            raise RuntimeError(
-                "a callback changed the network's backend, dtype or layers: call fit again for that"
-            )
+        if same:
+            return None
+        return RuntimeError(
+            "a callback changed the network's backend, dtype or layers: call fit again for that"
+        )
 
 
-def _data_set(network: Sequential, x: object, t: object, *, name: str = "x") -> tuple[Array, Array]:
+def _is_true(callback: Callback, result: Any) -> bool:
+    """Whether what a callback returned means that training is to end."""
+    try:
+        return bool(result)
+    except ValueError as error:  # an array of several entries
+        name = getattr(callback, "__name__", type(callback).__name__)
+        raise TypeError(
+            f"callback {name} returned a {type(result).__name__} that is neither true nor false "
+            f"({error}): return True to end the training, else None"
+        ) from error
+
+
+def _data_set(network: Sequential, x: object, t: object, *, which: str = "") -> tuple[Array, Array]:
     """Check a data set and bring it to the network's device, in a dtype that it is trained from.
 
-    What has no room there stays on the host.
+    What has no room there stays on the host. Labels become an array of our own, and what has been
+    checked is that one: no index is read from an array that somebody else may write to.
     """
-    backend = network.backend
-    data, labels = real_array(x, backend, name), real_array(t, backend, "t")
+    backend, names = network.backend, (f"{which}x", f"{which}t")
+    # Views of our own: another shape or dtype that is given to the caller's array is not ours.
+    data, labels = real_array(x, backend, names[0])[...], real_array(t, backend, names[1])[...]
     if data.ndim < 2:
-        raise ValueError(f"{name} has shape {tuple(data.shape)}: expected (K, features, ...)")
-    check_not_empty(data, name)
-    check_same_length(data, labels)
+        shape = tuple(data.shape)
+        raise ValueError(f"{names[0]} has shape {shape}: expected (K, features, ...)")
+    check_not_empty(data, names[0])
+    check_same_length(data, labels, names)
     if not backend.owns(data) and not backend.holds(_bytes_on_device(data, network.dtype)):
-        check_finite(data, load_backend("numpy"), name=name)
-        return data, network.targets_on_host(labels, _classes(network, data, name))
+        check_finite(data, load_backend("numpy"), name=names[0])
+        classes = _classes(network, data, names[0])
+        return data, network.targets_on_host(labels, classes, name=names[1])
     if dtype_name(data) in KEPT_AS_THEY_ARE:
         data = backend.asarray(data)
     else:
-        data = check_batch(data, backend, network.dtype, name=name)
-    check_finite(data, backend, name=name)
-    targets = network.targets(labels, _classes(network, data, name))
-    return data, targets.indices if isinstance(targets, Labels) else targets
+        data = check_batch(data, backend, network.dtype, name=names[0])
+    check_finite(data, backend, name=names[0])
+    targets = network.targets(labels, _classes(network, data, names[0]), name=names[1])
+    if isinstance(targets, Labels):
+        return data, targets.indices
+    return data, backend.copy(targets)  # for a loss of the user's own
 
 
 def _classes(network: Sequential, data: Array, name: str) -> int:
-    """Count the scores that the network gives for a sample of the data set."""
+    """Count the scores that the network gives for a sample of the data set.
+
+    Features that do not fit are said in terms of the data set; whatever else a layer refuses is its
+    own to say.
+    """
+    first = next(iter(network.layers.values()), None)
+    if is_plain(first, Affine) and math.prod(data.shape[1:]) != first.W.shape[0]:
+        raise ValueError(
+            f"{name} has shape {tuple(data.shape)}, and W of the first layer "
+            f"{tuple(first.W.shape)}: expected {name} of shape (N, {first.W.shape[0]})"
+        )
     try:
         return int(network.predict(data[:1, ...]).shape[1])
-    except ValueError as error:
-        raise ValueError(f"{name} has shape {tuple(data.shape)}: {error}") from error
+    except Exception as error:
+        error.add_note(f"when the network was given the first sample of {name}, as fit begins")
+        raise
 
 
 def _bytes_on_device(data: np.ndarray[Any, Any], dtype: str) -> int:
@@ -408,15 +461,10 @@ def _held_out(network: Sequential, validation: tuple[object, object]) -> tuple[A
     """Check validation data and bring them to the device: an error now, not after an epoch."""
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise TypeError(f"validation must be a pair (x, t), got a {type(validation).__name__}")
-    data, labels = _data_set(network, *validation, name="validation x")
-    network.accuracy(data[:1, ...], labels[:1, ...])
+    try:
+        data, labels = _data_set(network, *validation, which="validation ")
+        network.accuracy(data[:1, ...], labels[:1, ...])
+    except Exception as error:
+        error.add_note("in the data given as validation")
+        raise
     return data, labels
-
-
-def _progress_bar(steps: int, shown: bool) -> AbstractContextManager[Any]:
-    if not shown:
-        return nullcontext()
-    from tqdm.auto import tqdm
-
-    bar: AbstractContextManager[Any] = tqdm(total=steps, unit="step", mininterval=LOOK_SECONDS)
-    return bar

@@ -146,20 +146,25 @@ def check_not_empty(x: Array, name: str = "x") -> None:
         raise ValueError(f"{name} has shape {tuple(x.shape)}: an empty batch has no result")
 
 
-def check_same_length(x: Array, t: Array) -> None:
+def check_same_length(x: Array, t: Array, names: tuple[str, str] = ("x", "t")) -> None:
     """Refuse inputs and labels that are not of the same samples."""
     samples = x.shape[0]
     if t.ndim == 0 or t.shape[0] != samples:
         ravel = f"; pass {RAVEL}" if t.ndim and math.prod(t.shape) == samples else ""
         raise ValueError(
-            f"x has {samples} samples (shape {tuple(x.shape)}) and t has "
+            f"{names[0]} has {samples} samples (shape {tuple(x.shape)}) and {names[1]} has "
             f"{t.shape[0] if t.ndim else 'one number'} (shape {tuple(t.shape)}): "
             f"they must be of the same batch{ravel}"
         )
 
 
-def check_labels(t: object, samples: int, classes: int, backend: Backend) -> Labels:
+def check_labels(
+    t: object, samples: int, classes: int, backend: Backend, *, name: str = "t"
+) -> Labels:
     """Check labels, given as indices of classes (N,) or one-hot (N, C), and bring them to a device.
+
+    What is given back is an array of its own, and that is what was checked: whatever becomes of `t`
+    later, or meanwhile in another thread, no index is out of range.
 
     Raises
     ------
@@ -171,7 +176,7 @@ def check_labels(t: object, samples: int, classes: int, backend: Backend) -> Lab
     """
     if isinstance(t, Labels):
         return t
-    labels = real_array(t, backend, "t")
+    labels = real_array(t, backend, name)[...]  # a view of our own, which keeps shape and dtype
     if dtype_name(labels) == "bool":
         xp = _namespace(labels)
         labels = xp.astype(labels, xp.uint8)
@@ -180,20 +185,20 @@ def check_labels(t: object, samples: int, classes: int, backend: Backend) -> Lab
         home = backend if backend.owns(labels) else _host()
         indices = home.label_indices(labels, classes)
         if indices is None:
-            raise _no_label(labels, classes, home)
+            raise _no_label(labels, classes, home, name)
         return Labels(backend.asarray(indices, "int64"))
     if math.prod(shape) == samples:
         raise ValueError(
-            f"labels t have shape {shape}, but there are {samples} samples and {classes} classes: "
-            f"expected ({samples},), or one-hot ({samples}, {classes}); pass {RAVEL}"
+            f"labels {name} have shape {shape}, but there are {samples} samples and {classes} "
+            f"classes: expected ({samples},), or one-hot ({samples}, {classes}); pass {RAVEL}"
         )
     if labels.ndim == 2 and shape[0] == samples:
         raise ValueError(
-            f"one-hot labels t have shape {shape}, but there are {classes} classes: "
+            f"one-hot labels {name} have shape {shape}, but there are {classes} classes: "
             f"expected ({samples}, {classes}), or indices of shape ({samples},)"
         )
     raise ValueError(
-        f"labels t have shape {shape}, but there are {samples} samples and {classes} classes: "
+        f"labels {name} have shape {shape}, but there are {samples} samples and {classes} classes: "
         f"expected ({samples},), or one-hot ({samples}, {classes})"
     )
 
@@ -204,7 +209,7 @@ def _host() -> Backend:
     return load_backend("numpy")
 
 
-def _no_label(labels: Array, classes: int, home: Backend) -> ValueError:
+def _no_label(labels: Array, classes: int, home: Backend, name: str) -> ValueError:
     """Find the first label that is none, by halves, and say so."""
     first, behind = 0, labels.shape[0]
     while behind - first > 1:
@@ -216,9 +221,9 @@ def _no_label(labels: Array, classes: int, home: Backend) -> ValueError:
     found = host_array(labels[first : first + 1, ...])[0]
     hint = _about_labels(host_array(labels), classes)
     if labels.ndim == 2:
-        return ValueError(f"row {first} of t is not one-hot (one 1, else 0): {found}{hint}")
+        return ValueError(f"row {first} of {name} is not one-hot (one 1, else 0): {found}{hint}")
     return ValueError(
-        f"label t[{first}] is {found}: labels are integers from 0 to {classes - 1} "
+        f"label {name}[{first}] is {found}: labels are integers from 0 to {classes - 1} "
         f"({classes} class{'es' if classes > 1 else ''}){hint}"
     )
 

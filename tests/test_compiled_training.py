@@ -401,12 +401,13 @@ def test_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_job_that_raises_ends_the_others() -> None:
-    left = threading.Event()
-    stop = threading.Event()
+    begun, left, stop = threading.Event(), threading.Event(), threading.Event()
 
     def job(thread: int) -> None:
         if thread == 0:
+            assert begun.wait(timeout=30)
             raise KeyboardInterrupt
+        begun.set()
         assert stop.wait(timeout=30)
         left.set()
 

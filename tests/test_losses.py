@@ -20,6 +20,10 @@ class Device(NumpyBackend):
     def __init__(self, pace: float) -> None:
         self.pace, self.now, self.done = pace, 0.0, 0.0
         self.looks: list[float] = []
+        self.compiled = 0.0
+
+    def seconds_compiling(self) -> float:
+        return self.compiled
 
     def queue(self, steps: int) -> Any:
         self.now += 0.001
@@ -35,11 +39,8 @@ class Device(NumpyBackend):
 class Bar:
     seen = 0
 
-    def update(self, steps: int) -> None:
+    def update(self, steps: int, loss: float) -> None:
         self.seen += steps
-
-    def set_postfix(self, **_: Any) -> None:
-        pass
 
 
 @pytest.mark.parametrize("pace", [1e-6, 1e-5, 1e-4, 3e-3, 1e-2])
@@ -80,3 +81,19 @@ def test_what_was_not_training_does_not_count(monkeypatch: pytest.MonkeyPatch) -
     assert history.seconds == pytest.approx(0.321)
     watch.look()
     assert len(history.losses) == 32
+
+
+def test_compiling_is_not_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, history = Device(0.01), History(epoch_seconds=[0.0])
+    device.compiled = 3.0  # before fit
+    monkeypatch.setattr("fastnn.losses.time.perf_counter", lambda: device.now)
+    watch = LossWatch(device, history, None)
+    losses = device.queue(32)
+    device.now += 20.0
+    device.done += 20.0
+    device.compiled += 20.0
+    watch.add(losses, 1)
+    watch.look()
+    assert history.seconds == pytest.approx(0.321)
+    assert history.compile_seconds == pytest.approx(20.0)
+    assert watch.steps_at_once == 32

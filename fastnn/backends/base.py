@@ -143,6 +143,10 @@ class Backend:
         """Copy an array of this backend."""
         return self.xp.asarray(array, copy=True)
 
+    def share_memory(self, one: Array, other: Array) -> bool:
+        """Whether two arrays of this backend have memory in common, as far as can be seen."""
+        return one is other
+
     def holds(self, nbytes: int) -> bool:
         """Say whether a data set of so many bytes has room where this backend computes."""
         return True
@@ -248,10 +252,12 @@ class Backend:
         """Classes (N,), int64, of the labels t: indices (N,) or one-hot (N, C).
 
         None if one of them is no label: not an integer in ``0 <= t < C``, or a row that is not one
-        1, else 0.
+        1, else 0. What is given back is never `t` itself, and in range whatever another thread does
+        to `t` meanwhile.
         """
         xp = self.xp
         if t.ndim == 1:
+            t = self.copy(t)
             wrong = ~((t >= 0) & (t < classes))
             if xp.isdtype(t.dtype, "real floating"):
                 wrong = wrong | (xp.floor(t) != t)
@@ -283,6 +289,10 @@ class Backend:
         return W
 
     # Training
+
+    def seconds_compiling(self) -> float:
+        """Give the seconds that this process has spent compiling kernels of this backend so far."""
+        return 0.0
 
     def compile(self, plan: StepPlan) -> Runner:
         """Turn a step plan into something that runs; by default a loop over its steps."""

@@ -130,6 +130,12 @@ class CupyBackend(Backend):
         with self.current(), explained(array.nbytes, "a copy of an array"):
             return array.copy()
 
+    def share_memory(self, one: Array, other: Array) -> bool:
+        """See `Backend.share_memory`."""
+        with self.current():
+            near = self._cupy.may_share_memory(one, other)
+            return bool(near and self._cupy.shares_memory(one, other))
+
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
         """See `Backend.to_numpy`."""
         with self.current():
@@ -297,6 +303,10 @@ class CupyBackend(Backend):
         return W
 
     # Training
+
+    def seconds_compiling(self) -> float:
+        """See `Backend.seconds_compiling`."""
+        return float(self._cuda.seconds_compiling())
 
     def compile(self, plan: StepPlan) -> Runner:
         """See `Backend.compile`: a few kernels a step, many steps in one CUDA graph."""

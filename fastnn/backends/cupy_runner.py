@@ -22,6 +22,7 @@ from fastnn.errors import CaptureWarning
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
     from fastnn.backends.cupy_backend import CupyBackend
+    from fastnn.backends.stop import Stop
     from fastnn.plan import StepPlan
 
 STEPS = 32
@@ -92,8 +93,10 @@ class CupyRunner(Runner):
         self.call_by_call = ""
         self._unsaid = False
 
-    def run(self, rows: Array, hyperparameters: Mapping[str, float]) -> Array:
-        """See `Runner.run`. The steps are queued when it returns."""
+    def run(
+        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
+    ) -> Array:
+        """See `Runner.run`. The steps are queued when it returns; those of a graph all are."""
         import cupy
 
         self._say()
@@ -111,7 +114,9 @@ class CupyRunner(Runner):
                 else:
                     self.step.launch(n)
                     done += 1
-            return losses
+                if stop is not None and stop.requested:
+                    break
+            return losses[:done]
 
     def flush(self) -> None:
         """See `Runner.flush`: the kernels work on the plan's own parameters."""

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array, Backend
+    from fastnn.backends.stop import Stop
     from fastnn.plan import Step, StepPlan
 
 
 class Runner(Protocol):
     """A compiled step plan. Its parameters are those of the plan, or forms of its own of them."""
 
-    def run(self, rows: Array, hyperparameters: Mapping[str, float]) -> Array:
+    def run(
+        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
+    ) -> Array:
         """Take one training step for each row of `rows`, and return their losses.
 
         Parameters
@@ -23,10 +26,12 @@ class Runner(Protocol):
             Which samples of the data set make each batch; at most ``plan.batch_size`` of them.
         hyperparameters : mapping
             What the optimizer's steps read, such as ``lr``.
+        stop : Stop, optional
+            When it is requested the step that is under way is the last. One is taken at least.
 
         Returns
         -------
-        array (steps,)
+        array (steps taken,)
             The mean loss of each batch before its update, on the device; not used again.
         """
 
@@ -62,7 +67,9 @@ class Loop(Runner):
         self.buffers = plan.allocate(backend)
         self.lasting = plan.arrays.keys() | self.buffers.keys()
 
-    def run(self, rows: Array, hyperparameters: Mapping[str, float]) -> Array:
+    def run(
+        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
+    ) -> Array:
         """See `Runner.run`."""
         steps, batch = rows.shape
         arrays = {**self.plan.arrays, **self._leading(batch)}
@@ -73,6 +80,8 @@ class Loop(Runner):
             for call in calls:
                 call()
             losses[i] = arrays["loss"]
+            if stop is not None and stop.requested:
+                return losses[: i + 1]
         return losses
 
     def flush(self) -> None:

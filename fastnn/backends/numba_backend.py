@@ -215,6 +215,12 @@ class NumbaBackend(NumpyBackend):
         self._kernels.sgd_update(W.reshape(-1), _flat(dW), lr)
         return W
 
+    def seconds_compiling(self) -> float:
+        """See `Backend.seconds_compiling`."""
+        from fastnn.kernels.cpu.compiling import seconds_compiling
+
+        return float(seconds_compiling())
+
     def compile(self, plan: StepPlan) -> Runner:
         """See `Backend.compile`: a plain network under SGD runs in compiled code as a whole."""
         from fastnn.backends.numba_runner import CompiledStep

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import time
 from collections.abc import Callable, Mapping
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from fastnn.threads import get_num_threads
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
     from fastnn.backends.plain_network import AffineLayer
+    from fastnn.backends.stop import Stop
     from fastnn.plan import StepPlan
 
 SPARSE_UP_TO = {"fast products": 0.3, "others": 0.45}
@@ -32,6 +34,11 @@ INPUTS_OF_A_THREAD = 1e6
 
 BY_FEATURE_FROM = 6
 """Strips of the first layer for which sorting a batch by features is made up for."""
+
+AWAY_SECONDS = 2e-3
+"""How long this thread may be in compiled code, where it handles no signal, if one may come.
+
+To hand the work to another thread and to wait for it takes some 20 us."""
 
 LOOKED_AT = 256
 """Samples from which that fraction is estimated."""
@@ -71,13 +78,18 @@ class CompiledStep(Runner):
         self.width = strips.Narrow() if narrow else strips.Wide()
         self.give_way = barrier.address_of_give_way()
         self.rooms: list[tuple[Array, Array]] = []
+        self.step_seconds = np.inf  # as of the last call; before the first it may have to compile
         self.reload()
 
-    def run(self, rows: Array, hyperparameters: Mapping[str, float]) -> Array:
+    def run(
+        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
+    ) -> Array:
         """See `Runner.run`."""
         rows = np.ascontiguousarray(rows, np.int64)
         losses = np.empty(len(rows), self.plan.dtype)
-        place = np.zeros(barrier.SIZE, np.int64)
+        place, taken = np.zeros(barrier.SIZE, np.int64), [0] * self.threads
+        if stop is not None:
+            stop.tell(place[barrier.REQUESTED :])
         layout, lr = self.layout, float(hyperparameters["lr"])
         shared = (
             self.threads,
@@ -91,17 +103,21 @@ class CompiledStep(Runner):
 
         def job(thread: int) -> None:
             if self.compressed:
-                step.train_compressed(
+                taken[thread] = step.train_compressed(
                     self.width, thread, *shared, self.norms, self.data, self.room, self.labels,
                     rows, self.places[thread], lr, losses,
                 )  # fmt: skip
             else:
-                step.train_dense(
+                taken[thread] = step.train_dense(
                     self.width, thread, *shared, self.x, self.scale, self.labels, rows, lr, losses
                 )
 
-        run_together(job, self.threads, lambda: barrier.abort(place))
-        return losses
+        watched = stop is not None and stop.watched
+        here = not watched or self.step_seconds * len(rows) < AWAY_SECONDS
+        began = time.perf_counter()
+        run_together(job, self.threads, lambda: barrier.abort(place), here=here)
+        self.step_seconds = (time.perf_counter() - began) / taken[0]
+        return losses[: taken[0]]
 
     def flush(self) -> None:
         """See `Runner.flush`."""

@@ -35,8 +35,39 @@ class _Worker:
                 _idle.append(self)
 
 
-def run_together(job: Job, threads: int, abort: Callable[[], None]) -> None:
-    """Call ``job(0)`` here and ``job(1) ... job(threads - 1)`` at the same time elsewhere.
+class _Task:
+    """A job of one thread, which whoever gave it may take back as long as it has not begun."""
+
+    def __init__(self, job: Callable[[], None], ended: queue.SimpleQueue[None]) -> None:
+        self.error: BaseException | None = None
+        self.over = False
+        self._job: Callable[[], None] | None = job
+        self._ended = ended
+        self._claim = threading.Lock()
+
+    def __call__(self) -> None:
+        """Do the job, in the thread that it is for."""
+        if not self._claim.acquire(blocking=False):
+            return
+        try:
+            assert self._job is not None
+            self._job()
+        except BaseException as error:
+            self.error = error
+        self._job = None  # and the arrays that it holds
+        self.over = True
+        self._ended.put(None)
+
+    def take_back(self) -> bool:
+        """Make sure that the job does not begin any more; False if it has begun."""
+        if self._claim.acquire(blocking=False):
+            self.over = True
+            return True
+        return False
+
+
+def run_together(job: Job, threads: int, abort: Callable[[], None], *, here: bool = True) -> None:
+    """Call ``job(0) ... job(threads - 1)`` at the same time, and return when all have ended.
 
     Parameters
     ----------
@@ -46,41 +77,49 @@ def run_together(job: Job, threads: int, abort: Callable[[], None]) -> None:
         How many.
     abort : callable
         Makes a job leave that waits for one that will not come. Called if any of them raises, or
-        this thread is interrupted before it gets to its own.
+        not all can be started.
+    here : bool, optional
+        Whether this thread does ``job(0)``; if not, it only waits, and handles signals meanwhile.
 
     Raises
     ------
     BaseException
-        What a job raised; `KeyboardInterrupt`, when all of them have ended.
+        What a job, or a handler of signals, raised: when none of them runs any more.
     """
-    if threads == 1:
+    if threads == 1 and here:
         job(0)
         return
-    done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+    tasks: list[_Task] = []
 
     def guarded(thread: int) -> None:
         try:
             job(thread)
-        except BaseException as error:
+        except BaseException:
             abort()
-            done.put(error)
-        else:
-            done.put(None)
+            raise
 
-    started = 0
     errors: list[BaseException | None] = []
     try:
-        for thread in range(1, threads):
-            _take_worker().start(functools.partial(guarded, thread))
-            started += 1
-        job(0)
-    except BaseException:
-        abort()
-        raise
-    finally:
-        while len(errors) < started:
-            errors.append(done.get())
-    for error in errors:
+        for thread in range(1 if here else 0, threads):
+            tasks.append(_Task(functools.partial(guarded, thread), ended))
+            _take_worker().start(tasks[-1])
+        if here:
+            job(0)
+    except BaseException as error:
+        errors.append(error)
+        incomplete = here or len(tasks) < threads
+        # Those that run on would wait for those that do not begin.
+        if any([task.take_back() for task in tasks]) or incomplete:
+            abort()
+    while True:
+        try:
+            while not all(task.over for task in tasks):
+                ended.get()
+            break
+        except BaseException as error:  # a handler's: what runs has to end first all the same
+            errors.append(error)
+    for error in (*errors, *[task.error for task in tasks]):
         if error is not None:
             raise error
 

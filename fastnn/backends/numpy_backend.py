@@ -56,6 +56,15 @@ class NumpyBackend(Backend):
         """See `Backend.astype`."""
         return array.astype(dtype, copy=False, subok=False)
 
+    def share_memory(self, one: Array, other: Array) -> bool:
+        """See `Backend.share_memory`."""
+        if not np.may_share_memory(one, other):
+            return False
+        try:
+            return np.shares_memory(one, other, max_work=1 << 16)
+        except np.exceptions.TooHardError:
+            return True
+
     def affine(
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
     ) -> Array:
@@ -114,8 +123,9 @@ class NumpyBackend(Backend):
         if t.ndim == 1:
             if t.dtype.kind not in "iu":
                 return super().label_indices(t, classes)
-            inside = t.min(initial=0) >= 0 and t.max(initial=0) < classes
-            return self.astype(t, "int64") if inside else None
+            indices = t.astype("int64", subok=False)  # beyond int64 it becomes negative
+            inside = indices.min(initial=0) >= 0 and indices.max(initial=0) < classes
+            return indices if inside else None
         t = np.asarray(t)  # argmax of a np.matrix is a matrix
         # As many entries that are not zero as rows, and a 1 in each row.
         indices = t.argmax(axis=1)

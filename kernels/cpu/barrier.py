@@ -3,8 +3,10 @@
 Two threads that share a step of 40 microseconds have to meet twice in it, so a lock of the
 operating system (some 10 us to wake a thread) is too slow: they spin on a number in memory. A
 thread that has spun for long gives the processor away, so that a machine with more threads than
-cores still gets on. A thread that will never come (its Python was interrupted) is made up for by
-`abort`: everybody leaves, having written nothing since the last meeting.
+cores still gets on. A thread that will never come (it could not be started) is made up for by
+`abort`: everybody leaves, having written nothing since the last meeting. Whoever wants them to stop
+between two steps writes to ``barrier[REQUESTED]``. Only the first thread looks there, between two
+meetings, and tells the others, who look behind the second of them: so all see it at one step.
 
 Numba's own ``parallel=True`` was not taken: it starts and joins its threads at every loop, its
 cached functions have known faults (numba#8085, #6845, #4807), and it would be a second pool.
@@ -26,7 +28,7 @@ from numba.extending import intrinsic
 Array = Any
 
 # Places in a barrier, an int64 array, each on a cache line of its own.
-ARRIVED, GENERATION, ABORTED, SIZE = 0, 8, 16, 24
+ARRIVED, GENERATION, ABORTED, REQUESTED, STOPPING, SIZE = 0, 8, 16, 24, 32, 40
 SPINS = 4000
 
 
@@ -55,6 +57,19 @@ def meet(barrier: Array, threads: int, give_way: int) -> Any:
         else:
             call(give_way)
     return True
+
+
+@kernel
+def pass_request_on(barrier: Array) -> None:
+    """Tell everybody, if somebody wants them to stop; called by one thread between two meetings."""
+    if atomic_load(barrier, REQUESTED) != 0:
+        atomic_store(barrier, STOPPING, 1)
+
+
+@kernel
+def stopping(barrier: Array) -> Any:
+    """Whether this step is the last; called after its last meeting."""
+    return atomic_load(barrier, STOPPING) != 0
 
 
 def abort(barrier: Array) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.barrier import meet
+from fastnn.kernels.cpu.barrier import meet, pass_request_on, stopping
 from fastnn.kernels.cpu.by_feature import sort_blocks, update_strip
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import ROWS
@@ -84,8 +84,8 @@ def train_compressed(
     width: Any, thread: int, threads: int, barrier: Array, give_way: int,
     memory: Array, table: Array, shape: Array, edges: Array, norms: Array,
     data: Any, room: Any, labels: Array, rows: Array, places: Array, lr: float, losses: Array,
-) -> None:  # fmt: skip
-    """Train on a data set without its zeros.
+) -> int:  # fmt: skip
+    """Train on a data set without its zeros; give the steps that were taken.
 
     width : Wide or Narrow
         Of the first layer's strips.
@@ -138,10 +138,12 @@ def train_compressed(
             if begin < end:
                 sort_blocks(table, shape, data, bounds, edges, samples, begin, end, room, here)
         if not meet(barrier, threads, give_way):
-            return
+            return step
+        if thread == 0:
+            pass_request_on(barrier)
         peak = _middle(thread, threads, memory, table, shape, labels, batch, rate, early)
         if not meet(barrier, threads, give_way):
-            return
+            return step
         if thread == 0:
             losses[step] = mean_loss(memory, shape, samples)
         if early:
@@ -165,6 +167,9 @@ def train_compressed(
                     zero, memory, table, shape, data, bounds, edges, samples, group, s, expanded
                 )
                 norms[unit] = np.inf
+        if stopping(barrier):
+            return step + 1
+    return rows.shape[0]
 
 
 @kernel
@@ -172,8 +177,8 @@ def train_dense(
     width: Any, thread: int, threads: int, barrier: Array, give_way: int,
     memory: Array, table: Array, shape: Array, edges: Array, data: Array, scale: Any,
     labels: Array, rows: Array, lr: float, losses: Array,
-) -> None:  # fmt: skip
-    """Train on a data set (K, D) as it is, given flat; arguments as of `train_compressed`.
+) -> int:  # fmt: skip
+    """Train on a data set (K, D) as it is, given flat; see `train_compressed`.
 
     It is multiplied by `scale`, of the dtype of `memory`, as it is gathered.
 
@@ -204,7 +209,7 @@ def train_dense(
                 0, table[0, INPUTS],
             )  # fmt: skip
             if not meet(barrier, threads, give_way):
-                return
+                return step
         for unit in range(first, last):
             group, s = unit // strips, unit % strips
             begin, end = edges[group * blocks], edges[(group + 1) * blocks]
@@ -214,10 +219,12 @@ def train_dense(
                 data, following, fetched,
             )  # fmt: skip
         if not meet(barrier, threads, give_way):
-            return
+            return step
+        if thread == 0:
+            pass_request_on(barrier)
         _middle(thread, threads, memory, table, shape, labels, batch, rate, early)
         if not meet(barrier, threads, give_way):
-            return
+            return step
         if thread == 0:
             losses[step] = mean_loss(memory, shape, samples)
         if early:
@@ -230,6 +237,9 @@ def train_dense(
             if not early:
                 _gradient_of_strip(memory, table, shape, s, samples, rate)
             _update_dense(zero, memory, table, shape, x, s, begin, end, samples)
+        if stopping(barrier):
+            return step + 1
+    return rows.shape[0]
 
 
 @kernel

@@ -8,6 +8,7 @@ text of their source, and would not see a changed include.
 from __future__ import annotations
 
 import functools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def _compiled(file: str, name: str, dtypes: tuple[str, ...], device: int) -> Any
 
     expression = f"{name}<{', '.join(C_TYPES[dtype] for dtype in dtypes)}>"
     module = cupy.RawModule(code=source(file), options=OPTIONS, name_expressions=(expression,))
+    began = time.perf_counter()
     try:
         return module.get_function(expression)
     except cupy.cuda.compiler.CompileException as error:
@@ -71,3 +73,14 @@ def _compiled(file: str, name: str, dtypes: tuple[str, ...], device: int) -> Any
             f"NVRTC {version} does not compile {expression} of {file}.cu for CUDA device {device}: "
             f"update the CUDA wheels together with CuPy. Its log:\n{error}"
         ) from error
+    finally:
+        _spent.append(time.perf_counter() - began)
+
+
+_spent: list[float] = []
+"""Seconds that each kernel took to compile, or to be read from CuPy's cache."""
+
+
+def seconds_compiling() -> float:
+    """Give the seconds that this process has spent compiling kernels so far."""
+    return sum(_spent)

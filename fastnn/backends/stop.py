@@ -1,0 +1,39 @@
+"""A request to stop training after the step that it is in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fastnn.backends.base import Array
+
+
+class Stop:
+    """Looked at after each step by whatever runs steps.
+
+    Attributes
+    ----------
+    requested : bool
+        Whether to stop.
+    watched : bool
+        Whether a handler of signals, which Python runs on the main thread alone, may make the
+        request: that thread must not be away in compiled code for long.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.watched = False
+        self._flag: Array = np.zeros(1, np.int64)
+
+    def request(self) -> None:
+        """Ask for it."""
+        self.requested = True
+        self._flag[0] = 1
+
+    def tell(self, flag: Array) -> None:
+        """Set ``flag[0]``, int64, with the request: compiled code looks there."""
+        self._flag = flag
+        if self.requested:
+            flag[0] = 1

@@ -1,0 +1,154 @@
+"""Why a training would stand still, or does: inputs far from 1, and units that are dead.
+
+Both are said once, as a `TrainingWarning`: the first before training begins, the second between two
+epochs. So nothing is half done where warnings are errors.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.errors import TrainingWarning
+from fastnn.layers import Affine, Relu, is_plain
+
+if TYPE_CHECKING:
+    from fastnn.backends.base import Array, Backend
+    from fastnn.sequential import Sequential
+
+LARGE, SMALL = 20.0, 0.01
+"""Typical magnitudes of inputs beyond which a network hardly learns. Standardized data have 1, also
+with rare outliers of some tens; the pixels of MNIST 0.7, as bytes 180."""
+
+ROWS_LOOKED_AT, ENTRIES_LOOKED_AT = 256, 1 << 18
+"""Of a data set, to tell its magnitude."""
+
+MOVED = 0.99
+"""A loss has moved if it is less than so much of what it was an epoch before."""
+
+DEAD_SHARE = 0.5
+"""Of the units of a layer that have to be dead for it to be the reason."""
+
+SAMPLES_LOOKED_AT = 8192
+"""Of a data set, to tell that a unit is dead."""
+
+
+def warn_of_magnitude(data: Array, backend: Backend) -> None:
+    """Warn if typical inputs are far from 1; by a few hundred samples, zeros aside.
+
+    data : array (K, ...), finite, on the host or on the device of `backend`.
+    """
+    features = max(1, math.prod(data.shape[1:]))
+    rows = min(ROWS_LOOKED_AT, max(1, ENTRIES_LOOKED_AT // features))
+    some = data[:: -(-data.shape[0] // rows), ...]
+    values = np.asarray(backend.to_numpy(some) if backend.owns(some) else some)
+    values = values[values != 0].astype(np.float64)
+    if not values.size:
+        return
+    with np.errstate(over="ignore", under="ignore"):
+        magnitude = math.sqrt(float(np.mean(values**2)))
+    if SMALL <= magnitude <= LARGE:
+        return
+    least, most = float(values.min()), float(values.max())
+    bytes_like = least >= 0 and 127 < most <= 255 and bool(np.all(values == np.floor(values)))
+    remedy = (
+        "pass scale=1/255 to fit, or divide x by 255"
+        if bytes_like
+        else "standardize x, for example (x - x.mean(axis=0)) / x.std(axis=0)"
+    )
+    _warn(
+        f"inputs x lie between {least:.4g} and {most:.4g}, typically at {magnitude:.2g} from 0: a "
+        f"network hardly learns from inputs so {'large' if magnitude > LARGE else 'small'}, which "
+        f"should be about 1 in magnitude; {remedy}",
+        4,
+    )
+
+
+class StandstillWatch:
+    """Looks for dead units when the loss has not moved for an epoch, and names them once.
+
+    It looks after 1, 2, 4, 8, ... epochs and at the end, at losses that are on the host already.
+    """
+
+    def __init__(self, network: Sequential, data: Array, steps: int) -> None:
+        self._network = network
+        self._data = data
+        self._steps = steps  # of an epoch
+        self._next = 1
+
+    def look(self, losses: list[float], *, at_the_end: bool = False) -> None:
+        """Look after an epoch, the network's parameters being whole."""
+        epochs = len(losses) // self._steps
+        if epochs < (1 if at_the_end else self._next) or self._next == 0:
+            return
+        self._next = 2 * epochs
+        if not _stands_still(losses[: epochs * self._steps], self._steps):
+            return
+        dead = [
+            f"{count} of the {units} units of {name}"
+            for name, count, units in dead_units(self._network, self._data)
+            if count >= DEAD_SHARE * units
+        ]
+        if dead:
+            self._next = 0
+            _warn(
+                f"the loss has not moved for an epoch, and {' and '.join(dead)} are dead: they "
+                "give 0 for every sample, so no gradient reaches their weights. Inputs of "
+                "magnitude 1, a smaller learning rate or other initial weights keep units alive",
+                5,
+            )
+
+
+def _stands_still(losses: list[float], steps: int) -> bool:
+    """Whether the losses of the last epoch are not below those before; medians, against peaks.
+
+    Losses that are not finite do not stand still: the network has diverged.
+    """
+    now, before = losses[-steps:], losses[-2 * steps : -steps]
+    if not before:  # the first epoch: its second half, and its first
+        now, before = losses[len(losses) // 2 :], losses[: len(losses) // 2]
+    if not before or not all(map(math.isfinite, now)):
+        return False
+    return statistics.median(now) > MOVED * statistics.median(before)
+
+
+def dead_units(network: Sequential, data: Array) -> list[tuple[str, int, int]]:
+    """Count the units that give 0 behind their ReLU for all of many samples.
+
+    Returns
+    -------
+    list of (str, int, int)
+        For each Affine layer with a ReLU behind it its name, how many are dead, and of how many. It
+        ends before the first layer that is not one of fastnn's, whose state is not to be touched.
+    """
+    backend, found = network.backend, []
+    h, name = data[:: -(-data.shape[0] // SAMPLES_LOOKED_AT), ...], ""
+    with backend.current(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        h = backend.asarray(h, network.dtype)
+        h = backend.xp.reshape(h, (h.shape[0], -1))
+        for key, layer in network.layers.items():
+            if is_plain(layer, Affine) and layer.W.shape[0] == h.shape[1]:
+                h, name = backend.affine(h, layer.W, layer.b), key
+            elif is_plain(layer, Relu):
+                h = backend.relu(h)
+                if name:
+                    alive = backend.xp.any(h > 0, axis=0)
+                    count = int(backend.xp.sum(backend.astype(alive, "int64")))
+                    found.append((name, int(h.shape[1]) - count, int(h.shape[1])))
+            else:
+                break
+    return found
+
+
+def _warn(words: str, stacklevel: int) -> None:
+    """Warn, also where standard error cannot be written to."""
+    try:
+        warnings.warn(words, TrainingWarning, stacklevel=stacklevel)
+    except Warning:
+        raise
+    except Exception:  # what a standard error that is closed or somebody's own raises
+        return
