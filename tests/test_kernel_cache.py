@@ -15,6 +15,8 @@ pytest.importorskip("numba")
 
 from fastnn.kernels.cpu import compiler
 
+import fastnn
+
 TRAIN = """
 import numpy as np
 from fastnn.kernels.cpu import compiler, update
@@ -38,6 +40,17 @@ def test_the_first_place_that_can_be_written_to(
     assert found.parent == tmp_path / "second"
     assert found.is_dir()
     assert found == places(monkeypatch, tmp_path / "second")
+
+
+def test_machine_code_is_not_among_the_installed_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pip uninstall` would leave it there, and with it a package that can be imported."""
+    monkeypatch.setattr(compiler.config, "CACHE_DIR", "")
+    kernels = Path(compiler.__file__).parents[1]
+    found = list(compiler._places())
+    assert found
+    for place in found:
+        assert not place.is_relative_to(Path(fastnn.__file__).parent)
+        assert not place.is_relative_to(kernels)
 
 
 def test_no_place_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,9 +52,10 @@ def inline_kernel(function: Function) -> Function:
 def cache_directory() -> Path | None:
     """Where machine code is kept: the first of `_places` that may be written to.
 
-    It is ``NUMBA_CACHE_DIR`` if that is set, else beside the kernels, else in the user's cache
-    directory; where the installation and the home are read-only, among the temporary files. If none
-    may be written to, it is the first that was filled before and may be read; None without any.
+    It is ``NUMBA_CACHE_DIR`` if that is set, else in the user's cache directory; where the home is
+    read-only, among the temporary files. If none may be written to, it is the first that was filled
+    before and may be read; None without any. It is not among the installed files: pip would leave
+    there what it has not brought, and ``import fastnn`` would find an empty package.
     """
     name = f"fastnn-{_fingerprint()}"
     candidates = [place / name for place in _places()]
@@ -67,7 +68,6 @@ _store = Store(lambda: cache_directory())
 def _places() -> Iterator[Path]:
     if config.CACHE_DIR:
         yield Path(config.CACHE_DIR)
-    yield Path(__file__).parent / "__pycache__"
     with suppress(RuntimeError):  # a user without a home
         if sys.platform == "win32":
             yield Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
