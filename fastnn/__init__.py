@@ -19,6 +19,7 @@ from fastnn.errors import (
     CaptureWarning,
     CorruptFileError,
     KernelCacheWarning,
+    ParameterCopyWarning,
     TrainingWarning,
 )
 from fastnn.functions import cross_entropy_error, numerical_gradient, one_hot, softmax
@@ -46,6 +47,7 @@ __all__ = [
     "Layer",
     "MultiLayerNet",
     "Optimizer",
+    "ParameterCopyWarning",
     "Relu",
     "Sequential",
     "SoftmaxWithLoss",

@@ -17,6 +17,10 @@ class KernelCacheWarning(UserWarning):
     """Compiled kernels could not be kept, or what was kept not be used: compiling takes longer."""
 
 
+class ParameterCopyWarning(UserWarning):
+    """A layer computes with a copy of an array that was handed over as a parameter of it."""
+
+
 class CorruptFileError(ValueError):
     """A saved network was cut short, changed after it was written, or is another kind of file."""
 

@@ -11,12 +11,12 @@ import numpy as np
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import backend_of
 from fastnn.backends.transfer import to_numpy
-from fastnn.layers import common_dtype
 from fastnn.one_hot_size import check_one_hot_size
 from fastnn.validation import (
     check_count,
     check_labels,
     check_rate,
+    common_dtype,
     dtype_name,
     is_read_only,
     real_array,

@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import get_backend
 from fastnn.copies import arrived, attributes_of, carried, set_attributes, shallow
+from fastnn.handed_over import fits, handed_over, take
 from fastnn.validation import (
     DTYPES,
     Labels,
     check_labels,
     check_owned,
     check_real,
+    common_dtype,
     dtype_name,
-    is_read_only,
     real_array,
 )
 
@@ -99,19 +99,21 @@ class Affine(Layer):
     Parameters
     ----------
     W : array_like (D, M)
-        Weights. float32 and float64 are kept, and not copied if contiguous, writable and on the
-        backend; float16 becomes float32, other real dtypes float64.
+        Weights. An array of float32 or float64 on the backend is used as it is, of whatever layout:
+        ``W -= lr * layer.dW`` trains the layer. Of any other array, one that is read-only, of
+        another dtype or elsewhere, it takes a copy, with a `ParameterCopyWarning`; float16 becomes
+        float32 then, other real dtypes float64. Lists are no arrays, and there is no warning.
     b : array_like (M,)
-        Biases.
+        Biases, likewise; W and b may be of two dtypes.
 
     Attributes
     ----------
     W, b : array (D, M), (M,)
-        The parameters, on the layer's backend.
+        The parameters, on the layer's backend. It computes in float32 if both are, else in float64.
     x : array (N, D) or None
         The last input, flattened.
     dW, db : array (D, M), (M,) or None
-        The gradients of the last `backward`.
+        The gradients of the last `backward`, each of the dtype of its parameter.
 
     Raises
     ------
@@ -133,19 +135,14 @@ class Affine(Layer):
                 f"W has shape {shapes[0]} and b {shapes[1]}: "
                 "expected (D, M) and (M,), at least 1 each"
             )
-        dtype = common_dtype([weights, biases])
-        self.W: Array = self._parameter(weights, dtype)
-        self.b: Array = self._parameter(biases, dtype)
+        self.W: Array = take(W, weights, self.backend, "W", type(self).__name__)
+        self.b: Array = take(b, biases, self.backend, "b", type(self).__name__)
         self.forget()
 
     def _described(self) -> list[str]:
         inputs, outputs = self.W.shape
         dtypes = dict.fromkeys(map(dtype_name, (self.W, self.b)))
         return [f"{inputs} -> {outputs}", " and ".join(dtypes)]
-
-    def _parameter(self, given: Array, dtype: str) -> Array:
-        array = self.backend.asarray(given, dtype)
-        return self.backend.copy(array) if is_read_only(given) else array
 
     def forget(self) -> None:
         """See `Layer.forget`."""
@@ -161,7 +158,7 @@ class Affine(Layer):
         ----------
         x : array (N, ...)
             A batch on the layer's backend; more than two dimensions are flattened to (N, D).
-            Any real dtype; it is cast to that of W.
+            Any real dtype; it is cast to that in which the layer computes.
         for_backward : bool, optional
             False where no `backward` follows: `x` is not kept.
 
@@ -184,10 +181,20 @@ class Affine(Layer):
                 f"expected x of shape (N, {features}), N at least 1"
             )
         flat = x if x.ndim == 2 else self.backend.xp.reshape(x, (x.shape[0], -1))
-        flat = self.backend.astype(flat, dtype_name(self.W))
+        W, b, dtype = self._operands()
+        flat = self.backend.astype(flat, dtype)
         if for_backward:
             self.x, self._input_shape = flat, tuple(x.shape)
-        return self.backend.affine(flat, self.W, self.b)
+        return self.backend.affine(flat, W, b)
+
+    def _operands(self) -> tuple[Array, Array, str]:
+        """Give W and b in one dtype, and its name; if there are two, they are cast each time."""
+        W, b = self.W, self.b
+        dtype = dtype_name(W)
+        if W.dtype == b.dtype and dtype in DTYPES:
+            return W, b, dtype
+        dtype = common_dtype([W, b])
+        return self.backend.astype(W, dtype), self.backend.astype(b, dtype), dtype
 
     def backward(self, dout: Array, *, input_gradient: bool = True) -> Array:
         """Give ``dx``, of the shape of x, and keep ``dW`` and ``db``.
@@ -211,12 +218,13 @@ class Affine(Layer):
         self._check(dout, "dout")
         expected = (_called(self.x, "Affine").shape[0], self.W.shape[1])
         _check_shape(dout, expected, "Affine")
+        W, b, dtype = self._operands()
         dx, self.dW, self.db = self.backend.affine_backward(
-            self.backend.astype(dout, dtype_name(self.W)),
-            self.x,
-            self.W,
-            input_gradient=input_gradient,
+            self.backend.astype(dout, dtype), self.x, W, input_gradient=input_gradient
         )
+        if W is not self.W or b is not self.b:
+            self.dW = self.backend.astype(self.dW, common_dtype([self.W]))
+            self.db = self.backend.astype(self.db, common_dtype([self.b]))
         if dx is None or len(self._input_shape) == 2:
             return dx
         return self.backend.xp.reshape(dx, self._input_shape)
@@ -373,32 +381,39 @@ def gradient_of(layer: Any, name: str) -> Array:
         ) from None
 
 
-def move_layer(layer: Any, backend: Backend, dtype: str) -> None:
-    """Set a layer's parameters, copied, on `backend` in `dtype`; drop what it kept."""
-    moved = {
-        name: backend.copy(backend.asarray(getattr(layer, name), dtype))
-        for name in parameter_names(layer)
-    }
-    for name, array in moved.items():
-        setattr(layer, name, array)
-    if isinstance(layer, Layer):
+def place_layer(layer: Any, backend: Backend, dtype: str) -> None:
+    """See to it that a layer's parameters are on `backend` in `dtype`; those that are so stay."""
+    for name in parameter_names(layer):
+        array = getattr(layer, name)
+        if not fits(array, backend, dtype):
+            setattr(layer, name, backend.copy(backend.asarray(array, dtype)))
+    if isinstance(layer, Layer) and layer.backend is not backend:
         layer.backend = backend
         layer.forget()
 
 
-def copy_layer(layer: Any, backend: Backend, dtype: str) -> Any:
-    """Copy a layer, with parameters of its own."""
-    twin = copy.copy(layer) if isinstance(layer, Layer) else copy.deepcopy(layer)
-    move_layer(twin, backend, dtype)
+def copy_layer(layer: Any, backend: Backend, dtype: str, *, keep_handed_over: bool = False) -> Any:
+    """Copy a layer, with parameters of its own on `backend` in `dtype`; drop what it kept.
+
+    With `keep_handed_over` the copy has the arrays that a user handed over, where they need no
+    change.
+    """
+    moved = {}
+    for name in parameter_names(layer):
+        array = getattr(layer, name)
+        stays = keep_handed_over and handed_over(array) and fits(array, backend, dtype)
+        moved[name] = array if stays else backend.copy(backend.asarray(array, dtype))
+    if isinstance(layer, Layer):
+        twin = copy.copy(layer)
+        twin.backend = backend
+        twin.forget()
+    else:
+        # Under whatever other names a layer has its parameters, they are the copies there, too.
+        arrays = [(getattr(layer, name), array) for name, array in moved.items()]
+        twin = copy.deepcopy(layer, {id(one): new for one, new in arrays if hasattr(one, "shape")})
+    for name, array in moved.items():
+        setattr(twin, name, array)
     return twin
-
-
-def common_dtype(arrays: Iterable[Array]) -> str:
-    """Give the dtype to compute in: float32 if all are float32 or float16, else float64."""
-    for array in arrays:
-        if dtype_name(array) not in ("float16", "float32"):
-            return DTYPES[1]
-    return DTYPES[0]
 
 
 def _called(kept: Array, layer: str) -> Array:

@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from fastnn.backends.selection import get_backend
+from fastnn.handed_over import let_go
 from fastnn.layers import Affine, Layer, Relu
 from fastnn.sequential import Sequential
 from fastnn.validation import check_count, check_dtype, check_rate, check_seed
@@ -54,12 +56,14 @@ class MultiLayerNet(Sequential):
             raise TypeError(f"hidden_sizes must be a list of sizes, got {hidden_sizes!r}")
         sizes += [check_count(size, "hidden size") for size in hidden_sizes]
         sizes += [check_count(output_size, "output_size")]
-        generator = check_seed(seed)
+        generator, backend = check_seed(seed), get_backend()
         layers: list[Layer] = []
         for inputs, outputs in pairwise(sizes):
             W = _initial_std(weight_init_std, inputs) * generator.standard_normal((inputs, outputs))
-            layers += [Affine(W.astype(dtype), np.zeros(outputs, dtype)), Relu()]
+            b = np.zeros(outputs)
+            layers += [Affine(backend.asarray(W, dtype), backend.asarray(b, dtype)), Relu()]
         super().__init__(layers[:-1])
+        let_go(self.params.values())
 
 
 class TwoLayerNet(MultiLayerNet):

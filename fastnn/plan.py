@@ -153,7 +153,7 @@ def _forward(
     while position < len(layers):
         layer = layers[position]
         names = tuple(name for name, (owner, _) in owners.items() if owner is layer)
-        affine = is_plain(layer, Affine) and flat
+        affine = is_plain(layer, Affine) and len(names) == len(Affine.parameters) and flat
         relu = (
             affine
             and position + 2 < len(layers)

@@ -13,16 +13,16 @@ from fastnn.backends.selection import get_backend, load_backend, resolve
 from fastnn.backends.transfer import host_array
 from fastnn.copies import attributes_of, set_attributes, shallow
 from fastnn.edge import at_the_edge, one_at_a_time
+from fastnn.handed_over import remember, warn_of_copies
 from fastnn.layers import (
     Affine,
     Layer,
     SoftmaxWithLoss,
-    common_dtype,
     copy_layer,
     gradient_of,
     is_plain,
-    move_layer,
     parameter_names,
+    place_layer,
 )
 from fastnn.lock import NetworkLock
 from fastnn.modes import call_forward, forward_through
@@ -36,7 +36,7 @@ from fastnn.validation import (
     check_labels,
     check_not_empty,
     check_same_length,
-    dtype_name,
+    common_dtype,
     real_array,
 )
 
@@ -99,17 +99,21 @@ class Sequential:
             names = ", ".join(sorted(backend.name for backend in backends))
             raise ValueError(f"the layers were made on several backends: {names}; make them on one")
         self.backend: Backend = backends.pop() if backends else get_backend()
-        given = [getattr(layer, name) for layer, name in self.owners().values()]
-        parameters = [
-            real_array(parameter, self.backend, name)
-            for name, parameter in zip(self.owners(), given, strict=True)
-        ]
-        self.dtype = common_dtype(parameters) if parameters else "float32"
+        self.dtype = self._common_dtype()
+        for layer, name in self.owners().values():
+            if not isinstance(layer, Affine):  # which has done so itself
+                remember(getattr(layer, name))
+        warn_of_copies(self.layers, self.owners(), self.backend, self.dtype)
         for layer in self._all_layers():
-            foreign = [getattr(layer, name) for name in parameter_names(layer)]
-            same = all(self.backend.owns(p) and dtype_name(p) == self.dtype for p in foreign)
-            if not same or (isinstance(layer, Layer) and layer.backend is not self.backend):
-                move_layer(layer, self.backend, self.dtype)
+            place_layer(layer, self.backend, self.dtype)
+
+    def _common_dtype(self) -> str:
+        """Give the dtype of a network of such parameters, which are checked on the way."""
+        arrays = [
+            real_array(getattr(layer, attribute), self.backend, name)
+            for name, (layer, attribute) in self.owners().items()
+        ]
+        return common_dtype(arrays) if arrays else "float32"
 
     @property
     def lastLayer(self) -> Any:
@@ -366,7 +370,10 @@ class Sequential:
     @one_at_a_time
     def _move(self, backend: Backend, dtype: str) -> None:
         self._network_lock.check_may_change("backend and dtype")
-        moved = [copy_layer(layer, backend, dtype) for layer in self._all_layers()]
+        warn_of_copies(self.layers, self.owners(), backend, dtype)
+        moved = [
+            copy_layer(layer, backend, dtype, keep_handed_over=True) for layer in self._all_layers()
+        ]
         for layer, twin in zip(self._all_layers(), moved, strict=True):
             layer.__dict__.update(twin.__dict__)
         self.backend, self.dtype = backend, dtype

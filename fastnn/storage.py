@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.atomic_file import write_atomically
+from fastnn.backends.selection import get_backend
 from fastnn.errors import CorruptFileError
+from fastnn.handed_over import let_go
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss
 from fastnn.regular_file import open_regular
 from fastnn.tensor_file import DTYPES, HostArrays, parse_json, read_tensors
@@ -144,15 +146,17 @@ def load_network(cls: type[Sequential], path: str | PathLike[str]) -> Sequential
         raise CorruptFileError(f"{path} holds {sorted(arrays)} for the layers {kinds}")
     _check_shapes(path, arrays, affines)
     network = cls.__new__(cls)
-    number = itertools.count(1)
+    number, backend = itertools.count(1), get_backend()
     layers: dict[str, Any] = {}
     for name, kind in kinds:
         if kind == "Affine":
             n = next(number)
-            layers[name] = Affine(arrays[f"W{n}"], arrays[f"b{n}"])
+            W, b = (backend.copy(backend.asarray(arrays[f"{key}{n}"])) for key in "Wb")
+            layers[name] = Affine(W, b)
         else:
             layers[name] = Relu()
     Sequential.__init__(network, layers, SoftmaxWithLoss())
+    let_go(network.params.values())
     return network
 
 

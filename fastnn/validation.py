@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -48,6 +49,14 @@ def dtype_name(array: Array) -> str:
 def _numpy_name(dtype: np.dtype[Any]) -> str:
     """Name a NumPy dtype, which takes NumPy microseconds; every layer asks several times."""
     return str(dtype.name)
+
+
+def common_dtype(arrays: Iterable[Array]) -> str:
+    """Give the dtype to compute in: float32 if all are float32 or float16, else float64."""
+    for array in arrays:
+        if dtype_name(array) not in ("float16", "float32"):
+            return DTYPES[1]
+    return DTYPES[0]
 
 
 def check_dtype(dtype: object) -> str:

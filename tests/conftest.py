@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn import Affine
 from fastnn.backends import Backend, selection
 from fastnn.datasets import load_mnist
 from fastnn.datasets.directory import DataSet
@@ -51,6 +52,12 @@ def mnist() -> DataSet:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20261124)
+
+
+def affine_of(W: Any, b: Any) -> Affine:
+    """An Affine layer of copies of these arrays, which nobody else has, on the active backend."""
+    backend = fastnn.get_backend()
+    return Affine(*(backend.copy(backend.asarray(array)) for array in (W, b)))
 
 
 class Batch:

@@ -68,7 +68,7 @@ class Problem:
         with selection.use_backend(backend):
             layers: list[Any] = []
             for W, b in self.parameters:
-                layers += [Affine(W.astype(dtype), b.astype(dtype))]
+                layers += [Affine(*(backend.asarray(array.astype(dtype)) for array in (W, b)))]
                 layers += [Relu()] if self.relu else []
             return Sequential(layers[:-1] if self.relu else layers)
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from conftest import Batch
+from conftest import Batch, affine_of
 
 import fastnn
 from fastnn import SGD, Affine, MultiLayerNet, Relu, Sequential, SoftmaxWithLoss, TwoLayerNet
@@ -373,7 +373,9 @@ def test_training_that_diverges_ends_and_shows_it(backend: Backend, batch: Batch
 
 def test_parameters_that_are_read_only(backend: Backend, batch: Batch) -> None:
     W, b = read_only(np.ones((12, 4), "float32")), read_only(np.ones(4, "float32"))
-    network = Sequential([Affine(W, b)])
+    with pytest.warns(fastnn.ParameterCopyWarning, match=r"Affine: [Wb] is a read-only array"):
+        layer = Affine(W, b)
+    network = Sequential([layer])
     SGD(0.1).update(network.params, network.gradient(batch.x, batch.t))  # has made copies
     assert np.any(fastnn.to_numpy(network.params["W1"]) != 1)
     assert np.all(W == 1)
@@ -503,7 +505,7 @@ FOREIGN: dict[str, Any] = {
 @pytest.mark.parametrize("case", FOREIGN)
 def test_layers_refuse_arrays_of_elsewhere(backend: Backend, case: str) -> None:
     x = backend.asarray(np.ones((1, 2)))
-    affine, relu, loss = Affine(np.ones((2, 2)), np.ones(2)), Relu(), SoftmaxWithLoss()
+    affine, relu, loss = affine_of(np.ones((2, 2)), np.ones(2)), Relu(), SoftmaxWithLoss()
     affine.forward(x), relu.forward(x), loss.forward(x, backend.asarray(np.array([0])))
     gradient = backend.to_numpy(affine.backward(x))
     dW = affine.dW
@@ -521,7 +523,7 @@ def test_layers_refuse_arrays_of_elsewhere(backend: Backend, case: str) -> None:
 def test_layers_of_a_device_refuse_arrays_of_the_host(backend: Backend) -> None:
     if backend.on_host:
         pytest.skip("this backend's arrays are those of the host")
-    for layer in (Affine(np.ones((2, 2)), np.ones(2)), Relu()):
+    for layer in (affine_of(np.ones((2, 2)), np.ones(2)), Relu()):
         with pytest.raises(TypeError, match=r"numpy.ndarray.*layer.backend.asarray\(x\)"):
             layer.forward(np.ones((1, 2)))
     there = backend.asarray(np.ones((1, 2)))
@@ -563,7 +565,7 @@ def test_layers_refuse_shapes_that_do_not_fit(
     def ones(*shape: int) -> Any:
         return backend.asarray(np.ones(shape))
 
-    affine, relu = Affine(np.ones((4, 5)), np.ones(5)), Relu()
+    affine, relu = affine_of(np.ones((4, 5)), np.ones(5)), Relu()
     affine.forward(ones(2, 4)), relu.forward(ones(2, 4))
     with pytest.raises(error, match=words):
         call({"affine": affine, "relu": relu, "loss": SoftmaxWithLoss()}, ones)

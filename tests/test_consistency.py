@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Batch
+from conftest import Batch, affine_of
 from test_networks import Scale, Square, SquaredError, zoo
 from test_primitives import CASES
 
@@ -310,7 +310,7 @@ def test_a_loss_of_the_users_own(small: Batch) -> None:
 
 
 def test_samples_at_a_kink_are_left_out(backend: Backend) -> None:
-    network = Sequential([Affine(np.array([[1.0, -1.0]]), np.zeros(2)), Relu()])
+    network = Sequential([affine_of(np.array([[1.0, -1.0]]), np.zeros(2)), Relu()])
     x, t = np.array([[0.5], [0.0], [-2.0], [1e-7]]), np.array([0, 1, 1, 0])
     report = check_gradients(network, x, t, backends=[backend.name])
     assert report.passed, str(report)

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import affine_of
 from gpu import BOUNDS, Problem, check_errors_of_a_step, cupy_backend, run_script, simulator
 
 import fastnn
-from fastnn import SGD, Affine, CaptureWarning, Relu, Sequential, TwoLayerNet, fit
+from fastnn import SGD, CaptureWarning, Relu, Sequential, TwoLayerNet, fit
 from fastnn.backends import cupy_crossing, cupy_runner
 from fastnn.backends.cupy_fused import FusedStep
 from fastnn.backends.cupy_plain import PlainStep
@@ -296,7 +297,7 @@ class Silent(Scale):
 def zoo(layer: Any) -> list[Any]:
     generator = np.random.default_rng(5)
     W = [generator.standard_normal(shape) / 3 for shape in ((12, 9), (9, 7), (7, 4))]
-    first, second, third = (Affine(one, np.zeros(one.shape[1])) for one in W)
+    first, second, third = (affine_of(one, np.zeros(one.shape[1])) for one in W)
     return [first, Relu(), layer, second, Relu(), third]
 
 

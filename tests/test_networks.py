@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Batch, relative_error
+from conftest import Batch, affine_of, relative_error
 
 import fastnn
 from fastnn import Affine, MultiLayerNet, Relu, Sequential, TwoLayerNet
@@ -61,7 +61,7 @@ def zoo(dtype: str = "float64") -> dict[str, Sequential]:
 
     def affine(inputs: int, outputs: int) -> Affine:
         W = rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)
-        return Affine(W.astype(dtype), rng.standard_normal(outputs).astype(dtype))
+        return affine_of(W.astype(dtype), rng.standard_normal(outputs).astype(dtype))
 
     return {
         "two layers": TwoLayerNet(12, 6, 4, 0.5, dtype=dtype, seed=1),
@@ -340,6 +340,121 @@ def test_moving_between_backends(backend: Backend, batch: Batch) -> None:
     assert isinstance(network.predict(batch.x), np.ndarray)
 
 
+def handed_over(backend: Backend, W: str = "float32", b: str = "float32") -> dict[str, Any]:
+    """The book's dictionary, of arrays of the backend."""
+    rng = np.random.default_rng(0)
+    arrays = {"W1": rng.standard_normal((12, 4)), "b1": rng.standard_normal(4)}
+    return {name: backend.asarray(arrays[name], kind) for name, kind in (("W1", W), ("b1", b))}
+
+
+def test_a_network_computes_with_the_arrays_that_were_handed_over(
+    backend: Backend, dtype: str, batch: Batch
+) -> None:
+    params = handed_over(backend, dtype, dtype)
+    network = Sequential([Affine(params["W1"], params["b1"])])
+    for same in (network, network.to(backend), network.astype(dtype)):
+        before = same.loss(batch.x, batch.t)
+        gradients = same.gradient(batch.x, batch.t)
+        for name in params:
+            assert same.params[name] is params[name]
+            params[name] -= 0.01 * gradients[name]
+        assert same.loss(batch.x, batch.t) < before
+    twin = network.copy()
+    assert twin.params["W1"] is not params["W1"]
+    if backend.on_host:  # arrays of the host serve all backends there
+        with fastnn.use_backend("numpy"):
+            assert network.to("numpy").params["W1"] is params["W1"]
+
+
+def test_a_network_that_copies_what_was_handed_over_says_so(backend: Backend) -> None:
+    params = handed_over(backend, "float32", "float64")
+    layer = Affine(params["W1"], params["b1"])
+    words = r"in float64 on .* W1 \(W of layer 'out': float32, shape \(12, 4\).*params\['W1'\]"
+    with pytest.warns(fastnn.ParameterCopyWarning, match=words) as caught:
+        network = Sequential({"out": layer})
+    assert [one.filename for one in caught] == [__file__]
+    assert network.params["b1"] is params["b1"]
+    assert network.params["W1"].dtype == backend.xp.float64
+    with pytest.warns(
+        fastnn.ParameterCopyWarning, match=r"b1 \(b of layer 'out': float64"
+    ) as caught:
+        network.astype("float32")
+    assert [one.filename for one in caught] == [__file__]
+    assert "W1" not in str(caught[0].message)  # it was a copy already
+    network.astype("float64")  # nobody else has these
+
+
+def test_a_move_away_from_what_was_handed_over_says_so(backend: Backend) -> None:
+    if backend.on_host:
+        pytest.skip("arrays of the host serve all backends there")
+    with fastnn.use_backend("numpy"):
+        params = handed_over(fastnn.get_backend())
+        network = Sequential([Affine(params["W1"], params["b1"])])
+        words = r"W1 \(W of layer 'Affine1'.*on the host\), b1 .*get_backend\(\).asarray\(W"
+        with pytest.warns(fastnn.ParameterCopyWarning, match=words):
+            network.to(backend)
+    assert all(map(backend.owns, network.params.values()))
+    network.to("numpy")
+
+
+def test_a_warning_that_is_an_error_leaves_the_network_as_it_was(backend: Backend) -> None:
+    params = handed_over(backend)
+    network = Sequential([Affine(params["W1"], params["b1"])])
+    with pytest.raises(fastnn.ParameterCopyWarning):
+        network.astype("float64")
+    assert network.dtype == "float32"
+    assert all(network.params[name] is params[name] for name in params)
+
+
+def test_arrays_that_nobody_else_has_are_moved_without_a_word(
+    backend: Backend, batch: Batch, tmp_path: Any
+) -> None:
+    built = TwoLayerNet(12, 6, 4, seed=3)
+    built.save(tmp_path / "network")
+    loaded = Sequential.load(tmp_path / "network")
+    for network in (built, loaded, built.copy()):
+        handed_out = network.params["W1"]
+        other = {"float32": "float64", "float64": "float32"}[network.dtype]
+        network.astype(other).to("numpy").to(backend)
+        fastnn.fit(network, batch.x, batch.t, batch_size=7, progress=False)
+        network.astype("float64")
+        assert handed_out is not network.params["W1"]
+    Sequential([affine_of(np.ones((12, 4)), np.zeros(4)), Scale(np.ones(4))]).astype("float32")
+    if backend.on_host:
+        Sequential([Affine(np.ones((4, 12)).T, np.zeros(4))]).astype("float32")
+        W = np.ones((4, 12))
+        with pytest.warns(fastnn.ParameterCopyWarning, match="in Fortran order"):
+            Sequential([Affine(W.T, np.zeros(4))]).astype("float32")
+
+
+def test_layers_of_the_users_own_part_with_a_word(batch: Batch) -> None:
+    with fastnn.use_backend("numpy"):
+        gamma = np.ones(4)
+        scale = Scale(gamma)
+        layers = [Affine(np.ones((12, 4), "float32"), np.zeros(4, "float32")), scale]
+        network = Sequential(layers)
+        assert scale.gamma is gamma
+        with pytest.warns(fastnn.ParameterCopyWarning, match="gamma1 .gamma of layer 'Scale1'"):
+            network.astype("float32")
+        also = Scale(np.ones(4))
+        also.weights = also.gamma  # type: ignore[attr-defined]
+        twin = Sequential([also]).copy().layers["Scale1"]
+        assert twin.weights is twin.gamma is not also.gamma
+
+
+def test_after_fit_the_arrays_that_were_handed_over_are_as_they_were(
+    backend: Backend, batch: Batch
+) -> None:
+    params = handed_over(backend)
+    before = {name: backend.to_numpy(array).copy() for name, array in params.items()}
+    network = Sequential([Affine(params["W1"], params["b1"])])
+    fastnn.fit(network, batch.x, batch.t, batch_size=7, progress=False)
+    for name, array in before.items():
+        np.testing.assert_array_equal(backend.to_numpy(params[name]), array)
+        assert np.any(backend.to_numpy(network.params[name]) != array)
+    network.astype("float64")  # they are no longer the network's
+
+
 def test_switching_later_never_moves_a_network(backend: Backend, batch: Batch) -> None:
     network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
     with fastnn.use_backend("numpy"):
@@ -385,7 +500,7 @@ def test_copies_have_parameters_of_their_own(
 
 
 def test_a_network_is_built_from_layers_with_names(backend: Backend) -> None:
-    network = Sequential({"in": Affine(np.ones((3, 2)), np.zeros(2)), "cut": Relu()})
+    network = Sequential({"in": affine_of(np.ones((3, 2)), np.zeros(2)), "cut": Relu()})
     assert list(network.layers) == ["in", "cut"]
     assert repr(network) == f"Sequential(in, cut; SoftmaxWithLoss) on {backend.name}, float64"
 
@@ -406,7 +521,7 @@ def test_layers_that_do_not_fit_together() -> None:
 
 
 def test_parameters_follow_the_layers(backend: Backend) -> None:
-    first, second = (fastnn.Affine(np.full((2, 2), fill), np.zeros(2)) for fill in (1.0, 2.0))
+    first, second = (affine_of(np.full((2, 2), fill), np.zeros(2)) for fill in (1.0, 2.0))
     network = Sequential({"one": first})
     held = network.params
     assert fastnn.to_numpy(held["W1"])[0, 0] == 1

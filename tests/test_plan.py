@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Batch, relative_error
+from conftest import Batch, affine_of, relative_error
 from test_networks import Scale, Square, SquaredError, zoo
 
 import fastnn
@@ -102,7 +102,7 @@ def test_inputs_of_several_axes_are_flattened_once(backend: Backend, batch: Batc
     plan = plan_of(TwoLayerNet(12, 6, 4), batch.x.reshape(7, 3, 2, 2), batch.t)
     assert plan.shapes["x:0"][0] == (5, 12)
     assert plan.arrays["x_data"].shape == (7, 12)
-    plan = plan_of(Sequential([Relu(), Affine(np.ones((12, 4)), np.ones(4))]),
+    plan = plan_of(Sequential([Relu(), affine_of(np.ones((12, 4)), np.ones(4))]),
                    batch.x.reshape(7, 3, 2, 2), batch.t)  # fmt: skip
     assert plan.shapes["x:0"][0] == (5, 3, 2, 2)
     assert [step.primitive for step in plan.steps[2:4]] == ["forward", "forward"]

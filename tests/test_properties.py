@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from conftest import relative_error
+from conftest import affine_of, relative_error
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn import SGD, Affine, Relu, Sequential
+from fastnn import SGD, Relu, Sequential
 from fastnn.backends import Backend
 
 Array = np.ndarray[Any, Any]
@@ -40,7 +40,7 @@ class Problem:
     lr: float
 
     def network(self) -> Sequential:
-        made = [Relu() if layer == "relu" else Affine(*layer) for layer in self.layers]
+        made = [Relu() if layer == "relu" else affine_of(*layer) for layer in self.layers]
         return Sequential(made).astype(self.dtype)
 
 

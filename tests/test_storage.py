@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import Batch
+from conftest import Batch, affine_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import mutated
@@ -172,7 +172,7 @@ def test_other_layers_with_the_same_parameters_are_refused(path: Path) -> None:
 
 def test_layers_of_the_users_own(backend: Backend, path: Path) -> None:
     def make(gamma: float) -> Sequential:
-        return Sequential({"in": Affine(np.eye(3), np.zeros(3)), "scale": Scale(gamma)})
+        return Sequential({"in": affine_of(np.eye(3), np.zeros(3)), "scale": Scale(gamma)})
 
     network = make(2.5)
     assert network.params["gamma1"].shape == ()

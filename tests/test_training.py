@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_networks
-from conftest import Batch, relative_error
+from conftest import Batch, affine_of, relative_error
 
 import fastnn
 from fastnn import SGD, Affine, History, MultiLayerNet, Relu, Sequential, TwoLayerNet, fit
@@ -147,7 +147,7 @@ def networks_of_the_users_own(backend: Backend, dtype: str) -> list[tuple[Sequen
 
     def affine(inputs: int, outputs: int) -> Affine:
         W = rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)
-        return Affine(W.astype(dtype), rng.standard_normal(outputs).astype(dtype))
+        return affine_of(W.astype(dtype), rng.standard_normal(outputs).astype(dtype))
 
     def scale(width: int) -> Scale:
         return Scale(backend.asarray(rng.standard_normal(width), dtype))
@@ -501,8 +501,8 @@ def test_what_fit_would_not_call_is_refused(backend: Backend, data: Batch) -> No
 
 
 def test_tied_weights_are_refused(backend: Backend, data: Batch) -> None:
-    W = backend.asarray(np.eye(12, dtype="float32"))
-    layers = [Affine(W, np.zeros(12, "float32")), Relu(), Affine(W, np.zeros(12, "float32"))]
+    W, b = (backend.asarray(some.astype("float32")) for some in (np.eye(12), np.zeros(12)))
+    layers = [Affine(W, b), Relu(), Affine(W, backend.copy(b))]
     with pytest.raises(ValueError, match="'W1' and 'W2' are one array"):
         fit(Sequential(layers), data.x, data.t, batch_size=10, progress=False)
 

@@ -284,8 +284,9 @@ class Backend:
         return _store(batch if scale == 1 else batch * scale, out)
 
     def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
-        """Do ``W -= lr * dW`` in place, for a parameter of any shape."""
-        W -= lr * dW
+        """Do ``W -= lr * dW`` in place, for a parameter of any shape; it keeps its dtype."""
+        change = lr * dW
+        W -= change if change.dtype == W.dtype else self.xp.astype(change, W.dtype)
         return W
 
     # Training

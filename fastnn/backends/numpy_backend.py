@@ -56,6 +56,10 @@ class NumpyBackend(Backend):
         """See `Backend.astype`."""
         return array.astype(dtype, copy=False, subok=False)
 
+    def copy(self, array: Array) -> Array:
+        """See `Backend.copy`; in C order, whatever the layout of `array`."""
+        return np.array(array, order="C")
+
     def share_memory(self, one: Array, other: Array) -> bool:
         """See `Backend.share_memory`."""
         if not np.may_share_memory(one, other):
@@ -70,7 +74,10 @@ class NumpyBackend(Backend):
     ) -> Array:
         """See `Backend.affine`."""
         result = np.matmul(x, W, out=out)
-        result += b
+        if out is None and result.dtype != b.dtype:
+            result = result + b
+        else:
+            result += b
         return self.relu(result, out=result) if relu else result
 
     def affine_backward(
