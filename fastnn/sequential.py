@@ -81,6 +81,12 @@ class Sequential:
         If a layer has no `forward` and `backward`.
     ValueError
         If a layer appears twice, or the layers are of several backends.
+
+    Warns
+    -----
+    ParameterCopyWarning
+        If a parameter that somebody else holds as well, as the book's dictionary does, has to be
+        copied. A network has one dtype: float32 if all its parameters are, else float64.
     """
 
     _owners: tuple[list[Any], list[tuple[str, ...]], Mapping[str, tuple[Any, str]]] = [], [], {}
@@ -283,6 +289,11 @@ class Sequential:
         -------
         Sequential
             The network itself.
+
+        Warns
+        -----
+        ParameterCopyWarning
+            If layers part from arrays that they were made from, and that somebody still holds.
         """
         self._move(resolve(backend, strict=strict), self.dtype)
         return self
@@ -294,6 +305,11 @@ class Sequential:
         -------
         Sequential
             The network itself.
+
+        Warns
+        -----
+        ParameterCopyWarning
+            See `to`.
 
         Raises
         ------

@@ -70,7 +70,7 @@ def fit(
     ----------
     network : Sequential
         Trained in place: when an epoch is over its parameters are new arrays, and those that were
-        handed out before keep their values.
+        handed out before keep their values, as do those that layers were made from.
     x : array_like (K, ...)
         The data set, finite. Brought to the network's device once; uint8 stays uint8 there. What is
         there already, in a dtype that is trained from, is used as it is, so that a change while
