@@ -26,6 +26,7 @@ from fastnn.validation import (
     check_real,
     common_dtype,
     dtype_name,
+    is_read_only,
     real_array,
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Batch
+from conftest import Batch, affine_of
 from test_networks import Scale
 
 import fastnn
@@ -172,7 +172,7 @@ class Remembering(Layer):
     "duplicate", [copy.copy, copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))]
 )
 def test_a_layer_that_derives_from_fastnn_s(backend: Backend, batch: Batch, duplicate: Any) -> None:
-    network = Sequential([Affine(np.ones((12, 4)), np.zeros(4)), Remembering()])
+    network = Sequential([affine_of(np.ones((12, 4)), np.zeros(4)), Remembering()])
     network.predict(batch.x)
     layer = network.layers["Remembering1"]
     twin = duplicate(layer)
