@@ -133,7 +133,11 @@ def check_errors_of_a_step(backend: Backend, problem: Problem, lr: float) -> Non
     ours = errors_of_a_step(backend, problem, lr)
     others = errors_of_a_step(selection.load_backend("numpy"), problem, lr)
     for name, error in ours.items():
-        assert error <= 4 * max(others[name], float(np.finfo("float32").eps)), (name, error, others[name])
+        assert error <= 4 * max(others[name], float(np.finfo("float32").eps)), (
+            name,
+            error,
+            others[name],
+        )
 
 
 def run_script(script: str, **environment: str) -> str:

@@ -97,6 +97,52 @@ def test_a_host_tensor_still_comes_by_the_host(cuda: Any) -> None:
     assert cuda.owns(network.predict(OnHost()))
 
 
+READ_LATE = """
+    import cupy, numpy as np, fastnn
+    from gpu import Problem
+    from test_gpu_edges import DLPack, Interface
+    cuda = fastnn.set_backend("cupy", strict=True)
+    problem = Problem([8, 6, 4], 50)
+    network = problem.network(cuda, "float32")
+    right = cuda.to_numpy(network.predict(problem.x))
+    producer = cupy.cuda.Stream(non_blocking=True)
+
+    class Offered:
+        def __init__(self, array):
+            self.kept = array
+            offer = {**array.__cuda_array_interface__, "stream": producer.ptr}
+            self.__cuda_array_interface__ = offer
+
+    for wrapped in (Offered, DLPack):
+        with producer:
+            x = cupy.asarray(problem.x)
+            place = x.data.ptr
+            given = wrapped(x)
+        scores = network.predict(given)
+        del x, given
+        # The producer's next array may lie where the last one was, but not before that was read.
+        with producer:
+            other = cupy.full(problem.x.shape, np.nan, "float32")
+        producer.synchronize()
+        np.testing.assert_array_equal(cuda.to_numpy(scores), right, wrapped.__name__)
+        del other
+        network.predict(cupy.asarray(problem.x))
+        cuda.synchronize()
+        network.predict(Interface(cupy.asarray(problem.x)))  # looks at what has been read
+        with producer:
+            again = cupy.empty(problem.x.shape, "float32")
+            more = cupy.empty(problem.x.shape, "float32")
+        assert place in (again.data.ptr, more.data.ptr), "it is never given back"
+        del again, more
+    print("read in time")
+"""
+
+
+def test_an_array_of_another_library_is_held_until_it_was_read() -> None:
+    simulator()
+    assert "read in time" in run_script(READ_LATE, CUPYSIM_LAZY="1")
+
+
 # Devices
 
 TWO_DEVICES = """
@@ -267,6 +313,16 @@ def never() -> bool:
     return False
 
 
+class Passing:
+    """A layer of the user's own that passes on what it gets."""
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+    def backward(self, dout: Any) -> Any:
+        return dout
+
+
 class Counted:
     """A data set in the host's memory that counts the samples which were taken from it."""
 
@@ -340,7 +396,7 @@ def test_ctrl_c_ends_a_streamed_epoch_at_once(cuda: Any) -> None:
     problem = Problem([9, 8, 4], 397)
     before: Any = None
 
-    class Pressing(fastnn.Relu):
+    class Pressing(Passing):
         """Passes on what it gets; when it is called for the sixth time somebody presses Ctrl-C."""
 
         calls = 0
@@ -374,7 +430,7 @@ def test_ctrl_c_ends_a_streamed_epoch_at_once(cuda: Any) -> None:
 def test_an_error_while_training_ends_the_feed(cuda: Any) -> None:
     problem = Problem([9, 8, 4], 397)
 
-    class Failing(fastnn.Relu):
+    class Failing(Passing):
         calls = 0
 
         def forward(self, x: Any) -> Any:
@@ -492,12 +548,16 @@ def test_out_of_memory_says_what_to_do(cuda: Any, monkeypatch: pytest.MonkeyPatc
     assert 10 < explained <= refused < 99
 
 
-def test_an_array_too_large_for_the_device(cuda: Any) -> None:
+@pytest.mark.parametrize("pooled", [True, False])
+def test_an_array_too_large_for_the_device(cuda: Any, pooled: bool) -> None:
     import cupy
 
     total = cupy.cuda.runtime.memGetInfo()[1]
     match = (
         r"room for a buffer of the training step: [\d,]+ bytes needed, [\d,]+ free of .* smaller "
     )
-    with pytest.raises(MemoryError, match=match + ".*uint8.*pinned"):
+    with (
+        cupy.cuda.using_allocator(cupy.cuda.get_allocator() if pooled else None),
+        pytest.raises(MemoryError, match=match + ".*uint8.*pinned"),
+    ):
         cuda.empty((total, 8), "float32")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+OUT_OF_MEMORY = 2
+"""cudaErrorMemoryAllocation, which CuPy has no name for in Python."""
+
 
 def free_bytes() -> int:
     """Bytes free on the current device: what CuPy's pool keeps counts, its limit is a limit."""
@@ -29,7 +32,9 @@ def explained(needed: int, what: str) -> Iterator[None]:
 
     try:
         yield
-    except cupy.cuda.memory.OutOfMemoryError as error:
+    except (cupy.cuda.memory.OutOfMemoryError, cupy.cuda.runtime.CUDARuntimeError) as error:
+        if getattr(error, "status", OUT_OF_MEMORY) != OUT_OF_MEMORY:
+            raise
         total = cupy.cuda.runtime.memGetInfo()[1]
         device = cupy.cuda.runtime.getDevice()
         raise MemoryError(
