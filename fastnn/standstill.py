@@ -33,8 +33,8 @@ MOVED = 0.99
 DEAD_SHARE = 0.5
 """Of the units of a layer that have to be dead for it to be the reason."""
 
-SAMPLES_LOOKED_AT = 8192
-"""Of a data set, to tell that a unit is dead."""
+SAMPLES_LOOKED_AT, LEAST_LOOKED_AT = 8192, 256
+"""Of a data set, to tell that a unit is dead; and the fewest that tell, where memory is scarce."""
 
 
 def warn_of_magnitude(data: Array, backend: Backend) -> None:
@@ -126,7 +126,10 @@ def dead_units(network: Sequential, data: Array) -> list[tuple[str, int, int]]:
         ends before the first layer that is not one of fastnn's, whose state is not to be touched.
     """
     backend, found = network.backend, []
-    h, name = data[:: -(-data.shape[0] // SAMPLES_LOOKED_AT), ...], ""
+    samples = _samples_with_room(network, data)
+    if samples < min(LEAST_LOOKED_AT, data.shape[0]):
+        return []
+    h, name = data[:: -(-data.shape[0] // samples), ...], ""
     with backend.current(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
         h = backend.asarray(h, network.dtype)
         h = backend.xp.reshape(h, (h.shape[0], -1))
@@ -142,6 +145,18 @@ def dead_units(network: Sequential, data: Array) -> list[tuple[str, int, int]]:
             else:
                 break
     return found
+
+
+def _samples_with_room(network: Sequential, data: Array) -> int:
+    """Tell how many samples, and what layers make of them, have room on the network's device."""
+    shapes = [(1, *array.shape) for array in network.params.values()]
+    widths = sorted([math.prod(data.shape[1:]), *(shape[-1] for shape in shapes)])
+    numbers = sum(widths[-2:]) + widths[-1]  # what goes in, comes out, and is made on the way
+    size = numbers * np.dtype(network.dtype).itemsize
+    samples = min(SAMPLES_LOOKED_AT, int(data.shape[0]))
+    while samples and not network.backend.holds(samples * size):
+        samples //= 2
+    return samples
 
 
 def _warn(words: str, stacklevel: int) -> None:

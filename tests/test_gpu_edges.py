@@ -223,6 +223,7 @@ def trained(network: Sequential, problem: Problem, **options: Any) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:inputs x lie:fastnn.TrainingWarning")
 @pytest.mark.parametrize("data", ["float32", "uint8", "float64"])
 @pytest.mark.parametrize("user", [False, True])
 def test_a_data_set_without_room_is_streamed(
@@ -282,7 +283,8 @@ def test_streamed_data_is_checked_too(cuda: Any, monkeypatch: pytest.MonkeyPatch
 
 
 STREAMED = """
-    import hashlib, fastnn
+    import warnings, fastnn
+    warnings.simplefilter("ignore", fastnn.TrainingWarning)  # bytes as they are
     from fastnn.backends import cupy_backend, cupy_feed
     from gpu import Problem
     cuda = fastnn.set_backend("cupy", strict=True)
