@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pkgutil
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ import fastnn
 from fastnn import SGD, Sequential, TwoLayerNet, fit
 from fastnn.backends import cupy_feed
 from fastnn.backends.cupy_runner import CupyRunner
+from fastnn.plan import make_plan
 
 pytestmark = pytest.mark.gpu
 
@@ -223,7 +225,7 @@ def trained(network: Sequential, problem: Problem, **options: Any) -> Any:
     )  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:inputs x lie:fastnn.TrainingWarning")
+@pytest.mark.filterwarnings("ignore:inputs x lie|the loss has not moved:fastnn.TrainingWarning")
 @pytest.mark.parametrize("data", ["float32", "uint8", "float64"])
 @pytest.mark.parametrize("user", [False, True])
 def test_a_data_set_without_room_is_streamed(
@@ -452,6 +454,83 @@ def test_an_error_while_training_ends_the_feed(cuda: Any) -> None:
     with pytest.raises(IndexError):
         list(feed.pieces(np.arange(400), never))
     assert feed_threads() == []
+
+
+POINTS = {
+    "a graph is captured": ("fastnn.backends.cupy_runner.capture", 1),
+    "a graph is launched": ("fastnn.backends.cupy_graph.CapturedGraph.launch", 2),
+    "steps are begun": ("fastnn.backends.cupy_fused.FusedStep.begin", 2),
+    "a step is launched": ("fastnn.backends.cupy_plain.PlainStep.launch", 3),
+    "losses are brought": ("fastnn.losses.LossWatch.look", 1),
+    "a piece is sent": ("fastnn.backends.cupy_feed.PinnedFeed._send", 3),
+    "a piece is taken": ("fastnn.backends.cupy_feed.PinnedFeed._take", 3),
+    "the runner is flushed": ("fastnn.backends.cupy_runner.CupyRunner.flush", 1),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("point", POINTS)
+def test_network_and_history_belong_together_after_a_second_ctrl_c(
+    cuda: Any, streamed: bool, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever both arrive, before what happens there or after it."""
+    place, call = POINTS[point]
+    if "piece" in point and not streamed:
+        pytest.skip("nothing is streamed")
+    module, _, method = place.rpartition(".")
+    owner = pkgutil.resolve_name(module)
+    original = getattr(owner, method)
+    problem = Problem([9, 8, 4], 397)
+    if streamed:
+        monkeypatch.setattr(type(cuda), "holds", lambda *_: False)
+        monkeypatch.setattr(cupy_feed, "PIECE_BYTES", 40 * 9 * 4)
+
+    def network() -> Sequential:
+        one = problem.network(cuda, "float32")
+        plain = point == "a step is launched"
+        return Sequential([*one.layers.values(), Passing()]) if plain else one
+
+    options: Any = {"epochs": 2, "optimizer": SGD(0.1), "seed": 3, "progress": False}
+    for before in (True, False):
+        calls = itertools.count(1)
+
+        def pressed(*arguments: Any, before: bool = before, calls: Any = calls) -> Any:
+            now = next(calls) == call
+            if now and before:
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+            result = original(*arguments)
+            if now and not before:
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+            return result
+
+        cut = network()
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, method, pressed)
+                with pytest.raises(KeyboardInterrupt) as caught:
+                    fit(cut, problem.x, problem.t, batch_size=10, **options)
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        assert feed_threads() == []
+        history = getattr(caught.value, "history", None)
+        steps = 0 if history is None else len(history.losses)
+        assert history is None or history.samples == 10 * steps
+        assert steps < 80
+        whole = network()
+        left = {name: cuda.to_numpy(array) for name, array in cut.params.items()}
+        if steps:
+            x, t = cuda.asarray(problem.x), cuda.asarray(problem.t)
+            runner = CupyRunner(cuda, make_plan(whole, x, t, SGD(0.1), 10))
+            generator = np.random.default_rng(3)
+            orders = [generator.permutation(400) for _ in range(2)]
+            rows = cuda.asarray(np.concatenate(orders).reshape(80, 10)[:steps])
+            assert history.losses == cuda.to_numpy(runner.run(rows, {"lr": 0.1})).tolist()
+        for name, array in whole.params.items():
+            np.testing.assert_array_equal(left[name], cuda.to_numpy(array), f"{point}, {before}")
 
 
 ENDED_HALF_WAY = """
