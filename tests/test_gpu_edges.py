@@ -382,6 +382,7 @@ def test_a_feed_that_is_told_to_stop_takes_no_more(
     next(pieces)
     requested.append(True)
     time.sleep(0.05)
+    cuda.synchronize()
     taken, before = data.taken, cupysim.counters()
     assert list(pieces) == []
     assert data.taken == taken
@@ -410,6 +411,7 @@ def test_ctrl_c_ends_a_streamed_epoch_at_once(cuda: Any) -> None:
             self.calls += 1
             if self.calls == 6:
                 time.sleep(0.05)  # what is gathered now is gathered
+                cuda.synchronize()
                 before = cupysim.counters()
                 signal.raise_signal(signal.SIGINT)
             return super().forward(x)
@@ -516,7 +518,7 @@ def test_network_and_history_belong_together_after_a_second_ctrl_c(
         finally:
             signal.signal(signal.SIGINT, handler)
         assert feed_threads() == []
-        history = getattr(caught.value, "history", None)
+        history: Any = getattr(caught.value, "history", None)
         steps = 0 if history is None else len(history.losses)
         assert history is None or history.samples == 10 * steps
         assert steps < 80
