@@ -194,7 +194,9 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, *, h: float = STEP) 
 
 def _check_differentiable(x: Array, backend: Backend) -> None:
     if not backend.owns(x) or isinstance(x, np.generic):
-        raise TypeError(f"numerical_gradient changes x in place: it must be an array, got {x!r}")
+        raise TypeError(
+            f"numerical_gradient changes x in place: it must be an array, got {shown(x)}"
+        )
     name = dtype_name(x)
     if name not in ("float32", "float64"):
         raise TypeError(

@@ -12,6 +12,7 @@ from fastnn.handed_over import let_go
 from fastnn.layers import Affine, Layer, Relu
 from fastnn.sequential import Sequential
 from fastnn.validation import check_count, check_dtype, check_rate, check_seed
+from fastnn.wording import shown
 
 
 class MultiLayerNet(Sequential):
@@ -52,8 +53,9 @@ class MultiLayerNet(Sequential):
     ) -> None:
         dtype = check_dtype(dtype)
         sizes = [check_count(input_size, "input_size")]
-        if isinstance(hidden_sizes, str) or not isinstance(hidden_sizes, Iterable):
-            raise TypeError(f"hidden_sizes must be a list of sizes, got {hidden_sizes!r}")
+        text = isinstance(hidden_sizes, str | bytes | bytearray)
+        if text or not isinstance(hidden_sizes, Iterable):
+            raise TypeError(f"hidden_sizes must be a list of sizes, got {shown(hidden_sizes)}")
         sizes += [check_count(size, "hidden size") for size in hidden_sizes]
         sizes += [check_count(output_size, "output_size")]
         generator, backend = check_seed(seed), get_backend()
@@ -109,5 +111,5 @@ def _initial_std(std: float | str, inputs: int) -> float:
     if std == "he":
         return float(np.sqrt(2 / inputs))
     if isinstance(std, str):
-        raise ValueError(f"weight_init_std must be a number or 'he', got {std!r}")
+        raise ValueError(f"weight_init_std must be a number or 'he', got {shown(std)}")
     return check_rate(std, "weight_init_std")

@@ -32,6 +32,7 @@ from fastnn.validation import (
     dtype_name,
     real_array,
 )
+from fastnn.wording import shown
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
@@ -137,7 +138,9 @@ def fit(
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer
     callbacks = _check_callbacks(callbacks)
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be one of fastnn's, such as SGD(0.1), got {optimizer!r}")
+        raise TypeError(
+            f"optimizer must be one of fastnn's, such as SGD(0.1), got {shown(optimizer)}"
+        )
     _check_what_fit_calls(network, optimizer)
     order = check_seed(seed)
     with network._network_lock.training(), network.backend.current():
@@ -168,7 +171,7 @@ def fit(
 def _check_callbacks(callbacks: object) -> Sequence[Callback]:
     if not isinstance(callbacks, Iterable) or not all(map(callable, some := tuple(callbacks))):
         raise TypeError(
-            f"callbacks must be a list of functions of (network, history), got {callbacks!r}"
+            f"callbacks must be a list of functions of (network, history), got {shown(callbacks)}"
         )
     return some
 
@@ -176,7 +179,9 @@ def _check_callbacks(callbacks: object) -> Sequence[Callback]:
 def _check_what_fit_calls(network: Sequential, optimizer: Optimizer) -> None:
     """Refuse what a step plan would silently leave out."""
     if not isinstance(network, Sequential):
-        raise TypeError(f"network must be one of fastnn's, such as TwoLayerNet, got {network!r}")
+        raise TypeError(
+            f"network must be one of fastnn's, such as TwoLayerNet, got {shown(network)}"
+        )
     method = replaced_method(network, "loss", "gradient")
     if method is not None:
         raise TypeError(

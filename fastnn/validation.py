@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from functools import cache
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn.backends.base import Array, Backend
 from fastnn.backends.no_arrays import no_numbers, unreadable
-from fastnn.backends.transfer import host_array
+from fastnn.backends.transfer import host_array, is_masked
 from fastnn.pieces import pieces
+from fastnn.wording import shown
 
 DTYPES = ("float32", "float64")
 """What a network computes in."""
 
-
 RAVEL = "t.ravel(), or np.ravel(t) of a list or a table"
 """What makes indices (N,) of a column or a row of labels."""
 
-
 MANY_CLASSES = 1000
 """More than these are rather a mistake in the labels than a network that is too small."""
+
+LARGEST_COUNT = 2**63 - 1
+"""Of anything that is counted; an index has 64 bits."""
 
 
 class Labels(NamedTuple):
@@ -62,11 +66,12 @@ def common_dtype(arrays: Iterable[Array]) -> str:
 def check_dtype(dtype: object) -> str:
     """Return the name of a dtype that networks compute in."""
     try:
-        name = str(dtype) if dtype is None else np.dtype(dtype).name  # type: ignore[call-overload]
-    except TypeError:
-        name = str(dtype)
+        name = None if dtype is None else np.dtype(dtype).name  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        name = None
     if name not in DTYPES:
-        raise ValueError(f"dtype {name!r} is not supported: choose 'float32' or 'float64'")
+        given = dtype if name is None else name
+        raise ValueError(f"dtype {shown(given)} is not supported: choose 'float32' or 'float64'")
     return str(name)
 
 
@@ -287,26 +292,60 @@ def check_finite(x: Array, backend: Backend, *, name: str = "x") -> None:
         )
 
 
-def check_count(value: object, name: str, *, least: int = 1) -> int:
+def check_count(value: Any, name: str, *, least: int = 1) -> int:
     """Return a whole number that is at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
+    try:
+        if not _is_single(value, ("int", "uint")):
+            raise TypeError
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
+    if count < least:
+        raise ValueError(f"{name} must be at least {least}, got {shown(value)}")
+    if count > LARGEST_COUNT:
+        raise ValueError(f"{name} must be below 2**63, got {shown(value)}")
+    return count
 
 
 def check_rate(value: Any, name: str) -> float:
-    """Return a finite rate that is not negative."""
+    """Return a finite rate that is not negative, of any type of real numbers."""
     try:
-        if isinstance(value, bool | str | bytes):
+        if not _is_single(value, ("float", "int", "uint", "bfloat")):
             raise TypeError
         rate = float(value)
     except TypeError:
-        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+        raise TypeError(f"{name} must be a real number, got {shown(value)}") from None
+    except (OverflowError, ValueError):  # beyond a float; a NaN of Decimal that signals
+        rate = math.nan
     if not math.isfinite(rate) or rate < 0:
-        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+        raise ValueError(
+            f"{name} must be finite and not negative, within the range of a float, got "
+            f"{shown(value)}"
+        )
     return rate
+
+
+def check_number(value: Any, name: str) -> Any:
+    """Return a real number as it is, or as a float where Python does not count it to them."""
+    if not _is_single(value, ("float", "int", "uint", "bfloat")):
+        raise TypeError(f"{name} must be a real number or an array, got {shown(value)}")
+    try:
+        as_float = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is beyond the range of a float: {shown(value)}") from None
+    return value if isinstance(value, Real) else as_float
+
+
+def _is_single(value: Any, dtypes: tuple[str, ...]) -> bool:
+    """Whether a value is no bool, no text and no array but one () of such a dtype.
+
+    `float` would take text and bytes, an array of one entry, and the real part of a complex number.
+    """
+    if isinstance(value, bool) or is_masked(value):
+        return False
+    if hasattr(value, "dtype"):
+        return tuple(value.shape) == () and dtype_name(value).startswith(dtypes)
+    return hasattr(value, "__float__") or hasattr(value, "__index__")
 
 
 def check_seed(seed: object) -> np.random.Generator:
@@ -314,4 +353,6 @@ def check_seed(seed: object) -> np.random.Generator:
     try:
         return np.random.default_rng(seed)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        raise type(error)(f"seed must be a whole number from 0 on, or None, got {seed!r}") from None
+        raise type(error)(
+            f"seed must be a whole number from 0 on, or None, got {shown(seed)}"
+        ) from None

@@ -8,15 +8,18 @@ import reprlib
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxlong = _repr.maxother = 60
 
-LARGEST_INTEGER = 10**30
-"""Up to which an integer is written out; Python itself refuses to above 4300 digits."""
+LONG_INTEGER = 10**30
+"""From which on an integer is cut, and its digits counted."""
 
 
 def shown(value: object) -> str:
     """Write a value as Python does, in one line and cut where it is long; never an error."""
-    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-        digits = int(abs(value).bit_length() * math.log10(2)) + 1
-        return f"an integer of about {digits} digits"
+    if isinstance(value, int) and abs(value) > LONG_INTEGER:
+        digits = int(value.bit_length() * math.log10(2)) + 1
+        try:
+            return f"{_repr.repr(value)} (about {digits} digits)"
+        except ValueError:  # Python does not write integers of more than 4300 digits
+            return f"{'a negative' if value < 0 else 'an'} integer of about {digits} digits"
     try:
         return " ".join(_repr.repr(value).split())
     except Exception:  # a __repr__ of somebody's own, or an integer that is too long, inside

@@ -155,7 +155,10 @@ def test_strict_raises_and_selects_nothing(only: Callable[..., None]) -> None:
     ("name", "nearest"),
     [
         ("cuda", "'cupy'"), ("numpi", "'numpy'"), ("NUMBA", "'numba'"), ("Cupy", "'cupy'"),
-        (" numba ", "'numba'"), ("automatic", "'auto'"),
+        (" numba ", "'numba'"), ("automatic", "'auto'"), ("np", "'numpy'"), ("NumPy", "'numpy'"),
+        ("gpu", "'cupy'"), ("GPU:0", "'cupy:0'"), ("cuda:1", "'cupy:1'"), ("nvidia", "'cupy'"),
+        ("gpu1", "'cupy:1'"), ("cuda12x", "'cupy'"), (" Cupy:2 ", "'cupy:2'"),
+        ("numba-cpu", "'numba'"),
     ],
 )  # fmt: skip
 def test_unknown_names_list_the_names_and_the_nearest(fresh: None, name: str, nearest: str) -> None:
@@ -167,7 +170,60 @@ def test_unknown_names_list_the_names_and_the_nearest(fresh: None, name: str, ne
     assert fastnn.get_backend() is before
 
 
-@pytest.mark.parametrize("name", ["", "x", "tensorflow9"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cpu", "for the CPU choose 'numba', or 'numpy'.*'auto'"), ("CPU:0", "for the CPU"),
+        ("host", "for the CPU"), ("cpus", "for the CPU"),
+        ("torch", "does not compute on torch: .*'cupy', for the CPU 'numba' or 'numpy'"),
+        ("PyTorch", "on pytorch"), ("pytorh", "on pytorch"), ("jax", "on jax"), ("mps", "on mps"),
+        ("tensorflow9", "on tensorflow"), ("rocm", "on rocm"), ("tpu", "on tpu"),
+    ],
+)  # fmt: skip
+def test_words_of_others_lead_to_what_there_is(
+    fresh: None, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    for select in (
+        fastnn.set_backend, TwoLayerNet(2, 2, 2).to, selection.load_backend,
+        lambda name: fastnn.use_backend(name).__enter__(),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=words) as caught:
+            select(name)
+        assert "did you mean" not in str(caught.value)
+    monkeypatch.setenv("FASTNN_BACKEND", name)
+    monkeypatch.setattr(selection, "_default", None)
+    with pytest.raises(ValueError, match=f"FASTNN_BACKEND: .*{words}"):
+        fastnn.get_backend()
+
+
+def test_what_is_no_name_of_a_backend(fresh: None) -> None:
+    for given, words in (
+        (np, r"got a module, .*did you mean 'numpy'\?"), (b"numba", "bytes.*did you mean 'numba'"),
+        (10**5000, "got an int, an integer of about 5001 digits$"), (None, "got a NoneType, None$"),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=words):
+            fastnn.set_backend(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("cuda:1", "'cuda:1'; did you mean 'cupy:1'"), ("cpu", "'cpu'; for the CPU"),
+        (True, "got True"), (1.0, "got 1.0"), (-1, "got -1"), (10**5000, "got an integer of about"),
+    ],
+    ids=["cuda:1", "cpu", "True", "1.0", "-1", "10**5000"],
+)  # fmt: skip
+def test_devices_are_numbers(fresh: None, device: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=f"device must be the number of a device.*{words}"):
+        fastnn.set_backend("cupy", device=device)
+
+
+def test_words_with_a_device_lead_to_one(fresh: None) -> None:
+    with pytest.raises(ValueError, match="did you mean 'cupy:1', for an NVIDIA GPU"):
+        fastnn.set_backend("gpu", device=1)
+
+
+@pytest.mark.parametrize("name", ["", "x", "fast", "quantum"])
 def test_far_off_names_have_no_nearest(fresh: None, name: str) -> None:
     with pytest.raises(ValueError, match=r"one of 'cupy', 'numba', 'numpy', 'auto'$"):
         fastnn.set_backend(name)

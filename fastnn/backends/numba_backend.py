@@ -24,6 +24,9 @@ STRIP_BYTES = 256
 LABEL_DTYPES = {np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")}
 """Of labels that a kernel looks at; it is compiled for each."""
 
+FLOATS = {np.dtype("float32"), np.dtype("float64")}
+"""Of parameters and gradients that a kernel updates."""
+
 LEAST_COLUMNS = 16
 """Of a product in a kernel: as many as its vectors have lanes."""
 
@@ -210,7 +213,7 @@ class NumbaBackend(NumpyBackend):
 
     def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
         """See `Backend.sgd_update`."""
-        if not W.flags.c_contiguous:
+        if not (W.dtype in FLOATS and dW.dtype in FLOATS and W.flags.c_contiguous):
             return super().sgd_update(W, dW, lr=lr)
         self._kernels.sgd_update(W.reshape(-1), _flat(dW), lr)
         return W

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
+import operator
 import os
 import sys
 import threading
@@ -14,8 +14,10 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from fastnn.backends.base import Backend, BackendInfo
+from fastnn.backends.names import what_was_meant
 from fastnn.errors import BackendFallbackWarning, BackendUnavailableError
 from fastnn.forking import hold_while_forking
+from fastnn.wording import a_kind, shown
 
 REGISTRY = {
     "cupy": "fastnn.backends.cupy_backend:CupyBackend",
@@ -26,6 +28,9 @@ REGISTRY = {
 
 CPU_BACKENDS = ("numba", "numpy")
 """What a backend that cannot run falls back to, the best first."""
+
+MOST_DEVICES = 1 << 31
+"""More than CUDA can number."""
 
 _active: ContextVar[Backend] = ContextVar("fastnn_backend")
 _loaded: dict[str, Backend] = {}
@@ -129,8 +134,11 @@ def resolve(backend: str | Backend, *, strict: bool = False) -> Backend:
     if isinstance(backend, Backend):
         return backend
     if not isinstance(backend, str):
-        kind = type(backend).__name__
-        raise TypeError(f"a backend is a name such as 'numba', or a Backend; got {kind}")
+        named = getattr(backend, "__name__", "" if isinstance(backend, int) else str(backend))
+        raise TypeError(
+            f"a backend is a name such as 'numba', or a Backend; got {a_kind(backend)}, "
+            f"{shown(backend)}{what_was_meant(named)}"
+        )
     if backend == "auto":
         return _first_usable(REGISTRY)
     try:
@@ -155,8 +163,10 @@ def load_backend(name: str) -> Backend:
     kind, _, index = name.partition(":")
     if kind not in REGISTRY:
         raise ValueError(_unknown(name))
-    if index and not index.isdecimal():
-        raise ValueError(f"there is no backend {name!r}: the device is a number, as in 'cupy:1'")
+    if index and not (index.isascii() and index.isdecimal() and int(index[:12]) < MOST_DEVICES):
+        raise ValueError(
+            f"there is no backend {shown(name)}: the device is a number, as in 'cupy:1'"
+        )
     with _lock:
         if kind in _reasons:
             raise BackendUnavailableError(_reasons[kind])
@@ -186,11 +196,18 @@ def _names_a_device(backend: str | Backend) -> bool:
 
 
 def _with_device(backend: str | Backend, device: int) -> str:
-    if isinstance(device, bool) or not isinstance(device, int) or device < 0:
-        raise ValueError(f"device must be the number of a device, such as 0, got {device!r}")
+    try:
+        index = -1 if isinstance(device, bool) else operator.index(device)
+    except TypeError:
+        index = -1
+    if not 0 <= index < MOST_DEVICES:
+        hint = what_was_meant(device) if isinstance(device, str) else ""
+        raise ValueError(
+            f"device must be the number of a device, such as 0, got {shown(device)}{hint}"
+        )
     if not isinstance(backend, str) or ":" in backend:
-        raise ValueError(f"{backend!r} has a device already: leave out device={device}")
-    return f"{backend}:{device}"
+        raise ValueError(f"{backend!r} has a device already: leave out device={index}")
+    return f"{backend}:{index}"
 
 
 def loaded_backends() -> tuple[Backend, ...]:
@@ -231,9 +248,7 @@ def _first_usable(names: Iterable[str]) -> Backend:
 
 def _unknown(name: str) -> str:
     names = ", ".join(repr(known) for known in (*REGISTRY, "auto"))
-    nearest = difflib.get_close_matches(name.lower(), [*REGISTRY, "auto"], n=1, cutoff=0.4)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    return f"there is no backend {name!r}: choose one of {names}{hint}"
+    return f"there is no backend {shown(name)}: choose one of {names}{what_was_meant(name)}"
 
 
 def depth_of_caller() -> int:
