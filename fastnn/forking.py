@@ -2,10 +2,14 @@
 
 A process that is forked off has one thread, that which forked. A lock that another one held stays
 taken in it for ever, and what that lock guards stays half done. So a fork waits for such locks.
+
+It waits before it takes those of modules that were imported earlier: what is done here last happens
+first. `logging` has one that importing and compiling take in between, so it has to be imported.
 """
 
 from __future__ import annotations
 
+import logging  # noqa: F401 - see above
 import os
 import threading
 from typing import Any
@@ -28,7 +32,14 @@ def hold_while_forking(lock: threading.Lock | Any) -> None:
     lock : threading.Lock or threading.RLock
         Held for a limited time, by threads that do not wait for one that forks.
     """
-    _locks.append(lock)
+    if lock not in _locks:
+        _locks.append(lock)
+
+
+no_fork = threading.RLock()
+"""Held while modules are imported: an import that a fork cut short is never finished."""
+
+hold_while_forking(no_fork)
 
 
 def _take() -> None:

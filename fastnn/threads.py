@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from fastnn.validation import check_count
@@ -90,13 +91,71 @@ def _physical_cores(processors: set[int]) -> int:
     return len(cores)
 
 
-def _quota() -> int | None:
-    """Processors that the control group of this process may use; None without a limit."""
+def _quota(root: Path = Path("/")) -> int | None:
+    """Processors that the control groups of this process may use; None without a limit.
+
+    A group is limited by the groups that it is in as well, so all of them are looked at. In version
+    2 of control groups a limit stands in ``cpu.max``, in version 1 in ``cpu.cfs_quota_us`` and
+    ``cpu.cfs_period_us`` of the hierarchy of the controller ``cpu``.
+
+    Parameters
+    ----------
+    root : Path, optional
+        Of the file system that is looked at.
+    """
+    quotas = [_processors_of(group) for group in _control_groups(root)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _control_groups(root: Path) -> Iterator[Path]:
+    """Give the directories of the groups that this process is in, and of those around them."""
+    groups = {}
+    for line in _lines(root / "proc/self/cgroup"):
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        groups.update(dict.fromkeys(controllers.split(","), path))
+    for controller, top, mounted in _mounts(root):
+        group = groups.get(controller, "/")
+        if ".." in group.split("/") or not f"{group}/".startswith(top.rstrip("/") + "/"):
+            group = top  # a container may be told the host's path, and sees its own group only
+        directory = mounted / group[len(top) :].strip("/")
+        yield directory
+        yield from (parent for parent in directory.parents if parent.is_relative_to(mounted))
+
+
+def _mounts(root: Path) -> Iterator[tuple[str, str, Path]]:
+    """Give the controller ("" in version 2), the topmost group and the directory of hierarchies."""
+    found = False
+    for line in _lines(root / "proc/self/mountinfo"):
+        place, _, system = line.partition(" - ")
+        fields, (kind, *options) = place.split(), system.split() or [""]
+        controller = "" if kind == "cgroup2" else "cpu"
+        if kind == "cgroup2" or (kind == "cgroup" and "cpu" in ",".join(options).split(",")):
+            found = True
+            yield controller, fields[3], root / fields[4].lstrip("/")
+    if not found:
+        directory = root / "sys/fs/cgroup"
+        yield from [("", "/", directory), ("cpu", "/", directory / "cpu")]
+        yield "cpu", "/", directory / "cpu,cpuacct"
+
+
+def _processors_of(group: Path) -> int | None:
+    """Give the limit of one control group, rounded up; None if it has none."""
+    limit = " ".join(_lines(group / "cpu.max")) or " ".join(
+        [*_lines(group / "cpu.cfs_quota_us"), *_lines(group / "cpu.cfs_period_us")]
+    )
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
+        quota, period = map(int, limit.split())
+    except ValueError:  # no such file, or "max" for no limit
         return None
-    return None if quota == "max" else max(1, math.ceil(int(quota) / int(period)))
+    return max(1, math.ceil(quota / period)) if quota > 0 and period > 0 else None
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except (OSError, ValueError):
+        return []
 
 
 def _environment() -> int | None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -527,3 +528,70 @@ def test_labels_of_every_class_lie_in_the_loss(dtype: str) -> None:
             plan.arrays[name][...] = 0
         losses = compiled(plan).run(np.arange(batch)[None], {"lr": 0.0})
         assert losses[0] == pytest.approx(np.log(classes), rel=1e-6)
+
+
+@pytest.fixture
+def no_new_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """No worker is there, and the system starts so many threads and no more."""
+
+    def only(more: int) -> None:
+        start, left = numba_team._Worker, iter(range(more))
+
+        def start_or_fail() -> Any:
+            if next(left, None) is None:
+                raise RuntimeError("can't start new thread")
+            return start()
+
+        monkeypatch.setattr(numba_team, "_Worker", start_or_fail)
+        monkeypatch.setattr(numba_team, "_idle", [])
+        monkeypatch.setattr(numba_team, "_warned", False)
+
+    return only
+
+
+@pytest.mark.parametrize("density", [0.2, 1.0])
+@pytest.mark.parametrize("more", [0, 1, 2])
+def test_threads_that_are_not_to_be_had(
+    more: int,
+    density: float,
+    no_new_threads: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_threads(monkeypatch, 4)
+    x, t = data_set(200, 50, 4, density=density)
+
+    def train() -> list[float]:
+        with fastnn.use_backend("numba"):
+            network = fastnn.TwoLayerNet(50, 300, 4, seed=0)
+        history = fastnn.fit(
+            network, x, t, validation=(x, t), epochs=4, batch_size=20, seed=0, progress=False
+        )
+        return [*history.losses, *history.validation_accuracies]
+
+    expected = train()
+    no_new_threads(more)
+    with pytest.warns(RuntimeWarning, match=r"starts no more threads \(can't start") as found:
+        found_twice = [train() for _ in range(2)]
+    assert found_twice == [expected, expected]
+    assert len(found) == 1
+    assert len(numba_team._idle) == more
+
+
+def test_jobs_that_need_not_meet_all_run_on_fewer_threads(
+    no_new_threads: Callable[[int], None],
+) -> None:
+    no_new_threads(1)
+    done: list[int] = []
+    with pytest.warns(RuntimeWarning, match="run on 2"):
+        numba_team.share_out(done.append, 5)
+    assert sorted(done) == [0, 1, 2, 3, 4]
+
+
+def test_a_job_elsewhere_needs_a_thread(no_new_threads: Callable[[int], None]) -> None:
+    no_new_threads(0)
+    with (
+        pytest.warns(RuntimeWarning, match="run on 1"),
+        pytest.raises(numba_team.TooFewThreadsError) as found,
+    ):
+        numba_team.run_together(lambda thread: None, 1, lambda: None, here=False)
+    assert found.value.threads == 1

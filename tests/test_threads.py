@@ -98,6 +98,121 @@ def test_the_quota_of_a_container_counts(
     assert threads.default_num_threads() == expected
 
 
+V1 = "4:cpu,cpuacct:{path}\n3:memory:/elsewhere\n1:name=systemd:/elsewhere\n"
+V1_MOUNT = (
+    "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n"
+    "32 31 0:29 {top} /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct\n"
+    "33 31 0:30 / /sys/fs/cgroup/cpuset rw,relatime - cgroup cgroup rw,cpuset\n"
+)
+V2 = "0::{path}\n"
+V2_MOUNT = "32 31 0:29 {top} /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n"
+GROUPS = {
+    "no files": ({}, None),
+    "version 2": ({"cpu.max": "300000 100000\n"}, 3),
+    "version 2 without a limit": ({"cpu.max": "max 100000\n"}, None),
+    "version 2, damaged": ({"cpu.max": "lots"}, None),
+    "version 2, nested": (
+        {
+            "/proc/self/cgroup": V2.format(path="/user.slice/job.scope"),
+            "/proc/self/mountinfo": V2_MOUNT.format(top="/"),
+            "user.slice/job.scope/cpu.max": "250000 100000\n",
+        },
+        3,
+    ),
+    "version 2, the group around it has less": (
+        {
+            "/proc/self/cgroup": V2.format(path="/user.slice/job.scope"),
+            "user.slice/cpu.max": "150000 100000\n",
+            "user.slice/job.scope/cpu.max": "max 100000\n",
+            "cpu.max": "900000 100000\n",
+        },
+        2,
+    ),
+    "version 2, another group": (
+        {"/proc/self/cgroup": V2.format(path="/a"), "b/cpu.max": "100000 100000\n"},
+        None,
+    ),
+    "version 2, outside of what is seen": (
+        {"/proc/self/cgroup": V2.format(path="/../../a"), "cpu.max": "200000 100000\n"},
+        2,
+    ),
+    "version 1": (
+        {"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+        2,
+    ),
+    "version 1, both controllers": (
+        {"cpu,cpuacct/cpu.cfs_quota_us": "50000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"},
+        1,
+    ),
+    "version 1 without a limit": (
+        {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+        None,
+    ),
+    "version 1 without a period": ({"cpu/cpu.cfs_quota_us": "100000\n"}, None),
+    "version 1, nested": (
+        {
+            "/proc/self/cgroup": V1.format(path="/jobs/1"),
+            "/proc/self/mountinfo": V1_MOUNT.format(top="/"),
+            "cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
+            "cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+            "cpu,cpuacct/jobs/1/cpu.cfs_quota_us": "350000\n",
+            "cpu,cpuacct/jobs/1/cpu.cfs_period_us": "100000\n",
+        },
+        4,
+    ),
+    "version 1, in a container": (
+        {
+            "/proc/self/cgroup": V1.format(path="/docker/abc/inner"),
+            "/proc/self/mountinfo": V1_MOUNT.format(top="/docker/abc"),
+            "cpu,cpuacct/cpu.cfs_quota_us": "600000\n",
+            "cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+            "cpu,cpuacct/inner/cpu.cfs_quota_us": "120000\n",
+            "cpu,cpuacct/inner/cpu.cfs_period_us": "100000\n",
+        },
+        2,
+    ),
+    "version 1, in a container that is told the host's path": (
+        {
+            "/proc/self/cgroup": V1.format(path="/docker/abc"),
+            "cpu,cpuacct/cpu.cfs_quota_us": "100000\n",
+            "cpu,cpuacct/cpu.cfs_period_us": "50000\n",
+        },
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_control_groups_of_a_process_count(name: str, tmp_path: Path) -> None:
+    files, expected = GROUPS[name]
+    for file, text in files.items():
+        below = file.lstrip("/") if file.startswith("/") else f"sys/fs/cgroup/{file}"
+        (tmp_path / below).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / below).write_text(text)
+    assert threads._quota(tmp_path) == expected
+
+
+def test_a_real_quota_counts() -> None:
+    """In a control group of version 1 that is made for the test, where this user may do that."""
+    group = Path("/sys/fs/cgroup/cpu/fastnn-test")
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("no control groups of version 1 can be made here")
+    try:
+        (group / "cpu.cfs_quota_us").write_text("100000")
+        code = (
+            f"import os; open('{group}/tasks', 'w').write(str(os.getpid()));"
+            "import fastnn; print(fastnn.get_num_threads())"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        )
+        assert result.stdout.strip() == "1"
+    finally:
+        group.rmdir()
+
+
 @pytest.mark.parametrize(("value", "expected"), [("1", 1), ("3,1", 3), ("", 4), ("x", 4), ("0", 4)])
 def test_openmp_s_variable_counts(
     value: str, expected: int, monkeypatch: pytest.MonkeyPatch

@@ -50,6 +50,8 @@ class NumbaBackend(NumpyBackend):
 
     def __init__(self) -> None:
         super().__init__()
+        import numpy.ma  # noqa: F401 - Numba does when it is first called: better here, see forking
+
         from fastnn.kernels import cpu
 
         self._kernels = cpu
@@ -226,8 +228,11 @@ class NumbaBackend(NumpyBackend):
 
     def compile(self, plan: StepPlan) -> Runner:
         """See `Backend.compile`: a plain network under SGD runs in compiled code as a whole."""
-        from fastnn.backends.numba_runner import CompiledStep
         from fastnn.backends.plain_network import plain_network
+        from fastnn.forking import no_fork
+
+        with no_fork:
+            from fastnn.backends.numba_runner import CompiledStep
 
         layers = plain_network(plan)
         return super().compile(plan) if layers is None else CompiledStep(plan, layers)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn.backends.loop import Runner
 from fastnn.backends.numba_layout import Layout
-from fastnn.backends.numba_team import run_together
+from fastnn.backends.numba_team import TooFewThreadsError, run_together, share_out
 from fastnn.kernels.cpu import barrier, by_feature, evaluation, sparse, step, strips
 from fastnn.threads import get_num_threads
 
@@ -92,7 +92,6 @@ class CompiledStep(Runner):
             stop.tell(place[barrier.REQUESTED :])
         layout, lr = self.layout, float(hyperparameters["lr"])
         shared = (
-            self.threads,
             place,
             self.give_way,
             layout.memory,
@@ -102,20 +101,26 @@ class CompiledStep(Runner):
         )
 
         def job(thread: int) -> None:
+            common = self.width, thread, self.threads, *shared
             if self.compressed:
                 taken[thread] = step.train_compressed(
-                    self.width, thread, *shared, self.norms, self.data, self.room, self.labels,
+                    *common, self.norms, self.data, self.room, self.labels,
                     rows, self.places[thread], lr, losses,
                 )  # fmt: skip
             else:
                 taken[thread] = step.train_dense(
-                    self.width, thread, *shared, self.x, self.scale, self.labels, rows, lr, losses
+                    *common, self.x, self.scale, self.labels, rows, lr, losses
                 )
 
         watched = stop is not None and stop.watched
         here = not watched or self.step_seconds * len(rows) < AWAY_SECONDS
         began = time.perf_counter()
-        run_together(job, self.threads, lambda: barrier.abort(place), here=here)
+        while True:
+            try:
+                run_together(job, self.threads, lambda: barrier.abort(place), here=here)
+                break
+            except TooFewThreadsError as error:  # with fewer the bits are the same
+                self.threads, here = error.threads, True
         self.step_seconds = (time.perf_counter() - began) / taken[0]
         return losses[: taken[0]]
 
@@ -159,7 +164,7 @@ class CompiledStep(Runner):
                 data, labels, rows, places,
             )  # fmt: skip
 
-        run_together(job, threads, lambda: None)
+        share_out(job, threads)
         return sum(counts)
 
 
@@ -227,7 +232,7 @@ def compress(x: Array, edges: Array, scale: np.floating[Any]) -> sparse.Compress
         first, last = shares[thread]
         counts[thread] = sparse.count_nonzero(x[first:last].reshape(-1))
 
-    run_together(count, threads, lambda: None)
+    share_out(count, threads)
     ends = list(accumulate(counts, initial=0))
     small = np.uint16 if features < 1 << 16 else np.uint32
     starts = np.empty(samples, np.int64)
@@ -244,7 +249,7 @@ def compress(x: Array, edges: Array, scale: np.floating[Any]) -> sparse.Compress
         if found != end - begin:
             raise RuntimeError("x was changed while fit read it: it must stay as it is meanwhile")
 
-    run_together(fill, threads, lambda: None)
+    share_out(fill, threads)
     most = max(float(values.max()), -float(values.min())) if values.size else 0.0
     later: np.floating[Any] | None = None
     if scale != 1 and values.dtype == scale.dtype:

@@ -12,10 +12,21 @@ import queue
 import threading
 from collections.abc import Callable
 
+from fastnn.kernels.cpu.compiling import warn
+
 Job = Callable[[int], None]
 
 _idle: list[_Worker] = []
 _lock = threading.Lock()
+_warned = False
+
+
+class TooFewThreadsError(RuntimeError):
+    """The system starts no more threads; `threads` can run at once, with this one."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(f"only {threads} threads can run at once")
+        self.threads = threads
 
 
 class _Worker:
@@ -83,6 +94,8 @@ def run_together(job: Job, threads: int, abort: Callable[[], None], *, here: boo
 
     Raises
     ------
+    TooFewThreadsError
+        If so many threads are not to be had. No job has begun then. The first time draws a warning.
     BaseException
         What a job, or a handler of signals, raised: when none of them runs any more.
     """
@@ -100,10 +113,12 @@ def run_together(job: Job, threads: int, abort: Callable[[], None], *, here: boo
             raise
 
     errors: list[BaseException | None] = []
+    first = 1 if here else 0
+    workers = _take_workers(threads - first)
     try:
-        for thread in range(1 if here else 0, threads):
+        for thread in range(first, threads):
             tasks.append(_Task(functools.partial(guarded, thread), ended))
-            _take_worker().start(tasks[-1])
+            workers.pop().start(tasks[-1])
         if here:
             job(0)
     except BaseException as error:
@@ -112,6 +127,7 @@ def run_together(job: Job, threads: int, abort: Callable[[], None], *, here: boo
         # Those that run on would wait for those that do not begin.
         if any([task.take_back() for task in tasks]) or incomplete:
             abort()
+        _give_back(workers)
     while True:
         try:
             while not all(task.over for task in tasks):
@@ -124,11 +140,58 @@ def run_together(job: Job, threads: int, abort: Callable[[], None], *, here: boo
             raise error
 
 
+def share_out(job: Job, shares: int) -> None:
+    """Call ``job(0) ... job(shares - 1)``, which need not meet, at the same time if possible."""
+    threads = shares
+
+    def some(thread: int) -> None:
+        for share in range(thread, shares, threads):
+            job(share)
+
+    while True:
+        try:
+            return run_together(some, threads, lambda: None)
+        except TooFewThreadsError as error:
+            threads = error.threads
+
+
+def _take_workers(wanted: int) -> list[_Worker]:
+    taken: list[_Worker] = []
+    try:
+        while len(taken) < wanted:
+            taken.append(_take_worker())
+    except BaseException as error:
+        _give_back(taken)
+        if not isinstance(error, RuntimeError):
+            raise
+        threads = len(taken) + 1
+        _warn(threads, error)
+        raise TooFewThreadsError(threads) from error
+    return taken
+
+
+def _give_back(workers: list[_Worker]) -> None:
+    with _lock:
+        _idle.extend(workers)
+
+
 def _take_worker() -> _Worker:
     with _lock:
         if _idle:
             return _idle.pop()
     return _Worker()
+
+
+def _warn(threads: int, error: RuntimeError) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warn(
+            f"the system starts no more threads ({error}), so the kernels run on {threads}, which "
+            "gives the same and may take longer; raise its limit (ulimit -u), or lower "
+            "fastnn.set_num_threads",
+            RuntimeWarning,
+        )
 
 
 def _forget_workers() -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from fastnn.backends.base import Backend, BackendInfo
 from fastnn.backends.names import what_was_meant
 from fastnn.errors import BackendFallbackWarning, BackendUnavailableError
-from fastnn.forking import hold_while_forking
 from fastnn.wording import a_kind, shown
 
 REGISTRY = {
@@ -37,7 +36,6 @@ _loaded: dict[str, Backend] = {}
 _reasons: dict[str, str] = {}
 _default: Backend | None = None
 _lock = threading.RLock()
-hold_while_forking(_lock)  # under it Numba and CuPy are imported
 
 
 def set_backend(
@@ -171,6 +169,9 @@ def load_backend(name: str) -> Backend:
         if kind in _reasons:
             raise BackendUnavailableError(_reasons[kind])
         if name not in _loaded:
+            from fastnn.forking import hold_while_forking
+
+            hold_while_forking(_lock)  # Numba and CuPy are imported now
             module, _, class_name = REGISTRY[kind].partition(":")
             backend_class: type[Backend] = getattr(importlib.import_module(module), class_name)
             reason = backend_class.unavailable_reason()

@@ -101,10 +101,10 @@ def say(words: str) -> None:
             print(f"fastnn: {words}", file=sys.stderr, flush=True)
 
 
-def warn(words: str) -> None:
+def warn(words: str, category: type[Warning] = KernelCacheWarning) -> None:
     """Warn of something that costs time and nothing else."""
     with contextlib.suppress(ValueError):  # standard error is closed
-        warnings.warn(words, KernelCacheWarning, stacklevel=_depth_of_caller())
+        warnings.warn(words, category, stacklevel=_depth_of_caller())
 
 
 def _depth_of_caller() -> int:
