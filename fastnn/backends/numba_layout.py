@@ -80,6 +80,7 @@ class Layout:
         self._shape(strips.X_ROW, x_row)
         self._shape(strips.PEAKS, self._take(self.threads * step.PEAK_STRIDE))
         self._shape(strips.LOSSES, self._take(capacity))
+        self._shape(strips.SUMS, self._take(self.threads * 2 * int(self.table[0, strips.W_SIZE])))
         if self.dense:
             self._shape(strips.X, self._take(2 * x_size))
         else:

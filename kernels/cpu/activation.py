@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.sums import SECTION
 
 Array = Any
 
@@ -30,11 +32,15 @@ def add_bias_relu(a: Array, b: Array) -> None:
 @kernel
 def sum_of_rows(dout: Array, db: Array) -> None:
     """``db = sum(dout, axis=0)``, the gradient by the bias. dout (N, M), db (M,)."""
-    for m in range(db.shape[0]):
-        db[m] = 0
-    for n in range(dout.shape[0]):
+    db[:] = 0
+    section = np.empty_like(db)
+    for begin in range(0, dout.shape[0], SECTION):
+        section[:] = 0
+        for n in range(begin, min(begin + SECTION, dout.shape[0])):
+            for m in range(db.shape[0]):
+                section[m] += dout[n, m]
         for m in range(db.shape[0]):
-            db[m] += dout[n, m]
+            db[m] += section[m]
 
 
 @kernel

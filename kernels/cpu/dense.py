@@ -21,7 +21,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.kernels.cpu.compiler import inline_kernel
-from fastnn.kernels.cpu.vector import at, fma, load, relu, splat, store
+from fastnn.kernels.cpu.sums import SECTION
+from fastnn.kernels.cpu.vector import add, at, fma, load, relu, splat, store
 
 Array = Any
 ROWS = 4
@@ -44,6 +45,28 @@ def multiply(
 
 
 @inline_kernel
+def multiply_samples(
+    zero: Any, A: Array, a: int, row: int, step: int, B: Array, b: int, strip: int, samples: int
+) -> Any:
+    """`multiply` where the depth are the samples, from zero on; see `fastnn.kernels.cpu.sums`."""
+    nothing = (zero, zero, zero, zero)
+    tile = multiply(nothing, A, a, row, step, B, b, strip, min(SECTION, samples))
+    for n in range(SECTION, samples, SECTION):
+        depth = min(SECTION, samples - n)
+        section = multiply(nothing, A, a + n * step, row, step, B, b + n * strip, strip, depth)
+        tile = sum_of_tiles(tile, section)
+    return tile
+
+
+@inline_kernel
+def sum_of_tiles(one: Any, other: Any) -> Any:
+    """``one + other``."""
+    a0, a1, a2, a3 = one
+    b0, b1, b2, b3 = other
+    return add(a0, b0), add(a1, b1), add(a2, b2), add(a3, b3)
+
+
+@inline_kernel
 def take_step(tile: Any, A: Array, a: int, row: int, line: Any) -> Any:
     """``tile[r] += A[a + r * row] * line``: one step down the depth."""
     t0, t1, t2, t3 = tile
@@ -59,6 +82,14 @@ def relu_tile(tile: Any) -> Any:
     """``relu(tile)``."""
     t0, t1, t2, t3 = tile
     return relu(t0), relu(t1), relu(t2), relu(t3)
+
+
+@inline_kernel
+def load_tile(zero: Any, memory: Array, place: int, row: int) -> Any:
+    """The rows of a tile, `row` numbers apart."""
+    t0, t1 = load(zero, memory, place), load(zero, memory, place + row)
+    t2, t3 = load(zero, memory, place + 2 * row), load(zero, memory, place + 3 * row)
+    return t0, t1, t2, t3
 
 
 @inline_kernel

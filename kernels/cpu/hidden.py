@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
-from fastnn.kernels.cpu.dense import ROWS, add_tile, multiply, relu_tile, store_tile
+from fastnn.kernels.cpu.dense import (
+    ROWS,
+    add_tile,
+    multiply,
+    multiply_samples,
+    relu_tile,
+    store_tile,
+)
 from fastnn.kernels.cpu.exponential import exp
 from fastnn.kernels.cpu.strips import (
     CAPACITY,
@@ -38,6 +45,7 @@ from fastnn.kernels.cpu.strips import (
     wide,
     wide_tile,
 )
+from fastnn.kernels.cpu.sums import SECTION, sum_in_place
 from fastnn.kernels.cpu.vector import (
     add,
     at,
@@ -272,8 +280,7 @@ def update_weights(
         weights = table[layer, W] + s * table[layer, W_SIZE] + q * before * strip + column
         for piece in range(0, before, lanes(zero)):
             x = table[layer - 1, A] + q * rows * before + piece
-            tile = (zero, zero, zero, zero)
-            tile = multiply(tile, memory, dout, 1, strip, memory, x, before, samples)
+            tile = multiply_samples(zero, memory, dout, 1, strip, memory, x, before, samples)
             place = table[layer, WT] + q * table[layer, WT_SIZE] + output * before + piece
             add_tile(tile, memory, place, before, -lr)
             for lane in range(min(lanes(zero), inputs - piece)):
@@ -291,11 +298,12 @@ def update_bias(
     strip, rows = table[layer, STRIP], shape[CAPACITY]
     for s in range(first, last):
         for piece in range(0, strip, lanes(zero)):
-            total = zero
-            for n in range(samples):
-                total = add(
-                    total, load(zero, memory, table[layer, G] + (s * rows + n) * strip + piece)
-                )
+            total, dout = zero, table[layer, G] + s * rows * strip + piece
+            for begin in range(0, samples, SECTION):
+                section = zero
+                for n in range(begin, min(begin + SECTION, samples)):
+                    section = add(section, load(zero, memory, dout + n * strip))
+                total = add(total, section)
             place = table[layer, B] + s * strip + piece
             b = load(zero, memory, place)
             store(memory, place, fma(splat(zero, factor), total, b))
@@ -323,8 +331,7 @@ def update_hidden(
 
 @kernel
 def mean_loss(memory: Array, shape: Array, samples: int) -> Any:
-    """The mean of the losses of a batch."""
-    total = memory.dtype.type(0)
+    """The mean of the losses of a batch, of which nothing is left."""
     for n in range(samples):
-        total += memory[shape[LOSSES] + n] / memory.dtype.type(samples)
-    return total
+        memory[shape[LOSSES] + n] /= memory.dtype.type(samples)
+    return sum_in_place(memory, shape[LOSSES], samples)

@@ -13,6 +13,7 @@ import numpy as np
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
 from fastnn.kernels.cpu.exponential import exp
 from fastnn.kernels.cpu.strips import narrow
+from fastnn.kernels.cpu.sums import sum_in_place
 from fastnn.kernels.cpu.vector import first_lane, lanes, load, splat, store
 
 Array = Any
@@ -78,10 +79,7 @@ def _divide_by_sum(y: Array) -> Any:
 @kernel
 def mean(losses: Array, result: Array) -> None:
     """``result = sum(losses / N)``, added in float64. losses (N,), result ()."""
-    total, samples = 0.0, losses.dtype.type(losses.shape[0])
-    for n in range(losses.shape[0]):
-        total += losses[n] / samples
-    result[()] = total
+    result[()] = sum_in_place(losses / np.float64(losses.shape[0]), 0, losses.shape[0])
 
 
 @kernel

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
-from fastnn.kernels.cpu.dense import ROWS, multiply, store_tile
+from fastnn.kernels.cpu.dense import ROWS, multiply_samples, store_tile
 from fastnn.kernels.cpu.strips import narrow, wide, wide_tile
 from fastnn.kernels.cpu.vector import lanes, load, store
 
@@ -77,10 +77,8 @@ def _multiply(
     for piece in range(0, strip, lanes(zero)):
         whole = rows // ROWS * ROWS
         for r in range(0, whole, ROWS):
-            tile = (zero, zero, zero, zero)
-            tile = multiply(tile, A, r * row, row, step, B, piece, strip, depth)
+            tile = multiply_samples(zero, A, r * row, row, step, B, piece, strip, depth)
             store_tile(tile, result, r * strip + piece, strip)
         for r in range(whole, rows):
-            tile = (zero, zero, zero, zero)
-            tile = multiply(tile, A, r * row, 0, step, B, piece, strip, depth)
+            tile = multiply_samples(zero, A, r * row, 0, step, B, piece, strip, depth)
             store_tile(tile, result, r * strip + piece, 0)

@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
-from fastnn.kernels.cpu.dense import ROWS, store_tile, take_step
+from fastnn.kernels.cpu.dense import ROWS, store_tile, sum_of_tiles, take_step
 from fastnn.kernels.cpu.product import copy_row
 from fastnn.kernels.cpu.strips import narrow_tile, wide_tile
+from fastnn.kernels.cpu.sums import SECTION
 from fastnn.kernels.cpu.vector import (
-    add,
     at,
     common_bits,
     count_bits,
@@ -243,15 +243,17 @@ def _multiply(
         for tile in range(_tiles(rows)):
             r = tile * ROWS if tile < whole else whole * ROWS + tile - whole
             height, below = (ROWS, row) if tile < whole else (1, 0)
-            t = (zero, zero, zero, zero)
-            for word in range(words):
-                bits = at(needed, tile * words + word)
-                a, b = r * row + word * WORD * step, (s * depth + word * WORD) * strip
-                while bits != 0:
-                    k = lowest_bit(bits)
-                    bits &= bits - np.uint64(1)
-                    t = take_step(t, A, a + k * step, below, load(zero, B, b + k * strip))
-            t = (add(t[0], last), add(t[1], last), add(t[2], last), add(t[3], last))
-            store_tile(t, finished, 0, strip)
+            total = (last, last, last, last)
+            for first in range(0, words, SECTION // WORD):
+                t = (zero, zero, zero, zero)
+                for word in range(first, min(first + SECTION // WORD, words)):
+                    bits = at(needed, tile * words + word)
+                    a, b = r * row + word * WORD * step, (s * depth + word * WORD) * strip
+                    while bits != 0:
+                        k = lowest_bit(bits)
+                        bits &= bits - np.uint64(1)
+                        t = take_step(t, A, a + k * step, below, load(zero, B, b + k * strip))
+                total = sum_of_tiles(total, t)
+            store_tile(total, finished, 0, strip)
             for i in range(height):
                 copy_row(piece, finished, i * strip, flat, (r + i) * columns + column, width)

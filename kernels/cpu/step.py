@@ -52,6 +52,7 @@ from fastnn.kernels.cpu.strips import (
     RELU,
     STRIP,
     STRIPS,
+    SUMS,
     W_SIZE,
     X_ROW,
     X_SIZE,
@@ -66,7 +67,16 @@ from fastnn.kernels.cpu.strips import (
     tile_of_zeros,
     wide_tile,
 )
-from fastnn.kernels.cpu.tall import TALL, add_tile, multiply, relu_tile, rows_of, store_tile
+from fastnn.kernels.cpu.sums import SECTION, hand_over
+from fastnn.kernels.cpu.tall import (
+    TALL,
+    add_tile,
+    load_tile,
+    multiply,
+    relu_tile,
+    rows_of,
+    store_tile,
+)
 from fastnn.kernels.cpu.vector import at, lanes, load, load_cast, prefetch, splat, store
 from fastnn.kernels.cpu.vector import multiply as times
 
@@ -114,6 +124,7 @@ def train_compressed(
     early = groups > 1 or table.shape[0] == 1
     samples = rows.shape[1]
     expanded = shape[EXPANDED] + thread * shape[FEATURES]
+    sums = shape[SUMS] + thread * 2 * table[0, W_SIZE]
     zero = strip_of_zeros(memory, width)
     limit = np.finfo(memory.dtype).max / 4
     by_feature = room.starts.size > 0
@@ -156,17 +167,27 @@ def train_compressed(
             if not early:
                 peak = _gradient_of_strip(memory, table, shape, s, samples, rate)
             reach = samples * data.largest * np.float64(peak)
-            if reach < limit and by_feature:
-                update_strip(zero, memory, table, shape, room, here, samples, s)
-                norms[unit] += reach
-            elif reach < limit:
-                update_unit(zero, memory, table, shape, data, bounds, samples, group, s)
-                norms[unit] += reach
-            else:
-                update_unit_with_zeros(
-                    zero, memory, table, shape, data, bounds, edges, samples, group, s, expanded
-                )
-                norms[unit] = np.inf
+            finite = reach < limit
+            norms[unit] = norms[unit] + reach if finite else np.inf
+            weights, target = _places_of_update(table, s, samples, sums)
+            for begin in range(0, samples, SECTION):
+                end = min(begin + SECTION, samples)
+                if finite and by_feature:
+                    update_strip(
+                        zero, memory, table, shape, room, here, begin, end, s, sums, target
+                    )
+                elif finite:
+                    update_unit(
+                        zero, memory, table, shape, data, bounds, edges, begin, end, group, s,
+                        sums, target,
+                    )  # fmt: skip
+                else:
+                    update_unit_with_zeros(
+                        zero, memory, table, shape, data, bounds, edges, begin, end, group, s,
+                        sums, target, expanded,
+                    )  # fmt: skip
+            if target != weights:
+                _hand_over_unit(zero, memory, shape, edges, group, lanes(zero), target, weights)
         if stopping(barrier):
             return step + 1
     return rows.shape[0]
@@ -187,6 +208,7 @@ def train_dense(
     """
     rate = memory.dtype.type(lr)
     zero = tile_of_zeros(memory, width)
+    sums = shape[SUMS] + thread * 2 * table[0, W_SIZE]
     groups, strips, blocks = shape[GROUPS], table[0, STRIPS], shape[BLOCKS]
     first, last = share(thread, threads, groups * strips)
     early = groups > 1 or table.shape[0] == 1
@@ -236,10 +258,37 @@ def train_dense(
             begin, end = edges[group * blocks], edges[(group + 1) * blocks]
             if not early:
                 _gradient_of_strip(memory, table, shape, s, samples, rate)
-            _update_dense(zero, memory, table, shape, x, s, begin, end, samples)
+            weights, target = _places_of_update(table, s, samples, sums)
+            for n in range(0, samples, SECTION):
+                some = min(SECTION, samples - n)
+                _update_dense(zero, memory, table, shape, x, s, begin, end, n, some, sums, target)
+            if target != weights:
+                strip = table[0, STRIP]
+                _hand_over_unit(zero, memory, shape, edges, group, strip, target, weights)
         if stopping(barrier):
             return step + 1
     return rows.shape[0]
+
+
+@kernel
+def _places_of_update(table: Array, s: int, samples: int, sums: int) -> Any:
+    """Where a strip of W is, and where sums of sections go: to W if there is but one.
+
+    Else to the second half of the room for sums.
+    """
+    weights = table[0, W] + s * table[0, W_SIZE]
+    return weights, weights if samples <= SECTION else sums + table[0, W_SIZE]
+
+
+@kernel
+def _hand_over_unit(
+    zero: Any, memory: Array, shape: Array, edges: Array, group: int, strip: int,
+    source: int, weights: int,
+) -> None:  # fmt: skip
+    """Add the sums of all sections to a unit's weights, and clear them."""
+    first = edges[group * shape[BLOCKS]] * strip
+    last = edges[(group + 1) * shape[BLOCKS]] * strip
+    hand_over(zero, memory, source + first, weights + first, last - first)
 
 
 @kernel
@@ -370,21 +419,29 @@ def _forward_dense(
 @kernel
 def _update_dense(
     zero: Any, memory: Array, table: Array, shape: Array, x: int, s: int,
-    begin: int, end: int, samples: int,
+    begin: int, end: int, start: int, samples: int, sums: int, target: int,
 ) -> None:  # fmt: skip
-    """``W += x.T @ G`` for a unit's features, G being times ``-lr`` already.
+    """``target += x.T @ G`` for a unit's features and `samples` from `start` on.
 
-    So many samples at a time that their columns of x stay in the first-level cache.
+    So many of them at a time that their columns of x stay in the first-level cache; `sums` is room
+    for the sums so far.
     """
     strip = table[0, STRIP]
     one = memory.dtype.type(1)
+    pieces = (samples + DEPTH - 1) // DEPTH
     for piece in range(0, strip, lanes(zero)):
-        weights = table[0, W] + s * table[0, W_SIZE] + piece
-        for first in range(0, samples, DEPTH):
-            depth = min(DEPTH, samples - first)
-            dout = table[0, G] + (s * shape[CAPACITY] + first) * strip + piece
+        for part in range(pieces):
+            first, last = part * samples // pieces, (part + 1) * samples // pieces
+            n, depth = start + first, last - first
+            dout = table[0, G] + (s * shape[CAPACITY] + n) * strip + piece
             for d in range(begin, end, TALL):
+                place = d * strip + piece
                 tile = rows_of(zero)
-                column = x + first * shape[X_ROW] + d
+                if part > 0:
+                    tile = load_tile(zero, memory, sums + place, strip)
+                column = x + n * shape[X_ROW] + d
                 tile = multiply(tile, memory, column, 1, shape[X_ROW], memory, dout, strip, depth)
-                add_tile(tile, memory, weights + d * strip, strip, one)
+                if part == pieces - 1:
+                    add_tile(tile, memory, target + place, strip, one)
+                else:
+                    store_tile(tile, memory, sums + place, strip)

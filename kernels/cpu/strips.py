@@ -13,6 +13,9 @@ has
 - ``PARTS``, sums over some of its inputs only, in as many parts as there are groups (see below);
   only the first layer has them
 
+and each thread has room for its sums over samples, twice as much as a strip of the first layer's W:
+``SUMS``, see `fastnn.kernels.cpu.sums`.
+
 The first layer's work is cut into *units*: a group of input features times a strip. A narrow layer
 has one strip and several groups; a wide one has strips enough for the threads and one group. A
 unit's weights are read and written by one thread only, so they stay in its cache. How a layer is
@@ -35,7 +38,8 @@ NARROW = 16
 (INPUTS, OUTPUTS, STRIP, STRIPS, RELU, W, W_SIZE, WT, WT_SIZE, B, A, G, PARTS, COLUMNS) = range(14)
 
 # Places in the step's shape.
-(CAPACITY, FEATURES, GROUPS, BLOCKS, X, X_SIZE, X_ROW, PEAKS, LOSSES, EXPANDED, SHAPE) = range(11)
+(CAPACITY, FEATURES, GROUPS, BLOCKS, X, X_SIZE, X_ROW, PEAKS, LOSSES, EXPANDED, SUMS) = range(11)
+SHAPE = 11  # places
 
 
 def _tile_bytes() -> int:

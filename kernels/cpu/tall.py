@@ -81,9 +81,18 @@ def _add_six(tile: Any, memory: Array, place: int, row: int, factor: Any) -> Non
     store(memory, place, fma(f, t5, load(t5, memory, place)))
 
 
+@inline_kernel
+def _load_six(zero: Any, memory: Array, place: int, row: int) -> Any:
+    """See `dense.load_tile`."""
+    t0, t1, t2, t3 = dense.load_tile(zero, memory, place, row)
+    t4, t5 = load(zero, memory, place + 4 * row), load(zero, memory, place + 5 * row)
+    return t0, t1, t2, t3, t4, t5
+
+
 rows_of = _four_of if FOUR else _six_of
 """A tile whose rows are all this one."""
 multiply = dense.multiply if FOUR else _multiply_six
 relu_tile = dense.relu_tile if FOUR else _relu_six
 store_tile = dense.store_tile if FOUR else _store_six
 add_tile = dense.add_tile if FOUR else _add_six
+load_tile = dense.load_tile if FOUR else _load_six
