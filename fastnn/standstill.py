@@ -139,7 +139,7 @@ def dead_units(network: Sequential, data: Array) -> list[tuple[str, int, int]]:
             elif is_plain(layer, Relu):
                 h = backend.relu(h)
                 if name:
-                    alive = backend.xp.any(h > 0, axis=0)
+                    alive = ~backend.xp.all(h <= 0, axis=0)  # NaN is not dead
                     count = int(backend.xp.sum(backend.astype(alive, "int64")))
                     found.append((name, int(h.shape[1]) - count, int(h.shape[1])))
             else:

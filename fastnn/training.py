@@ -163,6 +163,7 @@ def fit(
             try:
                 _train(training, epochs, order, history, watch, held_out, callbacks)
             except KeyboardInterrupt as error:
+                history.interrupted = True
                 error.history = history  # type: ignore[attr-defined]
                 raise
         return history

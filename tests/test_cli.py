@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -203,6 +204,87 @@ def test_train_says_that_it_diverged(directory: Path, tmp_path: Path) -> None:
     assert "the network has diverged; try a smaller --lr" in out
     history = json.loads((tmp_path / "history.json").read_text(), parse_constant=pytest.fail)
     assert history["losses"][-1] is None
+
+
+def test_train_uses_all_samples_where_they_are_few(directory: Path, tmp_path: Path) -> None:
+    quick = [word for word in QUICK if word not in ("--batch-size", "8")]
+    result = run(*quick, "--data", directory, "--out", tmp_path, "--json")
+    assert json.loads(result.stdout)["steps"] == 2
+
+
+def test_train_warns_in_a_line(directory: Path, tmp_path: Path) -> None:
+    for name in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"):
+        content = (directory / name).read_bytes()
+        (directory / name).write_bytes(content[:16] + bytes(byte > 128 for byte in content[16:]))
+    result = run(*QUICK, "--data", directory, "--out", tmp_path)
+    lines = [line for line in result.stderr.splitlines() if "inputs x lie between" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("fastnn: inputs x lie between 0.003922 and 0.003922, typically")
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", ">&-", "2>&- >&-", "2>/dev/full", ">/dev/full"])
+@pytest.mark.parametrize("progress", ["--progress", "--no-progress"])
+def test_train_without_standard_output_or_error(
+    directory: Path, tmp_path: Path, redirection: str, progress: str
+) -> None:
+    if "full" in redirection and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    program = "from fastnn.cli import main; main()"
+    words = [sys.executable, "-c", program, *QUICK[:-1], progress, "--data", str(directory)]
+    command = shlex.join([*words, "--out", str(tmp_path), "--backend", "numpy"])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {redirection}"], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert len(history["losses"]) == 16
+    assert (tmp_path / "network.safetensors").exists()
+
+
+def test_train_into_a_pipe_that_nobody_reads(directory: Path, tmp_path: Path) -> None:
+    program = "from fastnn.cli import main; main()"
+    words = [sys.executable, "-c", program, *QUICK, "--epochs", "30", "--data", str(directory)]
+    command = shlex.join([*words, "--out", str(tmp_path), "--backend", "numpy"])
+    done = subprocess.run(
+        ["sh", "-c", f"({command}; echo status $? >&2) | head -n 1"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == "status 0\n"
+    assert len(json.loads((tmp_path / "history.json").read_text())["losses"]) == 240
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent to a process")
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_in_train(directory: Path, tmp_path: Path, presses: int) -> None:
+    program = """
+import os, signal, sys, time
+import fastnn.cli
+command = sys.modules["fastnn.cli.train"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Report(command._Report):
+    def __call__(self, network, history):
+        super().__call__(network, history)
+        for _ in range(int(os.environ["PRESSES"]) if history.epochs == 3 else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+command._Report = Report
+from fastnn.cli import main
+main()
+"""
+    arguments = [*QUICK, "--epochs", "999999", "--backend", "numpy"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments, "--data", str(directory), "--out",
+         str(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "PRESSES": str(presses)},
+    )  # fmt: skip
+    assert done.returncode == 130, done
+    if presses == 1:
+        assert "interrupted; this is what was trained so far" in done.stdout
+        assert json.loads((tmp_path / "history.json").read_text())["epochs"] == 3
+    else:
+        assert done.stdout.splitlines()[-1] == "interrupted; nothing was written"
+        assert not list(tmp_path.glob("*.safetensors"))
 
 
 @pytest.fixture

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -205,164 +201,6 @@ def test_validation_is_evaluated_after_each_epoch(backend: Backend, data: Batch)
     assert history.train_accuracies[-1] == network.accuracy(data.x, data.t)
 
 
-def test_callbacks_change_parameters_and_rate(backend: Backend, data: Batch) -> None:
-    optimizer = SGD(0.5)
-    after: list[dict[str, Any]] = []
-
-    def freeze(network: Sequential, history: History) -> None:
-        optimizer.lr = 0.0
-        network.params["b2"] = [1, 2, 3, 4]
-        network.params["W1"] *= 2
-        after.append(parameters(network))
-
-    network = small()
-    fit(
-        network, data.x, data.t, epochs=2, batch_size=10, optimizer=optimizer, callbacks=[freeze],
-        progress=False,
-    )  # fmt: skip
-    np.testing.assert_array_equal(after[0]["b2"], [1, 2, 3, 4])
-    np.testing.assert_array_equal(after[1]["W1"], 2 * after[0]["W1"])
-    np.testing.assert_array_equal(after[1]["W2"], after[0]["W2"])
-    np.testing.assert_array_equal(parameters(network)["W1"], after[1]["W1"])
-
-
-def test_a_callback_ends_training(backend: Backend, data: Batch) -> None:
-    history = fit(
-        small(), data.x, data.t, epochs=9, batch_size=10,
-        callbacks=[lambda network, history: history.epochs == 2], progress=False,
-    )  # fmt: skip
-    assert history.epochs == 2
-    assert len(history.losses) == 12
-    assert not history.interrupted
-
-
-def test_a_callback_that_moves_the_network_is_refused(data: Batch) -> None:
-    with fastnn.use_backend("numpy"):
-        network = small()
-    with pytest.raises(RuntimeError, match="backend, dtype or layers"):
-        fit(
-            network, data.x, data.t, epochs=2, batch_size=10,
-            callbacks=[lambda network, history: network.astype("float64") and None],
-            progress=False,
-        )  # fmt: skip
-    assert network.dtype == "float64"
-    network.gradient(data.x, data.t)
-
-
-def test_a_failing_callback_leaves_the_network_whole(backend: Backend, data: Batch) -> None:
-    seen = {}
-
-    def fail(network: Sequential, history: History) -> None:
-        seen.update(parameters(network))
-        raise ZeroDivisionError
-
-    network = small()
-    with pytest.raises(ZeroDivisionError):
-        fit(network, data.x, data.t, batch_size=10, callbacks=[fail], progress=False)
-    for name, array in parameters(network).items():
-        np.testing.assert_array_equal(array, seen[name])
-    network.gradient(data.x, data.t)
-
-
-@pytest.fixture
-def python_handles_ctrl_c() -> Iterator[None]:
-    """Python's own handler, also where the tests run in the background of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def press_ctrl_c() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-@pytest.mark.usefixtures("python_handles_ctrl_c")
-def test_ctrl_c_ends_between_two_steps(backend: Backend) -> None:
-    large = Batch(4000, 12, 4)
-    network = small()
-    timer = threading.Timer(0.05, press_ctrl_c)
-
-    def start_timer(network: Sequential, history: History) -> None:
-        if history.epochs == 1:
-            timer.start()
-
-    history = fit(
-        network, large.x, large.t, epochs=10**6, batch_size=10, seed=4, progress=False,
-        callbacks=[start_timer],
-    )  # fmt: skip
-    timer.join()
-    assert history.interrupted
-    assert history.samples == 10 * len(history.losses) > 0
-    assert history.epochs == len(history.losses) // 400
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-    # The history is that of the steps that were taken.
-    with fastnn.use_backend("numpy"):
-        twin = small(dtype="float64")
-    steps = min(len(history.losses), 300)
-    order = np.random.default_rng(4).permutation(4000)
-    expected = []
-    for i in range(steps):
-        some = order[10 * i : 10 * i + 10]
-        expected.append(twin.loss(large.x[some], large.t[some]))
-        SGD(0.1).update(twin.params, twin.gradient(large.x[some], large.t[some]))
-    np.testing.assert_allclose(history.losses[:steps], expected, rtol=1e-3)
-    network.gradient(large.x[:5], large.t[:5])
-
-
-@pytest.mark.usefixtures("python_handles_ctrl_c")
-def test_a_second_ctrl_c_cuts_a_callback_short(backend: Backend, data: Batch) -> None:
-    histories: list[History] = []
-
-    def twice(network: Sequential, history: History) -> None:
-        histories.append(history)
-        press_ctrl_c()
-        time.sleep(0.01)
-        assert not history.interrupted
-        press_ctrl_c()
-        time.sleep(5)
-        pytest.fail("it goes on")
-
-    network = small()
-    with pytest.raises(KeyboardInterrupt):
-        fit(network, data.x, data.t, epochs=9, callbacks=[twice], batch_size=10, progress=False)
-    assert histories[0].interrupted
-    assert histories[0].epochs == 1
-    assert len(histories[0].losses) == 6
-    network.gradient(data.x, data.t)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_keyboard_interrupt_from_a_callback(backend: Backend, data: Batch) -> None:
-    def stop(network: Sequential, history: History) -> None:
-        raise KeyboardInterrupt
-
-    network = small()
-    history = fit(network, data.x, data.t, epochs=9, callbacks=[stop], batch_size=10,
-                  progress=False)  # fmt: skip
-    assert history.interrupted
-    assert len(history.losses) == 6
-    network.gradient(data.x, data.t)
-
-
-def test_signals_of_the_users_own_are_left_alone(data: Batch) -> None:
-    def handler(number: int, frame: Any) -> None:
-        caught.append(number)
-
-    caught: list[int] = []
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        history = fit(
-            small(), data.x, data.t, epochs=2, batch_size=10, progress=False,
-            callbacks=[lambda network, history: press_ctrl_c()],
-        )  # fmt: skip
-        assert signal.getsignal(signal.SIGINT) is handler
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert caught == [signal.SIGINT] * 2
-    assert history.epochs == 2
-
-
 def test_in_another_thread(backend: Backend, data: Batch) -> None:
     network, results = small(), []
 
@@ -396,27 +234,6 @@ def test_no_epochs_and_a_rate_of_zero_change_nothing(backend: Backend, data: Bat
     fit(network, data.x, data.t, batch_size=10, optimizer=SGD(0), progress=False)
     for name, array in parameters(network).items():
         np.testing.assert_array_equal(array, before[name])
-
-
-def test_the_progress_bar(data: Batch, capfd: pytest.CaptureFixture[str]) -> None:
-    fit(small(), data.x, data.t, epochs=2, batch_size=10, progress=False)
-    assert capfd.readouterr() == ("", "")
-    fit(small(), data.x, data.t, epochs=2, batch_size=10)
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "12/12" in err
-    assert "loss=" in err
-
-
-def test_history_as_plain_values(data: Batch) -> None:
-    history = fit(small(), data.x, data.t, epochs=2, batch_size=10, validation=(data.x, data.t),
-                  progress=False)  # fmt: skip
-    plain = json.loads(json.dumps(history.as_dict()))
-    assert plain["losses"] == history.losses
-    assert plain["epochs"] == 2
-    assert plain["samples_per_second"] == history.samples_per_second
-    assert History().samples_per_second == 0
-    assert History(losses=[1.0, np.nan, np.inf]).as_dict()["losses"] == [1.0, None, None]
 
 
 Refusal = tuple[Callable[[Batch], dict[str, Any]], type[Exception], str]

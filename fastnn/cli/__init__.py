@@ -11,6 +11,7 @@ from fastnn import __version__
 from fastnn.cli.bench import bench
 from fastnn.cli.check import check
 from fastnn.cli.info import info
+from fastnn.cli.output import say_aside
 from fastnn.cli.predict import predict
 from fastnn.cli.train import train
 
@@ -45,5 +46,5 @@ def main() -> None:
     try:
         app(prog_name="fastnn")
     except (ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
-        print(f"fastnn: {error}", file=sys.stderr)
+        say_aside(f"fastnn: {error}")
         sys.exit(2)

@@ -13,6 +13,7 @@ from fastnn.advice import MNIST_SHAPE, Measurement, best, measure_backends
 from fastnn.backends import available_backends
 from fastnn.backends.selection import load_backend
 from fastnn.cli.options import DtypeOption, sizes
+from fastnn.cli.output import is_terminal, say_aside
 
 if TYPE_CHECKING:
     from fastnn.backends.cupy_products import Crossing
@@ -40,8 +41,8 @@ def bench(
     units = sizes(layers, "--layers")
     data = "MNIST" if units[0] == MNIST_SHAPE[1] else "random numbers"
     title = f"{'-'.join(map(str, units))}, batch {batch}, {dtype}, on {data}"
-    if sys.stderr.isatty():
-        print(f"measuring {title} ...", file=sys.stderr)
+    if is_terminal(sys.stderr):
+        say_aside(f"measuring {title} ...")
     rows = measure_backends(units, batch, dtype, backends=backend or None, seconds=seconds)
     chosen = best(rows)
     crossings = [_crossing(name) for name in backend or [] if name.partition(":")[0] == "cupy"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Annotated
 
 import typer
 
 from fastnn import Backend, get_backend, set_backend
+from fastnn.cli.output import say_aside
 
 BackendOption = Annotated[
     str | None,
@@ -34,7 +34,7 @@ def select_backend(name: str | None) -> Backend:
         warnings.simplefilter("always")
         chosen = get_backend() if name is None else set_backend(name)
     for warning in caught:
-        print(f"fastnn: {warning.message}", file=sys.stderr)
+        say_aside(f"fastnn: {warning.message}")
     return chosen
 
 

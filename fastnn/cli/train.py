@@ -20,13 +20,14 @@ from fastnn.cli.options import (
     select_backend,
     sizes,
 )
+from fastnn.cli.output import is_terminal, say, say_aside, warnings_as_lines
 from fastnn.datasets import load_idx, load_mnist
 
 if TYPE_CHECKING:
     from fastnn.datasets.directory import DataSet
 
 
-Say = Callable[[str], None]
+Tell = Callable[[str], None]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -35,7 +36,10 @@ INTERRUPTED = 130
 def train(
     backend: BackendOption = None,
     epochs: Annotated[int, typer.Option(min=0, help="How often to go through the data.")] = 17,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples of a step.")] = 100,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Samples of a step; by default 100, or all if they are fewer."),
+    ] = None,
     lr: Annotated[float, typer.Option(min=0, help="Learning rate of SGD.")] = 0.1,
     hidden: HiddenOption = "50",
     dtype: DtypeOption = "float32",
@@ -47,7 +51,7 @@ def train(
     out: Annotated[
         Path, typer.Option(help="Where the network, the history and the curves are written.")
     ] = Path("fastnn-run"),
-    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = sys.stderr.isatty(),
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = is_terminal(sys.stderr),
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON, and the rest as errors are.")
     ] = False,
@@ -56,6 +60,7 @@ def train(
 
     Prints the loss and the accuracies after each epoch, and writes network.safetensors,
     history.json and curves.png. Ctrl-C ends the training; what was trained so far is written.
+    Pressed twice, it ends all, and nothing is.
     """
     engine = select_backend(backend)
     data_set = load_mnist() if data is None else load_idx(data)
@@ -67,25 +72,26 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
 
     title = f"{'-'.join(map(str, units))} on {engine.name} ({engine.info().device}), {dtype}"
-    say = _to_standard_error if as_json else _to_standard_output
-    say(f"{title}, {len(x_train)} images")
+    tell = say_aside if as_json else say
+    tell(f"{title}, {len(x_train)} images")
     try:
-        history = fit(
-            network,
-            x_train,
-            t_train,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            seed=seed,
-            validation=(x_test, t_test),
-            callbacks=[_Report(epochs, progress, say)],
-            progress=progress,
-        )
+        with warnings_as_lines():
+            history = fit(
+                network,
+                x_train,
+                t_train,
+                epochs=epochs,
+                batch_size=batch_size,
+                optimizer=optimizer,
+                seed=seed,
+                validation=(x_test, t_test),
+                callbacks=[_Report(epochs, progress, tell)],
+                progress=progress,
+            )
     except KeyboardInterrupt:
-        say("interrupted before the first step; nothing was written")
+        tell("interrupted; nothing was written")
         raise typer.Exit(INTERRUPTED) from None
-    summary = _finish(network, history, data_set, out, title, say)
+    summary = _finish(network, history, data_set, out, title, tell)
     if as_json:
         print(json.dumps(summary, indent=2))
     if history.interrupted:
@@ -95,8 +101,8 @@ def train(
 class _Report:
     """A line an epoch, between the progress bar's lines."""
 
-    def __init__(self, epochs: int, progress: bool, say: Say) -> None:
-        self.epochs, self.progress, self.say, self.seen = epochs, progress, say, 0
+    def __init__(self, epochs: int, progress: bool, tell: Tell) -> None:
+        self.epochs, self.progress, self.tell, self.seen = epochs, progress, tell, 0
 
     def __call__(self, network: Sequential, history: History) -> None:
         losses = history.losses[self.seen :]
@@ -112,13 +118,13 @@ class _Report:
             from tqdm.auto import tqdm
 
             with tqdm.external_write_mode():
-                self.say(line)
+                self.tell(line)
         else:
-            self.say(line)
+            self.tell(line)
 
 
 def _finish(
-    network: Sequential, history: History, data_set: DataSet, out: Path, title: str, say: Say
+    network: Sequential, history: History, data_set: DataSet, out: Path, title: str, tell: Tell
 ) -> dict[str, Any]:
     """Write the network, its history and its curves; say and return how it went."""
     accuracy = network.accuracy(*data_set[1])
@@ -132,32 +138,30 @@ def _finish(
         draw_curves(history, out / "curves.png", title=title)
         files.append("curves.png")
     if history.interrupted:
-        say("interrupted; this is what was trained so far")
+        tell("interrupted; this is what was trained so far")
     if history.losses and not math.isfinite(history.losses[-1]):
-        say(f"the loss is {history.losses[-1]}: the network has diverged; try a smaller --lr")
-    say(
-        f"test accuracy {accuracy:.4f} after {len(history.losses)} steps in "
-        f"{history.seconds:.2f} s ({history.samples_per_second:,.0f} images a second)"
+        tell(f"the loss is {history.losses[-1]}: the network has diverged; try a smaller --lr")
+    compiling = (
+        f"; compiling kernels took {history.compile_seconds:.1f} s"
+        if history.compile_seconds >= 0.05
+        else ""
     )
-    say(f"wrote {', '.join(files)} to {out}")
+    tell(
+        f"test accuracy {accuracy:.4f} after {len(history.losses)} steps in "
+        f"{history.seconds:.2f} s ({history.samples_per_second:,.0f} images a second){compiling}"
+    )
+    tell(f"wrote {', '.join(files)} to {out}")
     return {
         "test_accuracy": accuracy,
         "steps": len(history.losses),
         "epochs": history.epochs,
         "seconds": history.seconds,
         "samples_per_second": history.samples_per_second,
+        "compile_seconds": history.compile_seconds,
         "interrupted": history.interrupted,
         "backend": network.backend.name,
         "files": [str(out / name) for name in files],
     }
-
-
-def _to_standard_output(line: str) -> None:
-    print(line, flush=True)
-
-
-def _to_standard_error(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _classes(data_set: DataSet) -> int:
