@@ -25,6 +25,11 @@ def data() -> Batch:
     return Batch(53, 12, 4)
 
 
+def affine(backend: Backend) -> Affine:
+    W, b = np.ones((12, 4), "float32"), np.zeros(4, "float32")
+    return Affine(backend.asarray(W), backend.asarray(b))
+
+
 LABELS: dict[str, Callable[[Batch], Any]] = {
     "int64": lambda d: d.t.astype("int64"),
     "int32": lambda d: d.t.astype("int32"),
@@ -100,7 +105,7 @@ def test_another_shape_of_the_callers_array_is_not_ours(backend: Backend, data: 
         x.shape = (53, 12)
         results = []
         for callbacks in ([], [reshape]):
-            made = {"affine": Affine(np.ones((12, 4), "float32"), np.zeros(4, "float32"))}
+            made = {"affine": affine(backend)}
             network = Sequential([made.get(name) or Relu() for name in layers])
             results.append(fit(network, x, data.t, callbacks=callbacks, **OPTIONS).losses)
         assert results[0] == results[1]
@@ -139,8 +144,7 @@ def test_targets_of_a_loss_of_ones_own_are_copied(backend: Backend, data: Batch)
     results = []
     for spoils in (False, True):
         t = data.one_hot.copy()
-        layer = Affine(np.ones((12, 4), "float32"), np.zeros(4, "float32"))
-        network = Sequential([layer], SquaredError())
+        network = Sequential([affine(backend)], SquaredError())
 
         def spoil(network: Sequential, history: History, t: Any = t) -> None:
             t.fill(np.nan)
@@ -190,10 +194,9 @@ class Refusing:
         return dout
 
 
-def test_an_error_of_a_layer_of_ones_own_is_its_own(data: Batch) -> None:
-    layer = Affine(np.ones((12, 4), "float32"), np.zeros(4, "float32"))
+def test_an_error_of_a_layer_of_ones_own_is_its_own(backend: Backend, data: Batch) -> None:
     with pytest.raises(ValueError, match=r"^the moon is full") as caught:
-        fit(Sequential([Refusing(), layer]), data.x, data.t, **OPTIONS)
+        fit(Sequential([Refusing(), affine(backend)]), data.x, data.t, **OPTIONS)
     assert caught.value.__cause__ is None
     assert "first sample of x" in caught.value.__notes__[0]
 

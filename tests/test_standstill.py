@@ -156,7 +156,8 @@ class Counting:
 
 def test_layers_of_ones_own_are_left_alone(backend: Backend, data: Batch) -> None:
     def affine(inputs: int, outputs: int, b: float) -> Affine:
-        return Affine(np.ones((inputs, outputs), "float32"), np.full(outputs, b, "float32"))
+        W, bias = np.ones((inputs, outputs), "float32"), np.full(outputs, b, "float32")
+        return Affine(backend.asarray(W), backend.asarray(bias))
 
     counting = Counting()
     network = Sequential([affine(12, 5, -1e3), Relu(), counting, affine(5, 4, 0), Relu()])
