@@ -458,6 +458,23 @@ def test_an_error_while_training_ends_the_feed(cuda: Any) -> None:
     assert feed_threads() == []
 
 
+@pytest.mark.usefixtures("small_pieces")
+def test_a_system_without_another_thread(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samples are gathered all the same, and a word is said."""
+    problem = Problem([9, 8, 4], 130)
+    expected = trained(problem.network(cuda, "float32"), problem)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.warns(fastnn.TrainingWarning, match=r"\(can't start new thread\)") as warned:
+            found = trained(problem.network(cuda, "float32"), problem)
+    assert [warning.filename for warning in warned] == [__file__]  # once, for two epochs
+    assert found.losses == expected.losses
+
+
 POINTS = {
     "a graph is captured": ("fastnn.backends.cupy_runner.capture", 1),
     "a graph is launched": ("fastnn.backends.cupy_graph.CapturedGraph.launch", 2),

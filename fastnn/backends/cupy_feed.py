@@ -9,13 +9,17 @@ waiting room, at the speed of device memory: the arrays that the step plan reads
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.backends.cupy_memory import free_bytes
+from fastnn.backends.selection import depth_of_caller
+from fastnn.errors import TrainingWarning
 from fastnn.pieces import pieces
 
 if TYPE_CHECKING:
@@ -47,6 +51,7 @@ class PinnedFeed:
 
         self._backend = backend
         self._data, self._labels = x, t
+        self._without_thread = False
         sample = x[:1].size * np.dtype(dtype).itemsize + t[:1].nbytes
         with backend.current():
             room = min(PIECE_BYTES, free_bytes() // 8)
@@ -70,10 +75,17 @@ class PinnedFeed:
         starts = range(0, len(order), self._samples)
         some = [order[start : start + self._samples] for start in starts]
         closed = threading.Event()
-        thread = ThreadPoolExecutor(1, "fastnn-feed")
+        thread: Executor = _Here() if self._without_thread else ThreadPoolExecutor(1, "fastnn-feed")
 
         def gather(i: int) -> Future[None]:
-            return thread.submit(self._gather, i, some[i], lambda: closed.is_set() or stop())
+            nonlocal thread
+            work = partial(self._gather, i, some[i], lambda: closed.is_set() or stop())
+            try:
+                return thread.submit(work)
+            except RuntimeError as error:  # the system has no more threads
+                self._without_thread, thread = True, _Here()
+                _warn_of_gathering_here(error)
+                return thread.submit(work)
 
         try:
             gathering = gather(0)
@@ -135,3 +147,25 @@ class PinnedFeed:
             for room, waiting in zip((self.x, self.t), self._waiting_room, strict=True):
                 room[:count] = waiting[:count]
             self._taken.record(stream)
+
+
+class _Here(Executor):
+    """Does what it is given at once, in the thread that gives it."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **more: Any) -> Future[Any]:
+        """See `concurrent.futures.Executor.submit`."""
+        done: Future[Any] = Future()
+        try:
+            done.set_result(function(*arguments, **more))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+def _warn_of_gathering_here(error: RuntimeError) -> None:
+    warnings.warn(
+        f"no thread could be started ({error}) to gather the next samples while the device trains: "
+        "training goes on, and the device waits for them. Results are the same",
+        TrainingWarning,
+        stacklevel=depth_of_caller(),
+    )
