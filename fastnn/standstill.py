@@ -37,10 +37,11 @@ SAMPLES_LOOKED_AT, LEAST_LOOKED_AT = 8192, 256
 """Of a data set, to tell that a unit is dead; and the fewest that tell, where memory is scarce."""
 
 
-def warn_of_magnitude(data: Array, backend: Backend) -> None:
+def warn_of_magnitude(data: Array, backend: Backend, scale: float) -> None:
     """Warn if typical inputs are far from 1; by a few hundred samples, zeros aside.
 
     data : array (K, ...), finite, on the host or on the device of `backend`.
+    scale : what they are multiplied by.
     """
     features = max(1, math.prod(data.shape[1:]))
     rows = min(ROWS_LOOKED_AT, max(1, ENTRIES_LOOKED_AT // features))
@@ -50,18 +51,20 @@ def warn_of_magnitude(data: Array, backend: Backend) -> None:
     if not values.size:
         return
     with np.errstate(over="ignore", under="ignore"):
+        values *= scale
         magnitude = math.sqrt(float(np.mean(values**2)))
     if SMALL <= magnitude <= LARGE:
         return
     least, most = float(values.min()), float(values.max())
     bytes_like = least >= 0 and 127 < most <= 255 and bool(np.all(values == np.floor(values)))
+    inputs = "inputs x" if scale == 1 else f"inputs x, times scale={scale:.4g},"
     remedy = (
         "pass scale=1/255 to fit, or divide x by 255"
-        if bytes_like
+        if bytes_like and scale == 1
         else "standardize x, for example (x - x.mean(axis=0)) / x.std(axis=0)"
     )
     _warn(
-        f"inputs x lie between {least:.4g} and {most:.4g}, typically at {magnitude:.2g} from 0: a "
+        f"{inputs} lie between {least:.4g} and {most:.4g}, typically at {magnitude:.2g} from 0: a "
         f"network hardly learns from inputs so {'large' if magnitude > LARGE else 'small'}, which "
         f"should be about 1 in magnitude; {remedy}",
         4,
@@ -74,9 +77,9 @@ class StandstillWatch:
     It looks after 1, 2, 4, 8, ... epochs and at the end, at losses that are on the host already.
     """
 
-    def __init__(self, network: Sequential, data: Array, steps: int) -> None:
+    def __init__(self, network: Sequential, data: Array, scale: float, steps: int) -> None:
         self._network = network
-        self._data = data
+        self._data, self._scale = data, scale
         self._steps = steps  # of an epoch
         self._next = 1
 
@@ -90,7 +93,7 @@ class StandstillWatch:
             return
         dead = [
             f"{count} of the {units} units of {name}"
-            for name, count, units in dead_units(self._network, self._data)
+            for name, count, units in dead_units(self._network, self._data, self._scale)
             if count >= DEAD_SHARE * units
         ]
         if dead:
@@ -116,8 +119,8 @@ def _stands_still(losses: list[float], steps: int) -> bool:
     return statistics.median(now) > MOVED * statistics.median(before)
 
 
-def dead_units(network: Sequential, data: Array) -> list[tuple[str, int, int]]:
-    """Count the units that give 0 behind their ReLU for all of many samples.
+def dead_units(network: Sequential, data: Array, scale: float) -> list[tuple[str, int, int]]:
+    """Count the units that give 0 behind their ReLU for all of many samples, times `scale`.
 
     Returns
     -------
@@ -131,7 +134,7 @@ def dead_units(network: Sequential, data: Array) -> list[tuple[str, int, int]]:
         return []
     h, name = data[:: -(-data.shape[0] // samples), ...], ""
     with backend.current(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        h = backend.asarray(h, network.dtype)
+        h = backend.asarray(h, network.dtype) * scale
         h = backend.xp.reshape(h, (h.shape[0], -1))
         for key, layer in network.layers.items():
             if is_plain(layer, Affine) and layer.W.shape[0] == h.shape[1]:

@@ -27,6 +27,7 @@ from fastnn.validation import (
     check_count,
     check_finite,
     check_not_empty,
+    check_rate,
     check_same_length,
     check_seed,
     dtype_name,
@@ -55,6 +56,7 @@ def fit(
     *,
     epochs: int = 1,
     batch_size: int | None = None,
+    scale: float = 1.0,
     optimizer: Optimizer | None = None,
     seed: int | None = None,
     validation: tuple[object, object] | None = None,
@@ -82,6 +84,10 @@ def fit(
         How often to go through the data set; 0 trains nothing.
     batch_size : int, optional
         Samples of a step, from 1 to K; by default 100, or all K if they are fewer.
+    scale : float, optional
+        What inputs are multiplied by as they are used, greater than 0: 1/255 for bytes, which need
+        not be copied to become floats then. It holds for `validation`, too. The network learns from
+        ``scale * x``: that is what `predict` and `accuracy` want afterwards.
     optimizer : Optimizer, optional
         By default ``SGD(lr=0.1)``.
     seed : int, optional
@@ -106,10 +112,11 @@ def fit(
         If an array holds no real numbers, or a count is no integer.
     ValueError
         If shapes do not fit, an input is NaN or infinite (the message tells where), a label is
-        out of range, not integral or not one-hot, or `batch_size` is not in 1 ... K. The network
-        is unchanged then. Also, as a TypeError or ValueError, if a callback has made of a parameter
-        what cannot be trained: of another shape, complex, read-only, elsewhere, or sharing memory
-        with another parameter. The network is as before the callbacks then.
+        out of range, not integral or not one-hot, `batch_size` is not in 1 ... K, or `scale` is
+        not finite and greater than 0. The network is unchanged then. Also, as a TypeError or
+        ValueError, if a callback has made of a parameter what cannot be trained: of another shape,
+        complex, read-only, elsewhere, or sharing memory with another parameter. The network is as
+        before the callbacks then.
     RuntimeError
         If another `fit` trains the network already, in another thread or because this is called
         from a callback.
@@ -135,6 +142,8 @@ def fit(
     epochs = check_count(epochs, "epochs", least=0)
     if batch_size is not None:
         batch_size = check_count(batch_size, "batch_size")
+    if check_rate(scale, "scale") == 0:
+        raise ValueError("scale is 0: it must be greater, or every input would be 0")
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer
     callbacks = _check_callbacks(callbacks)
     if not isinstance(optimizer, Optimizer):
@@ -155,8 +164,8 @@ def fit(
         history = History()
         if epochs == 0:
             return history
-        warn_of_magnitude(data, network.backend)
-        training = _Training(network, data, labels, optimizer, batch_size)
+        warn_of_magnitude(data, network.backend, float(scale))
+        training = _Training(network, data, labels, optimizer, batch_size, float(scale))
         steps = math.ceil(samples / batch_size) * epochs
         with ProgressBar(steps, progress) as bar:
             watch = LossWatch(network.backend, history, bar, compiled_before)
@@ -255,10 +264,16 @@ class _Training:
     """
 
     def __init__(
-        self, network: Sequential, x: Array, t: Array, optimizer: Optimizer, batch_size: int
+        self,
+        network: Sequential,
+        x: Array,
+        t: Array,
+        optimizer: Optimizer,
+        batch_size: int,
+        scale: float,
     ) -> None:
         self.network = network
-        self.data, self.labels = x, t
+        self.data, self.labels, self.scale = x, t, scale
         self.samples = int(x.shape[0])
         self.optimizer = optimizer
         self.batch_size = batch_size
@@ -271,7 +286,7 @@ class _Training:
             kept = dtype_name(x) if dtype_name(x) in KEPT_AS_THEY_ARE else self.dtype
             self.feed = self.backend.feed(x, t, kept, batch_size)
             x, t = self.feed.x, self.feed.t
-        self.plan = make_plan(network, x, t, optimizer, batch_size)
+        self.plan = make_plan(network, x, t, optimizer, batch_size, scale)
         self.runner = self.backend.compile(self.plan)
 
     def epoch(
@@ -302,14 +317,15 @@ class _Training:
 
     def standstill(self) -> StandstillWatch:
         """Give what looks whether training stands still."""
-        return StandstillWatch(self.network, self.data, math.ceil(self.samples / self.batch_size))
+        steps = math.ceil(self.samples / self.batch_size)
+        return StandstillWatch(self.network, self.data, self.scale, steps)
 
     def evaluations(
         self, held_out: tuple[Array, Array], history: History
     ) -> list[tuple[list[float], Accuracy]]:
         """Give for both data sets where their accuracies go, and what evaluates them."""
-        own = Accuracy(self.network, self.data, self.labels, self.runner.counter())
-        other = Accuracy(self.network, *held_out, self.runner.counter(held_out))
+        own = Accuracy(self.network, self.data, self.labels, self.scale, self.runner.counter())
+        other = Accuracy(self.network, *held_out, self.scale, self.runner.counter(held_out))
         return [(history.train_accuracies, own), (history.validation_accuracies, other)]
 
     def callbacks_end_it(
