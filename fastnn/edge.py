@@ -29,12 +29,16 @@ def at_the_edge(method: Callable[..., Result]) -> Callable[..., Result]:
     return run
 
 
-def one_at_a_time(method: Callable[..., Result]) -> Callable[..., Result]:
-    """Let one thread at a time run such methods of a network, since its layers keep something."""
+def alone_at_the_edge(method: Callable[..., Result]) -> Callable[..., Result]:
+    """Do as `at_the_edge`, for one thread at a time, since layers keep something meanwhile."""
 
     @functools.wraps(method)
     def run(self: Sequential, *arguments: Any, **options: Any) -> Result:
-        with self._network_lock.alone:
+        with (
+            self._network_lock.alone,
+            self.backend.current(),
+            np.errstate(over="ignore", under="ignore", invalid="ignore"),
+        ):
             return method(self, *arguments, **options)
 
     return run

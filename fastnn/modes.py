@@ -29,6 +29,9 @@ EVALUATIONS = 3
 """How often a layer is given one batch to see whether it gives one output."""
 
 
+NO_OPTIONS: dict[str, bool] = {}
+
+
 class Takes:
     """What a `forward` takes along with its inputs.
 
@@ -39,6 +42,14 @@ class Takes:
         shows what becomes of them.
     for_backward : bool
         Whether it can be told that no `backward` follows.
+
+    Attributes
+    ----------
+    options : list of dict, or of None
+        The keywords in the mode ``2 * train_flg + for_backward``; None where keywords alone do not
+        say it.
+    at_once : list of dict, or of None
+        The same; also None where no `backward` follows and the layer cannot be told.
     """
 
     def __init__(self, train_flg: str = "", *, for_backward: bool = False) -> None:
@@ -47,6 +58,10 @@ class Takes:
         self.function: Any = None
         modes = itertools.product((False, True), repeat=2)
         self.options = [self._options(*mode) for mode in modes]
+        self.at_once = [
+            options if keep or for_backward else None
+            for options, keep in zip(self.options, (False, True) * 2, strict=True)
+        ]
 
     def _options(self, train_flg: bool, for_backward: bool) -> dict[str, bool] | None:
         """Give the keywords for a mode; None where keywords are not the whole story."""
@@ -55,7 +70,7 @@ class Takes:
         options = {TRAIN_FLG: train_flg} if self.train_flg else {}
         if self.for_backward and not for_backward:
             options[FOR_BACKWARD] = False
-        return options
+        return options or NO_OPTIONS
 
 
 _known: dict[int, Takes] = {}
@@ -80,12 +95,11 @@ def what_is_taken(forward: Callable[..., Any]) -> Takes:
 def forward_through(
     layers: Iterable[Any],
     x: Any,
-    *,
     train_flg: bool,
     for_backward: bool,
     lock: AbstractContextManager[Any],
 ) -> Any:
-    """Call the `forward` of layers, one after the other; a microsecond counts here.
+    """Call the `forward` of layers, one after the other; a tenth of a microsecond counts here.
 
     A layer that may keep something although no `backward` follows is called under the lock, so that
     it is not in the middle of another thread's gradient.
@@ -97,16 +111,16 @@ def forward_through(
             takes = _known[id(forward.__func__)]
         except (AttributeError, KeyError):
             takes = what_is_taken(forward)
-        options = takes.options[mode]
-        if not (for_backward or takes.for_backward):
+        options = takes.at_once[mode]
+        if options is NO_OPTIONS:
+            x = forward(x)
+        elif options is not None:
+            x = forward(x, **options)
+        elif for_backward:
+            x = call(forward, x, train_flg=train_flg)
+        else:
             with lock:
                 x = call(forward, x, train_flg=train_flg, for_backward=for_backward)
-        elif options:
-            x = forward(x, **options)
-        elif options is not None:
-            x = forward(x)
-        else:
-            x = call(forward, x, train_flg=train_flg, for_backward=for_backward)
     return x
 
 
@@ -167,7 +181,7 @@ def _only_output(name: str, layer: Any, *inputs: Any) -> Any:
             f"layer {name!r} ({type(layer).__name__}) gives another output each time that it sees "
             "a batch in training, as dropout does: a numerical gradient compares losses of one "
             "batch and says nothing here. Let the layer drop nothing for the check (a ratio of "
-            "0), or draw the same mask each time"
+            "0), draw the same mask each time, or carry nothing from batch to batch"
         )
     return output
 

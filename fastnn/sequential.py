@@ -12,7 +12,7 @@ from fastnn.backends.base import Array, Backend
 from fastnn.backends.selection import get_backend, load_backend, resolve
 from fastnn.backends.transfer import host_array
 from fastnn.copies import attributes_of, set_attributes, shallow
-from fastnn.edge import at_the_edge, one_at_a_time
+from fastnn.edge import alone_at_the_edge, at_the_edge
 from fastnn.handed_over import remember, warn_of_copies
 from fastnn.layers import (
     Affine,
@@ -25,7 +25,7 @@ from fastnn.layers import (
     place_layer,
 )
 from fastnn.lock import NetworkLock
-from fastnn.modes import call_forward, forward_through
+from fastnn.modes import call, forward_through
 from fastnn.parameters import Parameters
 from fastnn.pieces import pieces
 from fastnn.shown import shortened
@@ -182,11 +182,10 @@ class Sequential:
         array = real_array(x, self.backend, "x")
         single = array.ndim == 1
         batch = check_batch(array[None, :] if single else array, self.backend, self.dtype)
-        scores = self._forward(batch, bool(train_flg), for_backward=bool(train_flg))
+        scores = self._forward(batch, bool(train_flg), bool(train_flg))
         return scores[0, ...] if single else scores
 
-    @one_at_a_time
-    @at_the_edge
+    @alone_at_the_edge
     def loss(self, x: object, t: object, train_flg: bool = False) -> float:
         """Give the mean loss of a batch.
 
@@ -228,14 +227,13 @@ class Sequential:
         samples, correct, indices = int(data.shape[0]), 0, None
         for some in pieces(samples, CHUNK):
             batch = self.backend.asarray(data[some, ...], self.dtype)
-            scores = self._forward(batch, train_flg=False, for_backward=False)
+            scores = self._forward(batch, False, False)
             if indices is None:
                 indices = check_labels(labels, samples, scores.shape[1], self.backend).indices
             correct += int(self.backend.count_correct(scores, indices[some]))
         return correct / samples
 
-    @one_at_a_time
-    @at_the_edge
+    @alone_at_the_edge
     def gradient(self, x: object, t: object) -> dict[str, Array]:
         """Give the gradient of the mean loss by every parameter, by backpropagation.
 
@@ -319,8 +317,7 @@ class Sequential:
         self._move(self.backend, check_dtype(dtype))
         return self
 
-    @one_at_a_time
-    @at_the_edge
+    @alone_at_the_edge
     def copy(self) -> Self:
         """Give a network of its own with the same parameters, backend and dtype.
 
@@ -383,16 +380,17 @@ class Sequential:
         yield from self.layers.values()
         yield self.last_layer
 
-    @one_at_a_time
     def _move(self, backend: Backend, dtype: str) -> None:
-        self._network_lock.check_may_change("backend and dtype")
-        warn_of_copies(self.layers, self.owners(), backend, dtype)
-        moved = [
-            copy_layer(layer, backend, dtype, keep_handed_over=True) for layer in self._all_layers()
-        ]
-        for layer, twin in zip(self._all_layers(), moved, strict=True):
-            layer.__dict__.update(twin.__dict__)
-        self.backend, self.dtype = backend, dtype
+        with self._network_lock.alone:
+            self._network_lock.check_may_change("backend and dtype")
+            warn_of_copies(self.layers, self.owners(), backend, dtype)
+            moved = [
+                copy_layer(layer, backend, dtype, keep_handed_over=True)
+                for layer in self._all_layers()
+            ]
+            for layer, twin in zip(self._all_layers(), moved, strict=True):
+                layer.__dict__.update(twin.__dict__)
+            self.backend, self.dtype = backend, dtype
 
     def batch_and_targets(self, x: object, t: object) -> tuple[Array, Array]:
         """Check a batch and bring it to the device; give its targets too, still to be checked."""
@@ -409,17 +407,15 @@ class Sequential:
         check_same_length(data, targets)
         return data, targets
 
-    def _forward(self, x: Array, train_flg: bool, *, for_backward: bool) -> Array:
-        layers = self.layers.values()
-        return forward_through(
-            layers, x, train_flg=train_flg, for_backward=for_backward, lock=self._network_lock.alone
-        )
+    def _forward(self, x: Array, train_flg: bool, for_backward: bool) -> Array:
+        lock = self._network_lock.alone
+        return forward_through(self.layers.values(), x, train_flg, for_backward, lock)
 
     def _loss(self, x: object, t: object, train_flg: bool) -> Array:
         batch, labels = self.batch_and_targets(x, t)
-        scores = self._forward(batch, train_flg, for_backward=True)
+        scores = self._forward(batch, train_flg, True)
         targets = self.targets(labels, scores.shape[1])
-        return call_forward(self.last_layer, scores, targets, train_flg=train_flg)
+        return call(self.last_layer.forward, scores, targets, train_flg=train_flg)
 
     def targets(self, t: Array, classes: int, *, name: str = "t") -> Any:
         """Check `t` and bring it to the device, as the last layer takes it."""

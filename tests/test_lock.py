@@ -22,6 +22,9 @@ import fastnn
 from fastnn import SGD, Affine, History, Relu, Sequential, TwoLayerNet, fit
 from fastnn.backends import Backend
 
+# Small data that are trained on for ever: the loss stands still in the end.
+pytestmark = pytest.mark.filterwarnings("ignore:the loss has not moved:fastnn.TrainingWarning")
+
 
 @pytest.fixture
 def hasty() -> Iterator[None]:
