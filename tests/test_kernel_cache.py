@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import cast
 
@@ -198,3 +199,90 @@ print(json.dumps({
     for kind in ("nested", "threads"):
         compiling, passed = seconds[kind]
         assert 0.1 * passed < compiling < passed
+
+
+def nobody(*arguments: object) -> object:
+    raise KeyError("getpwuid(): uid not found")
+
+
+def test_a_user_without_name_home_and_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    pwd = pytest.importorskip("pwd")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for name in ("HOME", "XDG_CACHE_HOME", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RuntimeError):
+        Path.home()
+    monkeypatch.setattr(compiler.config, "CACHE_DIR", "")
+    among_temporary_files = Path(tempfile.gettempdir()) / f"fastnn-kernels-{os.getuid()}"
+    assert list(compiler._places()) == [among_temporary_files]
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [])
+    with pytest.raises(FileNotFoundError):
+        tempfile.gettempdir()
+    assert list(compiler._places()) == []
+
+
+READ_ONLY = """
+set -e
+mount --make-rprivate /
+for place in $(awk '{print $5}' /proc/self/mountinfo | sort -r); do
+    case $place in /proc*|/sys*) ;; *) mount -o remount,ro,bind "$place" 2>/dev/null ;; esac || true
+done
+exec "$@"
+"""
+RUN = """
+import contextlib, io, json, sys, tempfile, warnings
+try:
+    open(sys.argv[1] + "/file", "w")
+    tempfile.gettempdir()
+except OSError:
+    pass
+else:
+    sys.exit("not read-only after all")
+import numpy as np, fastnn
+from fastnn.kernels.cpu import compiler
+assert compiler.cache_directory() is None, compiler.cache_directory()
+with warnings.catch_warnings(record=True) as found:
+    warnings.simplefilter("always")
+    assert fastnn.available_backends()["numba"].usable
+    fastnn.set_backend("numba", strict=True)
+    assert not found
+    network, x, t = fastnn.TwoLayerNet(8, 4, 3), np.ones((2, 8), "float32"), np.array([0, 1])
+    loss = float(network.loss(x, t))
+assert abs(loss - float(network.to("numpy").loss(x, t))) < 1e-6
+print(json.dumps([[w.category.__name__, w.filename] for w in found]))
+"""
+
+
+def test_nothing_can_be_written_anywhere(tmp_path: Path) -> None:
+    """For real, where this user may mount: a container whose root file system is read-only."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "none")}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    command = ["unshare", "-m", "sh", "-c", READ_ONLY, "sh", sys.executable, "-c", RUN]
+    try:
+        done = subprocess.run(
+            [*command, str(tmp_path)],
+            env=environment, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if done.returncode and ("unshare" in done.stderr or "mount" in done.stderr):
+        pytest.skip(f"this user may not mount: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [["KernelCacheWarning", "<string>"]]
+    assert done.stderr == "fastnn: compiling kernels for this kind of network and data\n"
+
+
+def test_kernels_that_do_not_import_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastnn.backends.numba_backend import NumbaBackend
+
+    class Broken:
+        def find_spec(self, name: str, path: object, target: object = None) -> None:
+            if name == "fastnn.kernels.cpu":
+                raise OSError("cannot allocate memory")
+
+    monkeypatch.delitem(sys.modules, "fastnn.kernels.cpu")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    reason = NumbaBackend.unavailable_reason()
+    assert reason is not None
+    assert "do not import (OSError: cannot allocate memory)" in reason

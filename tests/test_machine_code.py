@@ -135,7 +135,7 @@ def test_all_files_damaged_draw_one_warning(entry: Path) -> None:
     for file in entry.parent.glob("*.nbc"):
         file.write_bytes(b"")
     kernel = small_kernel(store(entry.parent))
-    with pytest.warns(match="compiled in memory") as found:
+    with pytest.warns(match="compiled anew") as found:
         assert (kernel(21), kernel(2.5)) == (42, 5.0)
     assert len(found) == 1
 
@@ -203,7 +203,9 @@ def test_a_limit_of_file_sizes(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_gone(tmp_path: Path) -> None:
-    (said,) = right(store(tmp_path / "gone"))
+    assert right(store(tmp_path / "gone")) == []
+    assert list((tmp_path / "gone").glob("*.nbc"))
+    (said,) = right(store(tmp_path / "with" / "all"))
     assert "cannot be kept" in said
 
 

@@ -71,6 +71,9 @@ class NumbaBackend(NumpyBackend):
             import fastnn.kernels.cpu  # noqa: F401
         except ModuleNotFoundError as error:
             return f"{error}; install fastnn (pip install -e . in a clone) rather than copy it."
+        except Exception as error:
+            kind = type(error).__name__
+            return f"its kernels do not import ({kind}: {error}); pip install -U numba numpy."
         return None
 
     def library_version(self) -> str:

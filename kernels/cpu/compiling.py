@@ -7,6 +7,7 @@ events that this module listens to when it begins and ends, also while it holds 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -108,9 +109,10 @@ def warn(words: str, category: type[Warning] = KernelCacheWarning) -> None:
 
 
 def _depth_of_caller() -> int:
-    """Count the frames up to the first one outside fastnn and Numba, for a warning to point to."""
-    inside = tuple(str(Path(file).parent) for file in (fastnn.__file__, __file__, numba.__file__))
+    """Count the frames up to the first one of the user's, for a warning to point to."""
+    packages = tuple(str(Path(file).parent) for file in (fastnn.__file__, __file__, numba.__file__))
+    between = (functools.__file__, contextlib.__file__)
     frame, depth = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(packages + between):
         frame, depth = frame.f_back, depth + 1
     return depth

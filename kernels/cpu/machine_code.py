@@ -59,8 +59,8 @@ class Store:
         directory = self._find()
         if directory is None:
             self._warn(
-                "no directory can be had to keep compiled kernels in, so each process compiles "
-                "anew: set NUMBA_CACHE_DIR to one that you may write to"
+                "there is no directory to keep compiled kernels in, so each process compiles "
+                "anew; set NUMBA_CACHE_DIR to one that you may write to"
             )
         return directory
 
@@ -93,7 +93,10 @@ class Store:
         except FileNotFoundError:
             return None
         except Exception as error:
-            self._warn(f"{path}, which holds a compiled kernel, cannot be used ({_words(error)})")
+            self._warn(
+                f"{path}, which holds a compiled kernel, cannot be used ({_words(error)}) and "
+                "is compiled anew, which takes longer"
+            )
             return None
 
     def save(self, name: str, body: Callable[[], bytes]) -> None:
@@ -103,6 +106,7 @@ class Store:
         path = self.directory / name
         unfinished = path.with_name(f"{uuid.uuid4().hex}.unfinished")
         try:
+            self.directory.mkdir(mode=0o700, exist_ok=True)  # it may be deleted at any time
             try:
                 unfinished.write_bytes(_sealed(name, body()))
                 unfinished.replace(path)
@@ -112,7 +116,10 @@ class Store:
                 raise
             self._remove_left_over()
         except Exception as error:
-            self._warn(f"a compiled kernel cannot be kept as {path} ({_words(error)})")
+            self._warn(
+                f"a compiled kernel cannot be kept as {path} ({_words(error)}), so "
+                "the next process compiles it anew"
+            )
 
     def remove(self, prefix: str) -> None:
         """Remove all files whose names begin so."""
@@ -132,7 +139,7 @@ class Store:
         """Warn, but once: where one file is damaged, or the disk full, others follow."""
         if not self._warned:
             self._warned = True
-            compiling.warn(f"{words}; kernels are compiled in memory instead, which takes longer")
+            compiling.warn(words)
 
 
 class KernelCache(_Cache):  # type: ignore[misc]
