@@ -1,8 +1,8 @@
 """Training in compiled code beside the loop over NumPy, for networks of any shape.
 
-Run as a script it takes a list of awkward shapes, with buffers that end (or begin) at a page that
-may not be touched, or, under ``NUMBA_BOUNDSCHECK=1``, with Numba's checks; or as if the host's
-registers were narrower than they are.
+Run as a script it takes a list of awkward shapes, or those of a range of seeds, with buffers that
+end (or begin) at a page that may not be touched, or, under ``NUMBA_BOUNDSCHECK=1``, with Numba's
+checks; or as if the host's registers were narrower than they are.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import ctypes
 import itertools
 import mmap
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu import strips
 from fastnn.kernels.cpu.sparse import Compressed
+from random_networks import sizes as widths
 
 import fastnn
 from fastnn.backends import numba_layout, numba_runner
@@ -170,13 +171,21 @@ def guard_everything(*, at_end: bool) -> None:
     Layout.rooms = guarded_rooms  # type: ignore[method-assign]
 
 
-def main(mode: str) -> None:
+def random_cases(seeds: range) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Sizes of a network, and of batches, for each seed."""
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        yield tuple(widths(rng)), int(rng.integers(1, 140))
+
+
+def main(mode: str, seeds: range | None = None) -> None:
     if mode == "narrower":
         assert strips.TILE_BYTES < strips.STRIP_BYTES
     if mode != "checked":
         guard_everything(at_end=mode != "start")
+    cases = awkward_cases() if seeds is None else random_cases(seeds)
     kinds = ["float32"] if mode in ("checked", "narrower") else ["float32", "float64"]
-    for (sizes, batch), density, dtype in itertools.product(awkward_cases(), (0.2, 1.0), kinds):
+    for (sizes, batch), density, dtype in itertools.product(cases, (0.2, 1.0), kinds):
         x, t = data_set(2 * batch + 1, sizes[0], sizes[-1], density=density)
         order = np.random.default_rng(1).permutation(len(x))
         rows = [order[: 2 * batch].reshape(2, batch), order[2 * batch :][None]]
@@ -206,4 +215,4 @@ def see_that_bounds_are_checked() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], range(*map(int, sys.argv[2:])) if sys.argv[2:] else None)

@@ -16,10 +16,10 @@ NARROWER = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ",".join(_FEATURE
 """Settings with which a host with AVX-512 compiles for AVX2."""
 
 
-def run_script(script: Path, mode: str, **environment: str) -> None:
+def run_script(script: Path, *arguments: str, **environment: str) -> None:
     """Run a script of the tests, which says "done" where nothing was wrong."""
     result = subprocess.run(
-        [sys.executable, str(script), mode], env={**os.environ, **environment},
+        [sys.executable, str(script), *arguments], env={**os.environ, **environment},
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
