@@ -19,11 +19,12 @@ import numpy as np
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import available_backends, load_backend, use_backend
 from fastnn.datasets import load_mnist
+from fastnn.history import History
 from fastnn.networks import MultiLayerNet
 from fastnn.optimizers import SGD
 from fastnn.sequential import Sequential
 from fastnn.threads import default_num_threads, get_num_threads, set_num_threads
-from fastnn.training import History, fit
+from fastnn.training import fit
 from fastnn.validation import check_count, check_dtype
 
 MNIST_SHAPE = (60000, 784)

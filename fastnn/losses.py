@@ -30,6 +30,7 @@ class LossWatch:
         self._history = history
         self._bar = bar
         self._queued: list[tuple[int, int, Array]] = []
+        self._steps_queued = 0
         compiled = backend.seconds_compiling()
         self._compiled_before = compiled if compiled_before is None else compiled_before
         self._since = self._now()
@@ -43,7 +44,8 @@ class LossWatch:
         """Take the losses of steps that were queued, and look if it is time."""
         epoch = len(self._history.epoch_seconds) - 1
         self._queued.append((epoch, batch, losses))
-        enough = sum(int(some.shape[0]) for _, _, some in self._queued) >= self.steps_at_once
+        self._steps_queued += int(losses.shape[0])
+        enough = self._steps_queued >= self.steps_at_once
         if enough or self._now() - self._since >= LOOK_SECONDS:
             self.look()
 
@@ -52,7 +54,7 @@ class LossWatch:
         self._history.compile_seconds = self._backend.seconds_compiling() - self._compiled_before
         if not self._queued:
             return
-        queued, self._queued = self._queued, []
+        queued, self._queued, self._steps_queued = self._queued, [], 0
         arrays = [losses for _, _, losses in queued]
         together = arrays[0] if len(arrays) == 1 else self._backend.xp.concat(arrays)
         losses = self._backend.to_numpy(together).tolist()

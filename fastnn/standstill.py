@@ -27,8 +27,8 @@ with rare outliers of some tens; the pixels of MNIST 0.7, as bytes 180."""
 ROWS_LOOKED_AT, ENTRIES_LOOKED_AT = 256, 1 << 18
 """Of a data set, to tell its magnitude."""
 
-MOVED = 0.99
-"""A loss has moved if it is less than so much of what it was an epoch before."""
+MOVED, STEPS = 0.01, 20
+"""By which fraction a loss has to fall in an epoch, of so many steps or more, to have moved."""
 
 DEAD_SHARE = 0.5
 """Of the units of a layer that have to be dead for it to be the reason."""
@@ -116,7 +116,8 @@ def _stands_still(losses: list[float], steps: int) -> bool:
         now, before = losses[len(losses) // 2 :], losses[: len(losses) // 2]
     if not before or not all(map(math.isfinite, now)):
         return False
-    return statistics.median(now) > MOVED * statistics.median(before)
+    moved = 1 - MOVED * min(1.0, steps / STEPS)
+    return statistics.median(now) > moved * statistics.median(before)
 
 
 def dead_units(network: Sequential, data: Array, scale: float) -> list[tuple[str, int, int]]:

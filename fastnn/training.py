@@ -244,7 +244,8 @@ def _train(
                     accuracies.append(accuracy)
                 if training.callbacks_end_it(callbacks, history, interruption):
                     break
-                interruption.take_over()  # if a callback has put Python's own handler back
+                if callbacks:
+                    interruption.take_over()  # if one has put Python's own handler back
                 if interruption.requested:
                     break
         except KeyboardInterrupt:
@@ -360,7 +361,7 @@ class _Training:
 
     def _problem(self, shown: Mapping[str, Array]) -> Exception | None:
         """Say what callbacks have done that ends training, and undo it if it was to parameters."""
-        problem = self._moved()
+        problem: Exception | None = self._moved()
         if problem is not None:
             return problem
         arrays = {name: getattr(*owner, None) for name, owner in self.owners.items()}
@@ -462,11 +463,13 @@ def _classes(network: Sequential, data: Array, name: str) -> int:
     own to say.
     """
     first = next(iter(network.layers.values()), None)
-    if is_plain(first, Affine) and math.prod(data.shape[1:]) != first.W.shape[0]:
-        raise ValueError(
-            f"{name} has shape {tuple(data.shape)}, and W of the first layer "
-            f"{tuple(first.W.shape)}: expected {name} of shape (N, {first.W.shape[0]})"
-        )
+    if first is not None and is_plain(first, Affine):
+        features = int(first.W.shape[0])
+        if math.prod(data.shape[1:]) != features:
+            raise ValueError(
+                f"{name} has shape {tuple(data.shape)}, and W of the first layer "
+                f"{tuple(first.W.shape)}: expected {name} of shape (N, {features})"
+            )
     try:
         return int(network.predict(data[:1, ...]).shape[1])
     except Exception as error:

@@ -263,9 +263,9 @@ def test_a_backend_without_fault_is_not_accused(
 class WrongRunner(Loop):
     """A compiled plan that forgets a bias, as a kernel of a backend's own might."""
 
-    def run(self, rows: Any, hyperparameters: Any) -> Any:
+    def run(self, rows: Any, hyperparameters: Any, stop: Any = None) -> Any:
         before = self.plan.arrays["b2"].copy()
-        losses = super().run(rows, hyperparameters)
+        losses = super().run(rows, hyperparameters, stop)
         self.plan.arrays["b2"][...] = before
         return losses
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fastnn.backends.numpy_backend import NumpyBackend
+from fastnn.history import History
 from fastnn.losses import LOOK_SECONDS, LossWatch
-from fastnn.training import History
 
 
 class Device(NumpyBackend):

@@ -53,8 +53,10 @@ class NumbaBackend(NumpyBackend):
         import numpy.ma  # noqa: F401 - Numba does when it is first called: better here, see forking
 
         from fastnn.kernels import cpu
+        from fastnn.kernels.cpu.compiling import seconds_compiling
 
         self._kernels = cpu
+        self._seconds_compiling = seconds_compiling
 
     @classmethod
     def unavailable_reason(cls) -> str | None:
@@ -225,9 +227,7 @@ class NumbaBackend(NumpyBackend):
 
     def seconds_compiling(self) -> float:
         """See `Backend.seconds_compiling`."""
-        from fastnn.kernels.cpu.compiling import seconds_compiling
-
-        return float(seconds_compiling())
+        return float(self._seconds_compiling())
 
     def compile(self, plan: StepPlan) -> Runner:
         """See `Backend.compile`: a plain network under SGD runs in compiled code as a whole."""

@@ -112,7 +112,7 @@ def run_together(job: Job, threads: int, abort: Callable[[], None], *, here: boo
             abort()
             raise
 
-    errors: list[BaseException | None] = []
+    errors: list[BaseException] = []
     first = 1 if here else 0
     workers = _take_workers(threads - first)
     try:
@@ -135,9 +135,9 @@ def run_together(job: Job, threads: int, abort: Callable[[], None], *, here: boo
             break
         except BaseException as error:  # a handler's: what runs has to end first all the same
             errors.append(error)
-    for error in (*errors, *[task.error for task in tasks]):
-        if error is not None:
-            raise error
+    errors += [task.error for task in tasks if task.error is not None]
+    if errors:
+        raise errors[0]
 
 
 def share_out(job: Job, shares: int) -> None:

@@ -11,6 +11,9 @@ from fastnn.backends.processor import matrix_product_threads, physical_memory, p
 from fastnn.backends.transfer import host_array, is_masked
 from fastnn.threads import limit_blas_to_cores
 
+EFFORT = 1 << 16
+"""Steps that finding out whether two views have memory in common may take; else it is assumed."""
+
 
 class NumpyBackend(Backend):
     """The reference backend, and the one that is always there."""
@@ -65,7 +68,7 @@ class NumpyBackend(Backend):
         if not np.may_share_memory(one, other):
             return False
         try:
-            return np.shares_memory(one, other, max_work=1 << 16)
+            return np.shares_memory(one, other, max_work=EFFORT)  # type: ignore[arg-type]
         except np.exceptions.TooHardError:
             return True
 
