@@ -33,6 +33,11 @@ FLOOR = 1e-3
 """A gradient whose entries are all smaller is compared absolutely: rounding does not shrink with
 it, neither that of the loss in the numerical gradient nor that of ``y - t``."""
 
+SHARE = 0.1
+"""In a network, a gradient smaller than this share of the largest one is compared with that share.
+Gradients are sums of what the layers behind give, and what cancels there leaves rounding of that
+size: a bias in front of batch normalisation moves nothing, and its gradient is nothing but that."""
+
 KINK = 1e-5
 """ReLU has no derivative at 0. Samples with an activation closer to it than this, relative to the
 largest one, or than the shortest step of the numerical gradient may reach, are left out."""
@@ -67,6 +72,7 @@ class WholeNetwork:
     def __init__(self, network: Sequential, x: Any, t: Any) -> None:
         self.network, self.x, self.t = network, x, t
         self.expected = self.evaluate(network)
+        self.floor = max(FLOOR, SHARE * _largest_of(self.expected.values()))
         self.numerical = _numerical(self.expected, self._differences)
 
     def evaluate(self, twin: Sequential) -> Arrays:
@@ -95,6 +101,7 @@ class TrainingStep(WholeNetwork):
     def __init__(self, whole: WholeNetwork) -> None:
         self.x, self.t = whole.x, whole.t
         self.expected, self.numerical = whole.expected, whole.numerical
+        self.floor = whole.floor
         # So large that no gradient is lost next to its parameter; and a power of 2, which is exact.
         rates = [
             float(np.max(np.abs(host_array(array)))) / _scale(self.expected[f"d{name}"])
@@ -119,7 +126,7 @@ class TrainingStep(WholeNetwork):
 class LayerByItself:
     """A layer by itself: the loss is its output, weighted at random and summed."""
 
-    kind = "layer"
+    kind, floor = "layer", FLOOR
 
     def __init__(self, name: str, layer: Any, x: Any, t: Any | None = None) -> None:
         self.name, self.layer, self.x, self.t = name, layer, x, t
@@ -235,11 +242,14 @@ def _numerical(expected: Arrays, differences: Callable[[float], Arrays]) -> Arra
     return best
 
 
-def relative_error(found: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> float:
+def relative_error(
+    found: np.ndarray[Any, Any], right: np.ndarray[Any, Any], floor: float = FLOOR
+) -> float:
+    """Give the largest difference relative to the largest entry, or to `floor` if that is more."""
     if found.shape != right.shape:
         return float("inf")
     difference = np.abs(found.astype("float64") - right)
-    return float(np.max(difference, initial=0.0) / _scale(right))
+    return float(np.max(difference, initial=0.0) / max(floor, _scale(right)))
 
 
 def _scale(right: np.ndarray[Any, Any]) -> float:

@@ -3,7 +3,8 @@
 Two comparisons. Backpropagation is held against the numerical gradient, in float64; and every
 backend, in every dtype, against NumPy in float64. An error is the largest difference of two
 arrays relative to the largest entry of the right one; entries under
-`fastnn.checked_parts.FLOOR` count as that large.
+`fastnn.checked_parts.FLOOR` count as that large, and in a network those under
+`fastnn.checked_parts.SHARE` of the largest of all gradients.
 """
 
 from __future__ import annotations
@@ -214,5 +215,5 @@ def _compare(part: Any, found: Arrays, backend: str, dtype: str) -> Iterator[Com
     for against, arrays, right in pairs:
         bound = BOUNDS[part.kind, against, dtype]
         for quantity in right:
-            error = relative_error(arrays[quantity], right[quantity])
+            error = relative_error(arrays[quantity], right[quantity], part.floor)
             yield Comparison(backend, dtype, part.name, quantity, against, error, bound)
