@@ -455,8 +455,9 @@ def test_an_aborted_meeting_leaves_the_parameters_alone() -> None:
                 )  # fmt: skip
             else:
                 step.train_dense(
-                    runner.width, 0, 2, *shared, runner.x, runner.labels, rows, 0.1, losses
-                )
+                    runner.width, 0, 2, *shared, runner.x, runner.scale, runner.labels, rows, 0.1,
+                    losses,
+                )  # fmt: skip
             runner.flush()
             for name, array in before.items():
                 np.testing.assert_array_equal(plan.arrays[name], array)
