@@ -8,6 +8,7 @@ rounding.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from fastnn.backends.selection import load_backend
 from fastnn.backends.transfer import host_array
+from fastnn.errors import TrainingWarning
 from fastnn.functions import STEP
 from fastnn.gradients import network_numerical_gradient
 from fastnn.layers import Affine, Relu, copy_layer, parameter_names
@@ -112,10 +114,12 @@ class TrainingStep(WholeNetwork):
     def evaluate(self, twin: Sequential) -> Arrays:
         """Give the gradients of a twin of the network, which is left as it is."""
         trained = twin.copy()
-        fit(
-            trained, self.x, self.t,
-            batch_size=len(self.x), optimizer=SGD(self.lr), seed=0, progress=False,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrainingWarning)  # nobody wants to learn from this step
+            fit(
+                trained, self.x, self.t,
+                batch_size=len(self.x), optimizer=SGD(self.lr), seed=0, progress=False,
+            )  # fmt: skip
         before = {name: host_array(array) for name, array in twin.params.items()}
         return {
             f"d{name}": (before[name] - host_array(array)) / self.lr
