@@ -7,7 +7,6 @@ epochs. So nothing is half done where warnings are errors.
 from __future__ import annotations
 
 import math
-import statistics
 import warnings
 from typing import TYPE_CHECKING
 
@@ -107,17 +106,21 @@ class StandstillWatch:
 
 
 def _stands_still(losses: list[float], steps: int) -> bool:
-    """Whether the losses of the last epoch are not below those before; medians, against peaks.
+    """Whether the losses of the last epoch are not below those before, but for chance.
 
-    Losses that are not finite do not stand still: the network has diverged.
+    Chance is what two means differ by that are of batches as different as these: two standard
+    errors. Losses that are not finite do not stand still: the network has diverged.
     """
     now, before = losses[-steps:], losses[-2 * steps : -steps]
     if not before:  # the first epoch: its second half, and its first
         now, before = losses[len(losses) // 2 :], losses[: len(losses) // 2]
     if not before or not all(map(math.isfinite, now)):
         return False
-    moved = 1 - MOVED * min(1.0, steps / STEPS)
-    return statistics.median(now) > moved * statistics.median(before)
+    with np.errstate(over="ignore", invalid="ignore"):
+        chance = 2 * math.sqrt(np.var(now) / len(now) + np.var(before) / len(before))
+        level = float(np.mean(before))
+        fallen = level - float(np.mean(now))
+    return not fallen > max(MOVED * min(1.0, steps / STEPS) * level, chance)
 
 
 def dead_units(network: Sequential, data: Array, scale: float) -> list[tuple[str, int, int]]:

@@ -159,7 +159,7 @@ class Pressed:
 def steps_of(network: Sequential, x: Any, t: Any, order: Any, sizes: list[int]) -> None:
     """Take just these steps, as `fit` does, in calls of as many as have one size."""
     backend = network.backend
-    half = training._Training(network, backend.asarray(x), backend.asarray(t), SGD(0.1), 10)
+    half = training._Training(network, backend.asarray(x), backend.asarray(t), SGD(0.1), 10, 1.0)
     rows, place = order.permutation(len(x)), 0
     for size, some in itertools.groupby(sizes):
         count = len(list(some))

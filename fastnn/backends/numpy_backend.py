@@ -65,12 +65,7 @@ class NumpyBackend(Backend):
 
     def share_memory(self, one: Array, other: Array) -> bool:
         """See `Backend.share_memory`."""
-        if not np.may_share_memory(one, other):
-            return False
-        try:
-            return np.shares_memory(one, other, max_work=EFFORT)  # type: ignore[arg-type]
-        except np.exceptions.TooHardError:
-            return True
+        return views_share_memory(one, other)
 
     def affine(
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
@@ -187,6 +182,16 @@ class NumpyBackend(Backend):
         dout.put(of_label, dout.take(of_label) - 1)
         dout /= len(t)
         return dout
+
+
+def views_share_memory(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    """Whether two views have memory in common; only their addresses and strides are looked at."""
+    if not np.may_share_memory(one, other):
+        return False
+    try:
+        return np.shares_memory(one, other, max_work=EFFORT)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
 
 
 def _zero_where(mask: Array, x: Array, out: Array) -> None:
