@@ -101,12 +101,14 @@ def test_a_data_set_is_scaled_as_it_is_gathered(cuda: Any, dtype: str, data: str
     check_step(cuda, problem, dtype)
 
 
-@pytest.mark.parametrize("data", ["float32", "uint8"])
+@pytest.mark.parametrize(("data", "scale"), [("float32", 1.0), ("uint8", 1.0), ("uint8", 1 / 255)])
 @pytest.mark.parametrize("batch", [1, 2, 31, 32, 33, 100, 512, 1023, 1024, 1025, 2500])
-def test_sums_over_samples_are_as_exact_as_numpys(cuda: Any, batch: int, data: str) -> None:
+def test_sums_over_samples_are_as_exact_as_numpys(
+    cuda: Any, batch: int, data: str, scale: float
+) -> None:
     """Blocks of 32 samples, and of 32 of them, each summed by itself; see ``weights.cu``."""
     for lr in (1e-6, 1e-2, 1.0):
-        check_errors_of_a_step(cuda, Problem([12, 8, 4], batch, data=data), lr)
+        check_errors_of_a_step(cuda, Problem([12, 8, 4], batch, data=data, scale=scale), lr)
 
 
 def test_layers_without_relu(cuda: Any, dtype: str) -> None:
