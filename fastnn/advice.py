@@ -8,6 +8,7 @@ so that what else goes on in the machine disturbs all of them alike; what counts
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import numpy as np
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import available_backends, load_backend, use_backend
 from fastnn.datasets import load_mnist
+from fastnn.errors import TrainingWarning
 from fastnn.history import History
 from fastnn.networks import MultiLayerNet
 from fastnn.optimizers import SGD
@@ -207,7 +209,9 @@ class _Candidate:
             network.backend.synchronize()
             looks.append(time.perf_counter())
 
-        with use_backend(self.backend), limited_to(self.threads):
+        with use_backend(self.backend), limited_to(self.threads), warnings.catch_warnings():
+            # It is not to get on: the learning rate leaves the weights where they are.
+            warnings.simplefilter("ignore", TrainingWarning)
             history = fit(
                 self.network,
                 self.x[:samples],

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -14,6 +15,7 @@ import fastnn
 from fastnn.advice import Measurement, best, measure_backends, thread_counts
 from fastnn.backends.selection import load_backend
 from fastnn.cli import app
+from fastnn.networks import MultiLayerNet
 
 SMALL = ["bench", "--layers", "6,5,3", "--batch", "4", "--seconds", "0.2"]
 
@@ -133,6 +135,17 @@ def test_a_gpu_is_measured_without_threads() -> None:
     assert row.microseconds > 0
 
 
+def test_a_network_that_stands_still_is_measured_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The learning rate is so small that none gets on; and here all units are dead."""
+    network = MultiLayerNet(6, [5], 3)
+    network.params["b1"] = np.full(5, -1e3)
+    monkeypatch.setattr("fastnn.advice.MultiLayerNet", lambda *_, **__: network)
+    (row, *_) = measure_backends([6, 5, 3], 4, backends=["numpy"], seconds=0)
+    assert row.microseconds > 0
+
+
 def test_thread_counts_are_powers_of_two_up_to_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     numpy = load_backend("numpy")
     for cores, counts in {1: [1], 2: [1, 2], 6: [1, 2, 4, 6], 8: [1, 2, 4, 8]}.items():
@@ -160,7 +173,9 @@ def test_on_a_gpu_the_crossing_to_cublas_is_measured_too(monkeypatch: pytest.Mon
     result = run(*SMALL, "--backend", "cupy")
     assert result.exit_code == 0, result.output
     assert "cupy_products.py: Crossing(device=" in result.output.splitlines()[-1]
-    described = json.loads(run(*SMALL, "--backend", "cupy:0", "--json").stdout)
+    again = run(*SMALL, "--backend", "cupy:0", "--json")
+    assert again.exit_code == 0, again.output + repr(again.exception)
+    described = json.loads(again.stdout)
     (row,) = described["crossings"]
     assert row["float32"] > 0
     assert row["source"].startswith("measured on ")
