@@ -28,10 +28,10 @@ class ProgressBar:
         self._bar: Any = None
         if shown and sys.stderr is not None:
             with contextlib.suppress(Exception):
-                from tqdm.auto import tqdm
-
                 stream: Any = QuietStream(sys.stderr)
-                self._bar = tqdm(total=steps, unit="step", mininterval=LOOK_SECONDS, file=stream)
+                self._bar = _without_a_thread()(
+                    total=steps, unit="step", mininterval=LOOK_SECONDS, miniters=1, file=stream
+                )
 
     def update(self, steps: int, loss: float) -> None:
         """Tell of steps that were taken, and of the last loss."""
@@ -52,6 +52,16 @@ class ProgressBar:
         if self._bar is not None:
             with contextlib.suppress(Exception):
                 self._bar.close()
+
+
+def _without_a_thread() -> Any:
+    """Give the class of tqdm's bars without the thread that redraws bars which are told too little.
+
+    These are told often enough, and there may be no thread to be had.
+    """
+    from tqdm.auto import tqdm
+
+    return type("Bar", (tqdm,), {"monitor_interval": 0})
 
 
 class QuietStream:

@@ -578,6 +578,25 @@ def test_threads_that_are_not_to_be_had(
     assert len(numba_team._idle) == more
 
 
+def test_a_progress_bar_needs_no_thread(
+    no_new_threads: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    use_threads(monkeypatch, 2)
+    no_new_threads(1)
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    x, t = data_set(200, 50, 4)
+    network = fastnn.TwoLayerNet(50, 300, 4).to("numba")
+    with pytest.warns() as found:
+        fastnn.fit(network, x, t, epochs=2, batch_size=20, progress=True)
+    assert [warning.category for warning in found] == [RuntimeWarning]
+    assert "20/20" in capsys.readouterr().err
+
+
 def test_jobs_that_need_not_meet_all_run_on_fewer_threads(
     no_new_threads: Callable[[int], None],
 ) -> None:
