@@ -27,6 +27,7 @@ from fastnn.checked_parts import (
     layers_of,
     relative_error,
 )
+from fastnn.found_parameters import no_parameters
 from fastnn.modes import check_repeatable
 from fastnn.sequential import Sequential, replaced_method
 from fastnn.validation import DTYPES, check_finite
@@ -162,9 +163,9 @@ def check_gradients(
     Raises
     ------
     TypeError, ValueError
-        As `Sequential.gradient`; if `x` or a parameter is not finite, `backends` is empty or
-        names none that exists; if every sample lies at a kink of ReLU; or if a layer draws at
-        random in training, as dropout.
+        As `Sequential.gradient`; if the network has no parameters, `x` or a parameter is not
+        finite, `backends` is empty or names none that exists; if every sample lies at a kink of
+        ReLU; or if a layer draws at random in training, as dropout.
     BackendUnavailableError
         If a backend that was asked for cannot run here.
     """
@@ -174,6 +175,9 @@ def check_gradients(
     if not names:
         raise ValueError("backends is empty: there is nothing to compare")
     engines = [load_backend(name) for name in names]
+    network.find_parameters(x, t)
+    if not network.params:
+        raise no_parameters(network, "to check")
     for name, array in network.params.items():
         if not np.isfinite(host_array(array)).all():
             raise ValueError(f"parameter {name} holds NaN or infinity: it has no gradient to check")

@@ -34,6 +34,7 @@ def network_numerical_gradient(
     network: Sequential, x: object, t: object, *, h: float = STEP
 ) -> dict[str, Array]:
     """Numerical gradient by every parameter; see `Sequential.numerical_gradient`."""
+    network.find_parameters(x, t)
     twin = network.copy().astype("float64")
     layers = list(twin.layers.values())
     separable = replaced_method(twin, "loss") is None and _separable(layers, twin.last_layer)

@@ -3,8 +3,10 @@
 A layer has `forward` and `backward`. It keeps what `backward` needs, and calls the primitives of
 the backend that was active when it was made; the formulas stand in `fastnn.backends.base`. A layer
 of your own needs nothing but these two methods. If it has parameters, it names them in
-`parameters`, and leaves the gradient of each ``name`` in ``dname``. If it does something else in
-training, as the book's Dropout and BatchNormalization, its `forward` takes ``train_flg``, and is
+`parameters`, and leaves the gradient of each ``name`` in ``dname``. Where a class does not name
+them, as the book's do not, they are found when its `backward` is first called; see
+`fastnn.found_parameters`. ``parameters = ()`` says that there are none. If it does something else
+in training, as the book's Dropout and BatchNormalization, its `forward` takes ``train_flg``, and is
 given True in training and False in evaluation; see `fastnn.modes`.
 """
 
@@ -26,6 +28,7 @@ from fastnn.validation import (
     check_real,
     common_dtype,
     dtype_name,
+    is_of_floats,
     is_read_only,
     real_array,
 )
@@ -240,6 +243,8 @@ class Relu(Layer):
         Where the last input was not positive: the gradient is 0 there.
     """
 
+    parameters = ()
+
     def __init__(self) -> None:
         super().__init__()
         self.forget()
@@ -295,6 +300,8 @@ class SoftmaxWithLoss(Layer):
     t : array (N,), int64, or None
         The last labels, as indices of classes, however they were given.
     """
+
+    parameters = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -361,14 +368,63 @@ def is_plain(layer: Any, cls: type[Layer]) -> bool:
 
 
 def parameter_names(layer: Any) -> tuple[str, ...]:
-    """Names of a layer's parameters; a layer of the user's own need not have any."""
+    """Names of a layer's parameters, as far as they are known; see `names_its_parameters`."""
     names = getattr(layer, "parameters", ())
-    if isinstance(names, str):
+    if isinstance(names, str) or callable(names):
+        given = f"the text {names!r}" if isinstance(names, str) else "a method"
+        example = names if isinstance(names, str) else "W"
         raise TypeError(
-            f"{type(layer).__name__}.parameters is the text {names!r}: name the parameters in a "
-            f"tuple, ({names!r},)"
+            f"{type(layer).__name__}.parameters is {given}: name the parameters in a "
+            f"tuple, ({example!r},)"
         )
     return tuple(names)
+
+
+def names_its_parameters(layer: Any) -> bool:
+    """Whether whoever wrote the layer's `backward` has also said what its parameters are.
+
+    A class that has a `backward` of its own, and its ``parameters`` from fastnn's `Layer` or
+    another class further up, has not: its backward may leave gradients that are not known there.
+    """
+    if "parameters" in attributes_of(layer):
+        return True
+    for cls in type(layer).__mro__:
+        if "parameters" in vars(cls):
+            return True
+        if "backward" in vars(cls):
+            return False
+    return False
+
+
+def arrays_of_floats(layer: Any) -> list[str]:
+    """Name the attributes of a layer that are arrays of floats."""
+    return [
+        name
+        for name, value in attributes_of(layer).items()
+        if hasattr(value, "shape") and hasattr(value, "dtype") and is_of_floats(value)
+    ]
+
+
+def names_to_move(layer: Any) -> tuple[str, ...]:
+    """Names of the arrays that go where the layer goes: its parameters.
+
+    While it is not known which these are, all its arrays of floats go.
+    """
+    names = parameter_names(layer)
+    if names_its_parameters(layer):
+        return names
+    return (*names, *[name for name in arrays_of_floats(layer) if name not in names])
+
+
+def named_owners(layers: list[Any], names: list[tuple[str, ...]]) -> dict[str, tuple[Any, str]]:
+    """Number the names of several layers: for W1, b1, W2, ..., the layer and the attribute."""
+    counts: dict[str, int] = {}
+    owners: dict[str, tuple[Any, str]] = {}
+    for layer, attributes in zip(layers, names, strict=True):
+        for attribute in attributes:
+            counts[attribute] = counts.get(attribute, 0) + 1
+            owners[f"{attribute}{counts[attribute]}"] = (layer, attribute)
+    return owners
 
 
 def gradient_of(layer: Any, name: str) -> Array:
@@ -382,9 +438,9 @@ def gradient_of(layer: Any, name: str) -> Array:
         ) from None
 
 
-def place_layer(layer: Any, backend: Backend, dtype: str) -> None:
-    """See to it that a layer's parameters are on `backend` in `dtype`; those that are so stay."""
-    for name in parameter_names(layer):
+def place_layer(layer: Any, backend: Backend, dtype: str, names: tuple[str, ...]) -> None:
+    """See to it that arrays of a layer are on `backend` in `dtype`; those that are so stay."""
+    for name in names:
         array = getattr(layer, name)
         if not fits(array, backend, dtype):
             setattr(layer, name, backend.copy(backend.asarray(array, dtype)))
@@ -393,14 +449,21 @@ def place_layer(layer: Any, backend: Backend, dtype: str) -> None:
         layer.forget()
 
 
-def copy_layer(layer: Any, backend: Backend, dtype: str, *, keep_handed_over: bool = False) -> Any:
+def copy_layer(
+    layer: Any,
+    backend: Backend,
+    dtype: str,
+    names: tuple[str, ...] | None = None,
+    *,
+    keep_handed_over: bool = False,
+) -> Any:
     """Copy a layer, with parameters of its own on `backend` in `dtype`; drop what it kept.
 
-    With `keep_handed_over` the copy has the arrays that a user handed over, where they need no
-    change.
+    The arrays of these names are brought there, by default the parameters. With `keep_handed_over`
+    the copy has those that a user handed over, where they need no change.
     """
     moved = {}
-    for name in parameter_names(layer):
+    for name in parameter_names(layer) if names is None else names:
         array = getattr(layer, name)
         stays = keep_handed_over and handed_over(array) and fits(array, backend, dtype)
         moved[name] = array if stays else backend.copy(backend.asarray(array, dtype))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from fastnn.backends.base import Array, Backend
+from fastnn.found_parameters import name_after, without_names
 from fastnn.shown import shortened
 from fastnn.validation import check_real, is_read_only, real_array
 
@@ -58,6 +59,7 @@ class Parameters(MutableMapping[str, Array]):
                 "params must be a dictionary of arrays by name, such as network.params.copy(), "
                 f"got a {type(values).__name__}"
             )
+        name_after(self._network, values)
         owners = self._network.owners()
         missing, unknown = owners.keys() - values.keys(), values.keys() - owners.keys()
         if missing or unknown:
@@ -123,7 +125,14 @@ class Parameters(MutableMapping[str, Array]):
         owners = self._network.owners()
         owner = owners.get(name)
         if owner is None:
-            raise KeyError(f"no parameter {name!r}: the network has {_listed(owners)}")
+            unknown = without_names(self._network)
+            hint = ""
+            if unknown:
+                hint = (
+                    f"; of the layers {unknown} it is not known yet which arrays are parameters: "
+                    "network.gradient(x, t) finds out, or say so in the class, parameters = (...)"
+                )
+            raise KeyError(f"no parameter {name!r}: the network has {_listed(owners)}{hint}")
         return owner
 
 

@@ -13,14 +13,19 @@ from fastnn.backends.selection import get_backend, load_backend, resolve
 from fastnn.backends.transfer import host_array
 from fastnn.copies import attributes_of, set_attributes, shallow
 from fastnn.edge import alone_at_the_edge, at_the_edge
+from fastnn.found_parameters import find, find_in_copy
 from fastnn.handed_over import remember, warn_of_copies
 from fastnn.layers import (
     Affine,
     Layer,
     SoftmaxWithLoss,
+    arrays_of_floats,
     copy_layer,
     gradient_of,
     is_plain,
+    named_owners,
+    names_its_parameters,
+    names_to_move,
     parameter_names,
     place_layer,
 )
@@ -91,6 +96,10 @@ class Sequential:
 
     _owners: tuple[list[Any], list[tuple[str, ...]], Mapping[str, tuple[Any, str]]] = [], [], {}
     """What `owners` gave last, and the layers and names for which it holds."""
+    _unnamed: frozenset[int] = frozenset()
+    """The layers, by `id`, among those of `_owners` whose class does not name its parameters."""
+    made_with: Mapping[str, frozenset[str]]
+    """The arrays that such layers had when the network was made, by the layer's name."""
 
     def __init__(
         self, layers: Iterable[Any] | Mapping[str, Any], last_layer: Any | None = None
@@ -105,21 +114,28 @@ class Sequential:
             names = ", ".join(sorted(backend.name for backend in backends))
             raise ValueError(f"the layers were made on several backends: {names}; make them on one")
         self.backend: Backend = backends.pop() if backends else get_backend()
-        self.dtype = self._common_dtype()
-        for layer, name in self.owners().values():
+        owners = self._arrays_to_move()
+        arrays = [real_array(getattr(*owner), self.backend, name) for name, owner in owners.items()]
+        self.dtype = common_dtype(arrays) if arrays else "float32"
+        del arrays  # which nobody but the layers and their maker has now
+        for layer, attribute in owners.values():
             if not isinstance(layer, Affine):  # which has done so itself
-                remember(getattr(layer, name))
-        warn_of_copies(self.layers, self.owners(), self.backend, self.dtype)
-        for layer in self._all_layers():
-            place_layer(layer, self.backend, self.dtype)
+                remember(getattr(layer, attribute))
+        warn_of_copies(self.layers, owners, self.backend, self.dtype)
+        for layer in self.layers.values():
+            place_layer(layer, self.backend, self.dtype, names_to_move(layer))
+        self.made_with = {
+            name: frozenset(arrays_of_floats(layer))
+            for name, layer in self.layers.items()
+            if not names_its_parameters(layer)
+        }
+        last_names = parameter_names(self.last_layer)
+        place_layer(self.last_layer, self.backend, self.dtype, last_names)
 
-    def _common_dtype(self) -> str:
-        """Give the dtype of a network of such parameters, which are checked on the way."""
-        arrays = [
-            real_array(getattr(layer, attribute), self.backend, name)
-            for name, (layer, attribute) in self.owners().items()
-        ]
-        return common_dtype(arrays) if arrays else "float32"
+    def _arrays_to_move(self) -> dict[str, tuple[Any, str]]:
+        """Give for each array that goes where the network goes its layer and attribute."""
+        layers = list(self.layers.values())
+        return named_owners(layers, list(map(names_to_move, layers)))
 
     @property
     def lastLayer(self) -> Any:
@@ -150,9 +166,27 @@ class Sequential:
         names = list(map(parameter_names, layers))
         before, names_before, owners = self._owners
         if names != names_before or not all(map(operator.is_, layers, before)):
-            owners = _named_owners(layers, names)
+            owners = named_owners(layers, names)
+            self._unnamed = frozenset(id(la) for la in layers if not names_its_parameters(la))
             self._owners = layers, names, owners
         return owners
+
+    def unnamed(self) -> frozenset[int]:
+        """Tell, by `id`, of which layers nobody has named the parameters yet."""
+        self.owners()
+        return self._unnamed
+
+    def forget_owners(self) -> None:
+        """Look at the layers anew: the parameters of one have got their names."""
+        self._owners = Sequential._owners
+
+    @at_the_edge
+    def find_parameters(self, x: object, t: object) -> None:
+        """Find the parameters of layers whose class names none, from a batch as for `gradient`.
+
+        The network is left as it is, but for these names; see `fastnn.found_parameters`.
+        """
+        find_in_copy(self, x, t)
 
     @at_the_edge
     def predict(self, x: object, train_flg: bool = False) -> Array:
@@ -244,6 +278,15 @@ class Sequential:
         dict of str to array
             Of the shape of each parameter, on the network's backend; not used again by fastnn.
         """
+        self.backpropagate(x, t)
+        owners = self.owners()
+        if self._unnamed:
+            find(self, x, t)
+            owners = self.owners()
+        return {name: gradient_of(*owner) for name, owner in owners.items()}
+
+    def backpropagate(self, x: object, t: object) -> None:
+        """Go forward and backward through the layers, which keep the gradients."""
         self._loss(x, t, train_flg=True)
         dout = self.last_layer.backward(1)
         layers = list(self.layers.values())
@@ -253,7 +296,6 @@ class Sequential:
             layers[0].backward(dout, input_gradient=False)
         elif layers:
             layers[0].backward(dout)
-        return {name: gradient_of(*owner) for name, owner in self.owners().items()}
 
     @at_the_edge
     def numerical_gradient(self, x: object, t: object) -> dict[str, Array]:
@@ -340,7 +382,7 @@ class Sequential:
 
     def __getstate__(self) -> object:
         attributes = attributes_of(self)
-        for name in ("_network_lock", "_owners"):
+        for name in ("_network_lock", "_owners", "_unnamed"):
             attributes.pop(name, None)
         return attributes
 
@@ -363,6 +405,8 @@ class Sequential:
             If the file cannot be written.
         TypeError
             If a parameter holds no real numbers.
+        ValueError
+            If it is not known yet which arrays are the parameters of a layer.
         """
         with self._network_lock.alone:  # whole steps, if fit trains the network meanwhile
             save_network(self, path)
@@ -383,11 +427,12 @@ class Sequential:
     def _move(self, backend: Backend, dtype: str) -> None:
         with self._network_lock.alone:
             self._network_lock.check_may_change("backend and dtype")
-            warn_of_copies(self.layers, self.owners(), backend, dtype)
+            warn_of_copies(self.layers, self._arrays_to_move(), backend, dtype)
             moved = [
-                copy_layer(layer, backend, dtype, keep_handed_over=True)
-                for layer in self._all_layers()
+                copy_layer(layer, backend, dtype, names_to_move(layer), keep_handed_over=True)
+                for layer in self.layers.values()
             ]
+            moved.append(copy_layer(self.last_layer, backend, dtype, keep_handed_over=True))
             for layer, twin in zip(self._all_layers(), moved, strict=True):
                 layer.__dict__.update(twin.__dict__)
             self.backend, self.dtype = backend, dtype
@@ -441,16 +486,6 @@ def replaced_method(network: Sequential, *methods: str) -> str | None:
         if own or method in vars(network):
             return method
     return None
-
-
-def _named_owners(layers: list[Any], names: list[tuple[str, ...]]) -> dict[str, tuple[Any, str]]:
-    counts: dict[str, int] = {}
-    owners: dict[str, tuple[Any, str]] = {}
-    for layer, attributes in zip(layers, names, strict=True):
-        for attribute in attributes:
-            counts[attribute] = counts.get(attribute, 0) + 1
-            owners[f"{attribute}{counts[attribute]}"] = (layer, attribute)
-    return owners
 
 
 def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:

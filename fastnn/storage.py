@@ -17,6 +17,7 @@ import numpy as np
 from fastnn.atomic_file import write_atomically
 from fastnn.backends.selection import get_backend
 from fastnn.errors import CorruptFileError
+from fastnn.found_parameters import name_after, without_names
 from fastnn.handed_over import let_go
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss
 from fastnn.regular_file import open_regular
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fastnn.sequential import Sequential
 
 FORMAT = "fastnn network 1"
+KINDS = (Affine, Relu, SoftmaxWithLoss)
 COMPUTED = {dtype.name for dtype in DTYPES.values()}
 
 
@@ -35,6 +37,13 @@ def save_network(network: Sequential, path: str | PathLike[str]) -> None:
     """Write a network: its parameters as tensors; layers and a digest of all of it as metadata."""
     import safetensors.numpy
 
+    unknown = without_names(network)
+    if unknown:
+        raise ValueError(
+            "the network was not saved: it is not known yet which of their arrays are parameters "
+            f"of the layers {unknown}. Call network.gradient(x, t) for a batch, which finds it, or "
+            'say so in the class: parameters = ("W", "b"), or parameters = () if there are none'
+        )
     arrays = {name: _on_host(network, name, array) for name, array in network.params.items()}
     layers, last_layer = _described(network)
     described = {"layers": layers, "last_layer": last_layer}
@@ -101,6 +110,7 @@ def _is_description(described: Any) -> bool:
 def load_into(network: Sequential, path: str | PathLike[str]) -> Sequential:
     """Set the parameters of a network from a file, all or none."""
     arrays, layers, last_layer = read_file(path)
+    name_after(network, arrays)
     expected = {name: tuple(array.shape) for name, array in network.params.items()}
     found = {name: array.shape for name, array in arrays.items()}
     if expected != found:
@@ -114,8 +124,15 @@ def load_into(network: Sequential, path: str | PathLike[str]) -> Sequential:
 
 def _described(network: Sequential) -> tuple[list[tuple[str, str]], str]:
     """Name the layers of a network with their kinds, and the kind of its loss."""
-    layers = [(str(name), type(layer).__name__) for name, layer in network.layers.items()]
-    return layers, type(network.last_layer).__name__
+    layers = [(str(name), _kind(layer)) for name, layer in network.layers.items()]
+    return layers, _kind(network.last_layer)
+
+
+def _kind(layer: Any) -> str:
+    """Name the class of a layer; a class of the user's own that is called as one of fastnn's."""
+    cls = type(layer)
+    own = cls not in KINDS and cls.__name__ in {kind.__name__ for kind in KINDS}
+    return f"{cls.__name__} of your own" if own else cls.__name__
 
 
 def _kinds(layers: list[tuple[str, str]], last_layer: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn.backends.selection import load_backend
 from fastnn.evaluation import Accuracy
+from fastnn.found_parameters import no_parameters
 from fastnn.history import History
 from fastnn.interruption import Interruption, watch_for_interruption
 from fastnn.layers import Affine, is_plain
@@ -160,6 +161,8 @@ def fit(
             batch_size = min(DEFAULT_BATCH_SIZE, samples)
         if batch_size > samples:
             raise ValueError(f"batch_size is {batch_size}, but there are {samples} samples")
+        network.find_parameters(data[:batch_size, ...], labels[:batch_size, ...])
+        _check_parameters(network)
         held_out = None if validation is None else _held_out(network, validation)
         history = History()
         if epochs == 0:
@@ -203,7 +206,13 @@ def _check_what_fit_calls(network: Sequential, optimizer: Optimizer) -> None:
             f"{type(optimizer).__name__} has an update of its own, but no step, which is what fit "
             "calls: describe the same rule there, or train in a loop"
         )
+
+
+def _check_parameters(network: Sequential) -> None:
+    """Refuse a network without parameters, and one of which two share memory."""
     parameters = list(network.params.items())
+    if not parameters:
+        raise no_parameters(network, "to train")
     for index, (name, array) in enumerate(parameters):
         for other, another in parameters[:index]:
             if network.backend.share_memory(array, another):

@@ -63,6 +63,13 @@ def common_dtype(arrays: Iterable[Array]) -> str:
     return DTYPES[0]
 
 
+def is_of_floats(array: Array) -> bool:
+    """Whether the numbers of an array are floats, of whatever width."""
+    if isinstance(array, np.ndarray | np.generic):
+        return array.dtype.kind == "f"
+    return dtype_name(array).startswith("float")
+
+
 def check_dtype(dtype: object) -> str:
     """Return the name of a dtype that networks compute in."""
     try:

@@ -286,7 +286,8 @@ class Backend:
     def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
         """Do ``W -= lr * dW`` in place, for a parameter of any shape; it keeps its dtype."""
         change = lr * dW
-        W -= change if change.dtype == W.dtype else self.xp.astype(change, W.dtype)
+        mixed = getattr(change, "dtype", W.dtype) != W.dtype  # of a layer that gives a number
+        W -= self.xp.astype(change, W.dtype) if mixed else change
         return W
 
     # Training

@@ -1,0 +1,240 @@
+"""Which arrays of a layer are its parameters, where its class does not say so.
+
+A layer of the user's own names its parameters in ``parameters``. The book's own layers do not: they
+just leave a gradient ``dW`` beside an array ``W``. So does a layer that keeps its input as ``x``
+and that input's gradient as ``dx``; but an input is another one for each batch. So what a backward
+pass has left is looked at twice, for two batches: an array ``NAME`` that stays as it is, and has
+beside it a ``dNAME`` of its shape that the pass has left, is a parameter. An array that the layer
+was made with, and that does not stay as it is, may be one: the user has to say it. The second pass
+is one of a copy of the network, and disturbs nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.backends.transfer import host_array
+from fastnn.copies import attributes_of
+from fastnn.layers import Layer, arrays_of_floats, named_owners, parameter_names, place_layer
+from fastnn.validation import is_of_floats
+
+if TYPE_CHECKING:
+    from fastnn.sequential import Sequential
+
+Pairs = dict[str, tuple[Any, Any]]
+
+
+def find_in_copy(network: Sequential, x: Any, t: Any) -> None:
+    """Find the parameters by a gradient of a copy, which is all that is changed."""
+    from fastnn.sequential import Sequential
+
+    waiting = network.unnamed()
+    if not waiting:
+        return
+    layers = list(network.layers.items())
+    twin = _copy_of(network, [(name, layer) for name, layer in layers if id(layer) in waiting])
+    with randomness_as_before():
+        Sequential.gradient(twin, x, t)
+    for (_, layer), other in zip(layers, list(twin.layers.values()), strict=True):
+        if id(layer) in waiting and id(other) not in twin.unnamed():
+            _name(layer, parameter_names(other), network)
+
+
+def find(network: Sequential, x: Any, t: Any) -> None:
+    """Find the parameters of layers that name none, after a backward pass for this batch.
+
+    Raises
+    ------
+    TypeError
+        If a layer leaves a gradient, and it cannot be told whether it is one of a parameter.
+    """
+    layers = list(network.layers.items())
+    waiting = [i for i, (_, layer) in enumerate(layers) if _is_waiting(network, layer)]
+    if not waiting:
+        return
+    backend = network.backend
+    batch, targets = network.batch_and_targets(x, t)
+    samples = int(batch.shape[0])
+    rows = np.minimum(np.maximum(np.arange(samples), 1), samples - 1)
+    other_batch = backend.take_rows(batch, backend.asarray(rows))
+    twin = _copy_of(network, [layers[i] for i in waiting])
+    twins = list(twin.layers.values())
+    before = {i: _with_contents(twins[i], pairs_of(layers[i][1])) for i in waiting}
+    with randomness_as_before():
+        twin.backpropagate(other_batch, host_array(targets)[rows])
+    for i in waiting:
+        name, layer = layers[i]
+        given = parameter_names(layer)
+        made_with = network.made_with.get(name, frozenset())
+        found = tuple(_parameters(name, twins[i], before[i], samples, given, made_with))
+        _name(layer, (*given, *found), network)
+
+
+def name_after(network: Sequential, names: Iterable[str]) -> None:
+    """Name the parameters of layers that name none as a file or a dictionary calls them.
+
+    That is done only if all the names are then those of the network's parameters.
+    """
+    waiting, wanted = network.unnamed(), set(names)
+    if not waiting:
+        return
+    layers = list(network.layers.values())
+    found = []
+    for layer in layers:
+        given = parameter_names(layer)
+        if id(layer) in waiting:
+            more = [n for n in arrays_of_floats(layer) if n not in given]
+            given = (*given, *[n for n in more if _is_numbered(n, wanted)])
+        found.append(given)
+    if set(named_owners(layers, found)) == wanted:
+        for layer, given in zip(layers, found, strict=True):
+            if id(layer) in waiting and given != parameter_names(layer):
+                _name(layer, given, network)
+
+
+def without_names(network: Sequential) -> str:
+    """Say which layers have arrays of which nobody knows yet whether they are parameters."""
+    described = []
+    for name, layer in network.layers.items():
+        arrays = [n for n in arrays_of_floats(layer) if n not in parameter_names(layer)]
+        if id(layer) in network.unnamed() and arrays:
+            described.append(f"{name!r} ({', '.join(arrays)})")
+    return ", ".join(described)
+
+
+def no_parameters(network: Sequential, what: str) -> ValueError:
+    """Make the error for a network that has no parameter at all."""
+    named = without_names(network)
+    hint = f" Of {named} nothing is known: no layer has left a gradient dNAME." if named else ""
+    return ValueError(
+        f"the network has no parameters {what}: no layer of it names any.{hint} A layer of your "
+        'own names its parameters in its class, parameters = ("W", "b"), and leaves the gradient '
+        "of each NAME in dNAME"
+    )
+
+
+def pairs_of(layer: Any) -> Pairs:
+    """Give the arrays of floats of a layer beside which there is a gradient of their shape."""
+    attributes = attributes_of(layer)
+    pairs = {}
+    for name, value in attributes.items():
+        gradient = attributes.get(f"d{name}")
+        of_floats = gradient is not None and _is_of_floats(value) and _is_of_floats(gradient)
+        if of_floats and np.shape(value) == np.shape(gradient):
+            pairs[name] = value, gradient
+    return pairs
+
+
+def _is_waiting(network: Sequential, layer: Any) -> bool:
+    if id(layer) not in network.unnamed():
+        return False
+    return bool(pairs_of(layer).keys() - set(parameter_names(layer)))
+
+
+@contextmanager
+def randomness_as_before() -> Iterator[None]:
+    """Give the generators of Python and NumPy that all share the state back that they had."""
+    own, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 - layers may draw there
+    try:
+        yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(numpys)  # noqa: NPY002
+
+
+def _copy_of(network: Sequential, waiting: list[tuple[str, Any]]) -> Sequential:
+    try:
+        twin = network.copy()
+        for name, layer in twin.layers.items():
+            if isinstance(layer, Layer):  # of which a copy shares what is no parameter
+                twin.layers[name] = copy.deepcopy(layer)
+        return twin
+    except Exception as error:
+        (name, layer), *_ = waiting
+        raise TypeError(
+            f"layer {name!r}, of the class {type(layer).__name__}, names no parameters, and they "
+            f"cannot be found in a copy of the network, since it cannot be copied ({error}): "
+            f"{_what_to_write(list(pairs_of(layer)))}"
+        ) from error
+
+
+def _with_contents(layer: Any, names: Iterable[str]) -> dict[str, tuple[Any, Any, Any, Any]]:
+    """Give arrays and their gradients, each with its contents as they are now."""
+    attributes, found = attributes_of(layer), {}
+    for name in names:
+        value, gradient = attributes.get(name), attributes.get(f"d{name}")
+        found[name] = value, _content(value), gradient, _content(gradient)
+    return found
+
+
+def _parameters(
+    layer_name: str,
+    layer: Any,
+    before: dict[str, tuple[Any, Any, Any, Any]],
+    samples: int,
+    given: tuple[str, ...],
+    made_with: frozenset[str],
+) -> Iterator[str]:
+    """Compare a layer before and after a pass for another batch."""
+    for name, (value, gradient) in pairs_of(layer).items():
+        if name in given or name not in before:
+            continue
+        old_value, old_content, old_gradient, content_of_gradient = before[name]
+        if gradient is old_gradient and _equal(gradient, content_of_gradient):
+            continue  # no pass has left it
+        number = not hasattr(value, "shape")
+        of_the_batch = np.shape(value)[:1] == (samples,)
+        if (number or value is old_value) and _equal(value, old_content):
+            yield name
+        elif name in made_with and not of_the_batch:
+            raise TypeError(
+                f"layer {layer_name!r}, of the class {type(layer).__name__}, leaves d{name} beside "
+                f"{name}, of shape {np.shape(value)}, but changes {name} itself in forward or "
+                f"backward, so that it cannot be told whether {name} is a parameter: "
+                f"{_what_to_write([n for n in pairs_of(layer) if n in made_with])}"
+            )
+
+
+def _name(layer: Any, names: tuple[str, ...], network: Sequential) -> None:
+    try:
+        layer.parameters = names
+    except AttributeError as error:
+        raise TypeError(
+            f"{type(layer).__name__} cannot be told its parameters ({error}): "
+            f"{_what_to_write(list(names))}"
+        ) from error
+    network.forget_owners()
+    place_layer(layer, network.backend, network.dtype, names)
+
+
+def _what_to_write(names: list[str]) -> str:
+    named = ", ".join(f'"{name}"' for name in names)
+    return (
+        f"write parameters = ({named},) in the class, with those of them that training is to "
+        "change, or parameters = () if there are none"
+    )
+
+
+def _is_numbered(attribute: str, names: set[str]) -> bool:
+    return any(re.fullmatch(re.escape(attribute) + r"\d+", name) for name in names)
+
+
+def _is_of_floats(value: Any) -> bool:
+    if isinstance(value, float):
+        return True
+    return hasattr(value, "shape") and hasattr(value, "dtype") and is_of_floats(value)
+
+
+def _content(value: Any) -> Any:
+    return None if value is None else np.array(host_array(value))
+
+
+def _equal(value: Any, content: Any) -> bool:
+    return content is not None and np.array_equal(host_array(value), content, equal_nan=True)
