@@ -344,6 +344,12 @@ def test_predict_refuses(trained: Path, tmp_path: Path, content: bytes, words: s
         run("predict", trained, tmp_path / "file")
 
 
+def test_predict_by_a_network_of_no_size(tmp_path: Path) -> None:
+    fastnn.Sequential([fastnn.Relu()]).save(tmp_path / "network")
+    with pytest.raises(ValueError, match="holds no Affine layer"):
+        run("predict", tmp_path / "network", MNIST_DIRECTORY / "t10k-images-idx3-ubyte")
+
+
 def test_the_command_is_installed(tmp_path: Path) -> None:
     command = shutil.which("fastnn", path=str(Path(sys.executable).parent))
     assert command is not None

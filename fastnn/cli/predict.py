@@ -15,6 +15,7 @@ from fastnn.cli.options import BackendOption, select_backend
 from fastnn.datasets import read_idx
 from fastnn.datasets.idx import GZIP_MAGIC
 from fastnn.pieces import pieces
+from fastnn.regular_file import open_regular
 from fastnn.sequential import CHUNK
 
 IDX_START = b"\0\0"
@@ -34,7 +35,10 @@ def predict(
     """
     select_backend(backend)
     network = Sequential.load(model)
-    features = int(next(iter(network.params.values())).shape[0])
+    W = network.params.get("W1")
+    if W is None:
+        raise ValueError(f"{model} holds no Affine layer: nothing tells how large an image is")
+    features = int(W.shape[0])
     x = _pixels(images, features)
     scores = [to_numpy(softmax(network.predict(x[some]))) for some in pieces(len(x), CHUNK)]
     y = np.concatenate(scores)
@@ -53,7 +57,7 @@ def predict(
 
 def _pixels(path: Path, features: int) -> np.ndarray[Any, Any]:
     """Read images as rows of `features` numbers from 0 to 1."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(2)
     if start in (IDX_START, GZIP_MAGIC):
         stored = read_idx(path)
