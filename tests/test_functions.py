@@ -211,6 +211,7 @@ def test_numerical_gradient_refuses_a_step_that_is_none(h: float) -> None:
     np.testing.assert_array_equal(x, 1)
 
 
+@pytest.mark.filterwarnings("ignore:the loss has not moved:fastnn.TrainingWarning")
 def test_the_users_own_error_state_changes_nothing(backend: Backend, dtype: str) -> None:
     with np.errstate(all="raise"):
         y = fastnn.to_numpy(softmax(backend.asarray(np.array([[0.0, -2000.0]], dtype))))

@@ -101,6 +101,7 @@ def assert_same(found: list[Any], expected: list[Any]) -> None:
         np.testing.assert_array_equal(one, right)
 
 
+@pytest.mark.filterwarnings("ignore:Affine:fastnn.ParameterCopyWarning")  # on a GPU
 @pytest.mark.parametrize("case", READ)
 def test_arrays_that_numpy_reads(backend: Backend, batch: Batch, case: str) -> None:
     name, make = READ[case]
