@@ -239,6 +239,8 @@ class Sequential:
         Returns
         -------
         float
+            Softmax, its logarithm and the mean are taken in float64, of scores in the network's
+            dtype: so two losses that differ little tell a gradient, see `numerical_gradient`.
 
         Raises
         ------
@@ -248,7 +250,7 @@ class Sequential:
             If shapes do not fit, the batch is empty, or a label is out of range, not integral or
             not one-hot.
         """
-        return float(self._loss(x, t, bool(train_flg)))
+        return float(self._loss(x, t, bool(train_flg), in_float64=True))
 
     @at_the_edge
     def accuracy(self, x: object, t: object) -> float:
@@ -456,11 +458,15 @@ class Sequential:
         lock = self._network_lock.alone
         return forward_through(self.layers.values(), x, train_flg, for_backward, lock)
 
-    def _loss(self, x: object, t: object, train_flg: bool) -> Array:
+    def _loss(self, x: object, t: object, train_flg: bool, *, in_float64: bool = False) -> Array:
         batch, labels = self.batch_and_targets(x, t)
         scores = self._forward(batch, train_flg, True)
         targets = self.targets(labels, scores.shape[1])
-        return call(self.last_layer.forward, scores, targets, train_flg=train_flg)
+        if not (in_float64 and is_plain(self.last_layer, SoftmaxWithLoss)):
+            return call(self.last_layer.forward, scores, targets, train_flg=train_flg)
+        loss = self.last_layer.forward(self.backend.astype(scores, "float64"), targets)
+        self.last_layer.y = self.backend.astype(self.last_layer.y, self.dtype)  # for backward
+        return loss
 
     def targets(self, t: Array, classes: int, *, name: str = "t") -> Any:
         """Check `t` and bring it to the device, as the last layer takes it."""

@@ -24,6 +24,7 @@ from fastnn.sequential import Sequential, replaced_method
 from fastnn.standstill import StandstillWatch, warn_of_magnitude
 from fastnn.validation import (
     Labels,
+    bits_as_bytes,
     check_batch,
     check_count,
     check_finite,
@@ -76,9 +77,9 @@ def fit(
         Trained in place: when an epoch is over its parameters are new arrays, and those that were
         handed out before keep their values, as do those that layers were made from.
     x : array_like (K, ...)
-        The data set, finite. Brought to the network's device once; uint8 stays uint8 there. What is
-        there already, in a dtype that is trained from, is used as it is, so that a change while
-        training may be seen or not (docs/reproducibility.md tells when).
+        The data set, finite. Brought to the network's device once; uint8 and bool stay a byte
+        there. What is there already, in a dtype that is trained from, is used as it is, so that a
+        change while training may be seen or not (docs/reproducibility.md tells when).
     t : array_like (K,) or (K, C)
         Labels: indices of classes, or one-hot. They are copied: no later change is seen.
     epochs : int, optional
@@ -445,6 +446,7 @@ def _data_set(network: Sequential, x: object, t: object, *, which: str = "") -> 
     backend, names = network.backend, (f"{which}x", f"{which}t")
     # Views of our own: another shape or dtype that is given to the caller's array is not ours.
     data, labels = real_array(x, backend, names[0])[...], real_array(t, backend, names[1])[...]
+    data = bits_as_bytes(data)
     if data.ndim < 2:
         shape = tuple(data.shape)
         raise ValueError(f"{names[0]} has shape {shape}: expected (K, features, ...)")

@@ -117,6 +117,16 @@ def check_real(array: Array, name: str, given: object = None) -> None:
         raise no_numbers(array, kind, given, name)
 
 
+def bits_as_bytes(array: Array) -> Array:
+    """Give an array of bool as one of uint8, 0 and 1, by a view where the library has them."""
+    if dtype_name(array) != "bool":
+        return array
+    if hasattr(array, "view"):
+        return array.view("uint8")
+    xp = _namespace(array)
+    return xp.astype(array, xp.uint8)
+
+
 def is_read_only(array: Array) -> bool:
     """Whether an array cannot be changed in place; only NumPy's can be so."""
     return isinstance(array, np.ndarray) and not array.flags.writeable
@@ -198,9 +208,7 @@ def check_labels(
     if isinstance(t, Labels):
         return t
     labels = real_array(t, backend, name)[...]  # a view of our own, which keeps shape and dtype
-    if dtype_name(labels) == "bool":
-        xp = _namespace(labels)
-        labels = xp.astype(labels, xp.uint8)
+    labels = bits_as_bytes(labels)
     shape = tuple(labels.shape)
     if shape in ((samples,), (samples, classes)):
         home = backend if backend.owns(labels) else _host()

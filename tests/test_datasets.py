@@ -13,6 +13,7 @@ import struct
 import sys
 import tracemalloc
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 import fastnn.datasets
 from fastnn.datasets import load_idx, load_mnist, read_idx
+from fastnn.wording import shown
 
 PACKAGE = Path(fastnn.datasets.__file__).parent
 SHIPPED = PACKAGE / "mnist"
@@ -209,7 +211,10 @@ class TestMnist:
                     modules = [node.module or ""]
                 for module in modules:
                     own = module.startswith(
-                        ("fastnn.datasets", "fastnn.regular_file", "fastnn.one_hot_size")
+                        (
+                            *("fastnn.datasets", "fastnn.regular_file", "fastnn.one_hot_size"),
+                            "fastnn.wording",
+                        )
                     )
                     assert own or module.split(".")[0] in allowed, f"{source.name}: {module}"
 
@@ -358,6 +363,30 @@ class TestCorruptFiles:
             assert tracemalloc.get_traced_memory()[1] < 2**22
         finally:
             tracemalloc.stop()
+
+
+class TestArguments:
+    @pytest.mark.parametrize("directory", [None, 5, 10**5000, b"data", ["data"]], ids=shown)
+    def test_directories_are_paths(self, directory: Any) -> None:
+        with pytest.raises(TypeError, match=r"^directory must be a path, .* got "):
+            load_idx(directory)
+        with pytest.raises(TypeError, match=r"^path must be a path, .* got "):
+            read_idx(directory)
+
+    @pytest.mark.parametrize("name", [5, b"letters", 10**5000, ["letters"], Path("a")], ids=shown)
+    def test_names_are_text(self, tmp_path: Path, name: Any) -> None:
+        write_data_set(tmp_path)
+        with pytest.raises(TypeError, match=r"^name must be the name of a data set, .* got "):
+            load_idx(tmp_path, name=name)
+
+    @pytest.mark.parametrize("flag", ["normalize", "flatten", "one_hot_label"])
+    @pytest.mark.parametrize("value", ["False", None, 5, 0.0, [True], np.ones(2, bool)], ids=shown)
+    def test_flags_are_true_or_false(self, tmp_path: Path, flag: str, value: Any) -> None:
+        write_data_set(tmp_path)
+        for load in (partial(load_idx, tmp_path), load_mnist):
+            with pytest.raises(TypeError, match=f"^{flag} must be True or False, got "):
+                load(**{flag: value})
+        load_idx(tmp_path, **{flag: np.True_})
 
 
 class TestDirectories:

@@ -10,7 +10,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from conftest import relative_error
+from conftest import Batch, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -220,3 +220,69 @@ def test_the_users_own_error_state_changes_nothing(backend: Backend, dtype: str)
         network.loss(x, t), network.gradient(x, t)
         fastnn.fit(network, x, t, batch_size=2, progress=False)
     np.testing.assert_array_equal(y, [[1, 0]])
+
+
+def error_by_hand(network: fastnn.Sequential, f: Any, name: str, x: Any, t: Any) -> float:
+    twin = network.copy().astype("float64")
+    return relative_error(numerical_gradient(f, network.params[name]), twin.gradient(x, t)[name])
+
+
+@pytest.mark.parametrize("samples", [3, 100])
+@pytest.mark.parametrize("std", [0.01, 0.1])
+def test_a_gradient_check_by_hand_in_float32(backend: Backend, std: float, samples: int) -> None:
+    """The book's check, of a network in the dtype that it has by default."""
+    batch = Batch(samples, 20, 4, seed=2)
+    network = fastnn.TwoLayerNet(20, 8, 4, std, seed=1)
+    network.params["b1"] = np.ones(8)  # no unit is at the kink of ReLU
+    for name in ("W2", "b2", "b1"):
+        error = error_by_hand(
+            network, lambda _: network.loss(batch.x, batch.t), name, batch.x, batch.t
+        )
+        assert error < 2e-3, name
+
+
+def test_losses_in_float32_that_are_too_coarse_draw_a_warning(backend: Backend) -> None:
+    batch = Batch(100, 20, 4, seed=2)
+    network = fastnn.TwoLayerNet(20, 8, 4, 0.01, seed=1)
+
+    def loss(_: Any) -> Any:
+        return cross_entropy_error(softmax(network.predict(batch.x)), batch.t)
+
+    with pytest.warns(RuntimeWarning, match=r"may be off by \de-0\d of its .*needs float64"):
+        error = error_by_hand(network, loss, "W2", batch.x, batch.t)
+    assert error > 1e-3
+    network.astype("float64")
+    assert error_by_hand(network, loss, "W2", batch.x, batch.t) < 1e-7
+
+
+def test_a_function_below_the_digits_of_float32_draws_a_warning() -> None:
+    x = np.ones(2, "float32")
+    with pytest.warns(RuntimeWarning, match="off by all that it is"):
+        numerical_gradient(lambda a: np.float32(1) + np.float32(1e-9) * a[0], x)
+
+
+def test_a_kink_between_the_points_draws_a_warning_in_float32() -> None:
+    x = np.array([5e-5, 1.0], "float32")
+    with pytest.warns(RuntimeWarning, match="may be off"):
+        numerical_gradient(lambda a: float(np.maximum(a.astype("float64"), 0).sum()), x)
+
+
+def test_numerical_gradient_in_float32_of_results_in_float32() -> None:
+    x = np.array([0.5, -2.0, 3.0], "float32")
+    found = numerical_gradient(lambda a: np.sum(a * a, dtype="float32") / 8, x)
+    np.testing.assert_allclose(found, x / 4, rtol=1e-3)
+
+
+def test_the_loss_of_a_network_in_float32_has_the_digits_of_float64(backend: Backend) -> None:
+    batch = Batch(100, 12, 4)
+    network = fastnn.TwoLayerNet(12, 6, 4, 0.5, seed=1)
+    scores = fastnn.to_numpy(network.predict(batch.x)).astype("float64")
+    exact = cross_entropy_error(softmax(scores), batch.t)
+    assert network.loss(batch.x, batch.t) == pytest.approx(float(exact), rel=1e-12)
+    gradients = network.gradient(batch.x, batch.t)
+    network.loss(batch.x, batch.t)
+    dout = network.lastLayer.backward(1)
+    assert network.lastLayer.y.dtype == dout.dtype == network.params["W1"].dtype
+    for layer in reversed(list(network.layers.values())):
+        dout = layer.backward(dout)
+    assert relative_error(network.layers["Affine1"].dW, gradients["W1"]) < 1e-6

@@ -16,6 +16,8 @@ from fastnn import SGD, Affine, History, MultiLayerNet, Relu, Sequential, TwoLay
 from fastnn.backends import Backend
 from fastnn.datasets.directory import DataSet
 from fastnn.plan import Step
+from fastnn.training import _data_set
+from fastnn.validation import dtype_name
 
 BOUNDS = {"float32": 1e-4, "float64": 1e-9}
 
@@ -338,3 +340,29 @@ def test_a_method_that_was_replaced_is_called(backend: Backend, data: Batch) -> 
     expected = fit(small(), data.x, data.t, batch_size=10, seed=1, progress=False)
     assert len(calls) >= 6
     np.testing.assert_allclose(history.losses, expected.losses, rtol=1e-5)
+
+
+def test_bits_stay_a_byte_each(backend: Backend, dtype: str) -> None:
+    """Data of bool is trained from as it is: on the host by a view, on a device in a byte."""
+    batch = Batch(60, 12, 4)
+    bits = batch.x > 0.5
+    networks = [TwoLayerNet(12, 5, 4, 0.5, dtype=dtype, seed=1) for _ in range(3)]
+    for given in (bits, bits[:, ::-1][:, ::-1], backend.asarray(bits)):
+        data, _ = _data_set(networks[0], given, batch.t)
+        assert dtype_name(data) == "uint8"
+        if backend.on_host:
+            assert np.shares_memory(data, given)
+    kinds = bits, bits.astype("uint8"), bits.astype(dtype)
+    histories = [
+        fit(network, x, batch.t, batch_size=7, epochs=2, seed=0, progress=False,
+            validation=(x, batch.t))
+        for network, x in zip(networks, kinds, strict=True)
+    ]  # fmt: skip
+    for history, network in zip(histories[1:], networks[1:], strict=True):
+        assert history.losses == histories[0].losses
+        assert history.validation_accuracies == histories[0].validation_accuracies
+        for name, array in network.params.items():
+            np.testing.assert_array_equal(
+                backend.to_numpy(array), backend.to_numpy(networks[0].params[name])
+            )
+    assert bits.dtype == bool

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.datasets.idx import read_idx
+from fastnn.datasets.idx import as_path, read_idx
 from fastnn.datasets.names import find_files
 from fastnn.one_hot_size import check_one_hot_size
+from fastnn.wording import shown
 
 Half = tuple[NDArray[Any], NDArray[Any]]
 DataSet = tuple[Half, Half]
@@ -63,6 +64,8 @@ def load_idx(
         A file is not sound IDX, its content does not fit the others, the pixels to normalize are
         not bytes, a label to make one-hot is negative or so large that no memory would hold the
         result, or the directory holds several data sets and `name` does not choose one of them.
+    TypeError
+        `directory` is no path, `name` no text, or a flag neither True nor False.
     FileNotFoundError, NotADirectoryError
         The directory or one of the four files is missing, or is something else.
 
@@ -82,7 +85,15 @@ def load_idx(
     machine learning algorithms", 2017. G. Cohen, S. Afshar, J. Tapson and A. van Schaik,
     "EMNIST: an extension of MNIST to handwritten letters", 2017.
     """
-    files = find_files(Path(directory), name)
+    flags = {"normalize": normalize, "flatten": flatten, "one_hot_label": one_hot_label}
+    for flag, value in flags.items():
+        if not isinstance(value, bool | np.bool_ | int) or value not in (0, 1):
+            raise TypeError(f"{flag} must be True or False, got {shown(value)}")
+    if not isinstance(name, str | None):
+        raise TypeError(
+            f"name must be the name of a data set, such as 'letters', got {shown(name)}"
+        )
+    files = find_files(as_path(directory, "directory"), name)
     t_train = _read_labels(files.train_labels)
     t_test = _read_labels(files.test_labels)
     x_train = _read_images(files.train_images, t_train, files.train_labels, normalize=normalize)
