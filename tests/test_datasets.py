@@ -386,7 +386,8 @@ class TestArguments:
         for load in (partial(load_idx, tmp_path), load_mnist):
             with pytest.raises(TypeError, match=f"^{flag} must be True or False, got "):
                 load(**{flag: value})
-        load_idx(tmp_path, **{flag: np.True_})
+        options: dict[str, Any] = {flag: np.True_}
+        load_idx(tmp_path, **options)
 
 
 class TestDirectories:
