@@ -94,7 +94,7 @@ def train_compressed(
     width: Any, thread: int, threads: int, barrier: Array, give_way: int,
     memory: Array, table: Array, shape: Array, edges: Array, norms: Array,
     data: Any, room: Any, labels: Array, rows: Array, places: Array, lr: float, losses: Array,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Train on a data set without its zeros; give the steps that were taken.
 
     width : Wide or Narrow
@@ -198,7 +198,7 @@ def train_dense(
     width: Any, thread: int, threads: int, barrier: Array, give_way: int,
     memory: Array, table: Array, shape: Array, edges: Array, data: Array, scale: Any,
     labels: Array, rows: Array, lr: float, losses: Array,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Train on a data set (K, D) as it is, given flat; see `train_compressed`.
 
     It is multiplied by `scale`, of the dtype of `memory`, as it is gathered.
