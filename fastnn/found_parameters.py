@@ -123,9 +123,9 @@ def no_parameters(network: Sequential, what: str) -> ValueError:
 def pairs_of(layer: Any) -> Pairs:
     """Give the arrays of floats of a layer beside which there is a gradient of their shape."""
     attributes = attributes_of(layer)
-    pairs = {}
+    pairs: Pairs = {}
     for name, value in attributes.items():
-        gradient = attributes.get(f"d{name}")
+        gradient: Any = attributes.get(f"d{name}")
         of_floats = gradient is not None and _is_of_floats(value) and _is_of_floats(gradient)
         if of_floats and np.shape(value) == np.shape(gradient):
             pairs[name] = value, gradient

@@ -470,7 +470,7 @@ def test_what_was_named_is_what_is_trained(batch: Batch) -> None:
     network.layers["NamedAffine1"].parameters = ("W",)
     assert list(network.gradient(batch.x, batch.t)) == ["W1", "W2", "b1"]
     frozen = affine_of(np.eye(12)[:, :4], np.zeros(4))
-    frozen.parameters = ("W",)  # type: ignore[misc]
+    frozen.parameters = ("W",)  # type: ignore[assignment,misc]
     network = Sequential([frozen])
     fit(network, batch.x, batch.t, batch_size=3, progress=False)
     assert not frozen.b.any()

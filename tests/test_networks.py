@@ -280,7 +280,7 @@ def test_parameters_are_assigned_all_or_none(backend: Backend, batch: Batch, tmp
         ([1, 2], TypeError, "dictionary of arrays by name.*got a list"),
     ):
         with pytest.raises(error, match=words):
-            network.params = values
+            network.params = values  # type: ignore[assignment]
         assert all(a is b for a, b in zip(network.params.values(), before, strict=True))
     network.params = network.params
     assert all(a is b for a, b in zip(network.params.values(), before, strict=True))
@@ -293,7 +293,7 @@ def test_parameters_are_assigned_all_or_none(backend: Backend, batch: Batch, tmp
         backend.to_numpy(network.params["W1"]),
         backend.to_numpy(TwoLayerNet(12, 6, 4, 0.5, seed=4).params["W1"]),
     )
-    np.savez(tmp_path / "parameters.npz", **good)
+    np.savez(tmp_path / "parameters.npz", **good)  # type: ignore[arg-type]
     with np.load(tmp_path / "parameters.npz") as saved:
         network.params = saved
     np.testing.assert_array_equal(backend.to_numpy(network.params["b2"]), np.ones(4))
