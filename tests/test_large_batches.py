@@ -27,6 +27,7 @@ FLOOR = 5e-7
 
 BATCHES = (1, 2, 7, 100, 128, 129, 512, 513, 1500, 20_000, 200_000)
 RATES = (1e-6, 1e-3, 1.0)
+BOUNDS = {"float64": 1e-12, "float32": 2e-6}
 KINDS = ("bytes", "sparse", "dense", "alike")
 NETWORKS = ((40, 20, 5), (30, 12), (24, 70, 40, 3))
 WAYS = ("compiled", "by feature", "loop")
@@ -107,3 +108,24 @@ def test_an_update_is_as_exact_as_numpys(
                 theirs = before[name] - np.float32(lr) * numpys[name]
                 allowed = max(largest(theirs - was - update), FLOOR * largest(update))
                 assert error <= TIMES * allowed, (sizes, lr, name, error / largest(update))
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_gradients_are_within_the_bound_of_primitives(name: str, batch: int, dtype: str) -> None:
+    """Which is relative to the largest entry, as in `test_primitives`."""
+    backend, rng = selection.load_backend(name), np.random.default_rng(batch)
+    for density, outputs in ((0.1, 17), (1.0, 17), (1.0, 3)):
+        x = np.where(rng.random((batch, 30)) < density, rng.random((batch, 30)), 0).astype(dtype)
+        W, dout = (
+            rng.standard_normal(shape).astype(dtype) for shape in ((30, outputs), (batch, outputs))
+        )
+        losses = np.abs(dout[:, 0]) + 1
+        _, dW, db = backend.affine_backward(dout, x, W, input_gradient=False)
+        wide = dout.astype("longdouble")
+        for found, right in (
+            (dW, x.T.astype("float64") @ dout.astype("float64")),
+            (db, wide.sum(axis=0)),
+            (backend.mean(losses), losses.astype("longdouble").mean()),
+        ):
+            assert largest(found - right) <= BOUNDS[dtype] * largest(right)

@@ -226,7 +226,7 @@ def update_unit(
                 row = sums - first + np.intp(at(data.positions, j)) * lanes(zero)
                 value = splat(zero, scaled(data.scale, at(data.values, j)))
                 store(memory, row, fma(value, g, load(zero, memory, row)))
-        hand_over(zero, memory, sums, target + first, edges[block + 1] * lanes(zero) - first)
+        hand_over(memory, sums, target + first, edges[block + 1] * lanes(zero) - first)
 
 
 @kernel
@@ -272,7 +272,7 @@ def update_unit_with_zeros(
             value = splat(zero, at(memory, expanded + d))
             store(memory, row, fma(value, g, load(zero, memory, row)))
     place = target + first * lanes(zero)
-    hand_over(zero, memory, sums, place, (last - first) * lanes(zero))
+    hand_over(memory, sums, place, (last - first) * lanes(zero))
 
 
 @kernel

@@ -187,7 +187,7 @@ def train_compressed(
                         sums, target, expanded,
                     )  # fmt: skip
             if target != weights:
-                _hand_over_unit(zero, memory, shape, edges, group, lanes(zero), target, weights)
+                _hand_over_unit(memory, shape, edges, group, lanes(zero), target, weights)
         if stopping(barrier):
             return step + 1
     return rows.shape[0]
@@ -264,7 +264,7 @@ def train_dense(
                 _update_dense(zero, memory, table, shape, x, s, begin, end, n, some, sums, target)
             if target != weights:
                 strip = table[0, STRIP]
-                _hand_over_unit(zero, memory, shape, edges, group, strip, target, weights)
+                _hand_over_unit(memory, shape, edges, group, strip, target, weights)
         if stopping(barrier):
             return step + 1
     return rows.shape[0]
@@ -282,13 +282,12 @@ def _places_of_update(table: Array, s: int, samples: int, sums: int) -> Any:
 
 @kernel
 def _hand_over_unit(
-    zero: Any, memory: Array, shape: Array, edges: Array, group: int, strip: int,
-    source: int, weights: int,
+    memory: Array, shape: Array, edges: Array, group: int, strip: int, source: int, weights: int
 ) -> None:  # fmt: skip
     """Add the sums of all sections to a unit's weights, and clear them."""
     first = edges[group * shape[BLOCKS]] * strip
     last = edges[(group + 1) * shape[BLOCKS]] * strip
-    hand_over(zero, memory, source + first, weights + first, last - first)
+    hand_over(memory, source + first, weights + first, last - first)
 
 
 @kernel

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.strips import narrow
 from fastnn.kernels.cpu.vector import add, lanes, load, store
 
 Array = Any
@@ -25,8 +26,9 @@ SECTION = 512
 
 
 @kernel
-def hand_over(zero: Any, memory: Array, source: int, target: int, count: int) -> None:
-    """``target += source; source = 0`` for `count` numbers, a multiple of those in a vector."""
+def hand_over(memory: Array, source: int, target: int, count: int) -> None:
+    """``target += source; source = 0`` for `count` numbers, whole rows of a strip."""
+    zero = narrow(memory)
     for n in range(0, count, lanes(zero)):
         total = add(load(zero, memory, target + n), load(zero, memory, source + n))
         store(memory, target + n, total)
