@@ -296,6 +296,7 @@ LABELS: dict[str, Callable[[Any], Any]] = {
     "uint64": lambda t: t.astype("uint64"),
     "float16": lambda t: t.astype("float16"),
     "float64 with -0.0": lambda t: np.where(t == 0, -0.0, t),
+    "an iterator that is an array": lambda t: t.flat,
     "one-hot": lambda t: np.eye(4)[t],
     "one-hot int8": lambda t: np.eye(4, dtype="int8")[t],
     "one-hot bool": lambda t: np.eye(4, dtype=bool)[t],
@@ -335,6 +336,7 @@ def test_inputs_and_labels_of_any_layout(backend: Backend, batch: Batch, kind: s
 
 
 @pytest.mark.filterwarnings("ignore:inputs x lie:fastnn.TrainingWarning")
+@pytest.mark.filterwarnings("ignore::fastnn.errors.TrainingWarning")
 @pytest.mark.parametrize("kind", KINDS)
 def test_inputs_of_any_real_dtype(backend: Backend, batch: Batch, kind: str) -> None:
     x = KINDS[kind](batch.x)

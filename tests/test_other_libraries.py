@@ -102,6 +102,7 @@ def assert_same(found: list[Any], expected: list[Any]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Affine:fastnn.ParameterCopyWarning")  # on a GPU
+@pytest.mark.filterwarnings("ignore::fastnn.errors.ParameterCopyWarning")
 @pytest.mark.parametrize("case", READ)
 def test_arrays_that_numpy_reads(backend: Backend, batch: Batch, case: str) -> None:
     name, make = READ[case]
@@ -113,6 +114,7 @@ def test_arrays_that_numpy_reads(backend: Backend, batch: Batch, case: str) -> N
     np.testing.assert_array_equal(fastnn.to_numpy(layer.W), batch.x)
 
 
+@pytest.mark.filterwarnings("ignore::fastnn.errors.ParameterCopyWarning")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "int4", "uint4"])
 def test_small_numbers(backend: Backend, batch: Batch, dtype: str) -> None:
     small = pytest.importorskip("ml_dtypes")

@@ -37,7 +37,8 @@ def _one_of_it(thing: Mapping[Any, Any], name: str) -> str:
 NEVER_READ: tuple[tuple[str | type, Mend], ...] = (
     ("scipy.sparse", "pass {name}.toarray()"),
     ("cupyx.scipy.sparse", "pass {name}.toarray()"),
-    ("sparse", "pass {name}.todense()"),
+    ("sparse.SparseArray", "pass {name}.todense()"),
+    ("sparse.numba_backend.SparseArray", "pass {name}.todense()"),
     ("jax.experimental.sparse", "pass {name}.todense()"),
     (
         "jax.core.Tracer",
@@ -54,7 +55,8 @@ NEVER_READ: tuple[tuple[str | type, Mend], ...] = (
     ),
     ("torch.utils.data", LOOP),
     ("tensorflow.python.data", LOOP),
-    ("datasets", "pass a column of it as an array, np.asarray({name}[...])"),
+    ("datasets.iterable_dataset.IterableDataset", LOOP),
+    ("datasets.arrow_dataset.Dataset", "pass a column of it as an array, np.asarray({name}[...])"),
     ("polars.lazyframe", "pass {name}.collect()"),
     (Mapping, _one_of_it),
     (MappingView, "pass a list, list({name})"),
@@ -111,12 +113,15 @@ def _table(table: Any, name: str) -> str | None:
 NOT_ALWAYS_READ: tuple[tuple[str | type, Mend], ...] = (
     ("torch.Tensor", _tensor),
     ("pandas", _table),
+    (Mapping, _one_of_it),
 )
 """Things that NumPy reads as numbers, but for some of them."""
 
 
 def never_read(thing: object, name: str) -> TypeError | None:
     """Give the error for a thing that NumPy is not even asked to read."""
+    if hasattr(thing, "__array__") and isinstance(thing, Iterator | Mapping | MappingView | Set):
+        return None  # as x.flat of NumPy, which is an iterator and an array
     mend = _mend(NEVER_READ, thing, _argument(name))
     return None if mend is None else TypeError(f"{name} is {a_kind(thing)}: {mend}")
 
