@@ -335,8 +335,7 @@ def test_inputs_and_labels_of_any_layout(backend: Backend, batch: Batch, kind: s
         np.testing.assert_array_equal(np.asarray(given).reshape(x.shape), x)  # left as it was
 
 
-@pytest.mark.filterwarnings("ignore:inputs x lie:fastnn.TrainingWarning")
-@pytest.mark.filterwarnings("ignore::fastnn.errors.TrainingWarning")
+@pytest.mark.filterwarnings("ignore::fastnn.TrainingWarning")
 @pytest.mark.parametrize("kind", KINDS)
 def test_inputs_of_any_real_dtype(backend: Backend, batch: Batch, kind: str) -> None:
     x = KINDS[kind](batch.x)
