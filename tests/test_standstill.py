@@ -94,7 +94,7 @@ def test_bytes_under_the_defaults_are_warned_of_twice(backend: Backend, mnist: D
     assert BYTES in first
     ((name, dead, units),) = dead_units(network, x, 1.0)
     assert (name, units) == ("Affine1", 50)
-    assert dead >= 25
+    assert dead >= 45
     assert "of the 50 units of Affine1 are dead" in second
 
 
@@ -104,7 +104,7 @@ def with_dead_units(count: int, bias: float = -1e3) -> Sequential:
     return network
 
 
-@pytest.mark.parametrize("count", [3, 4, 6])
+@pytest.mark.parametrize("count", [6])
 @pytest.mark.parametrize("epochs", [1, 2, 5])
 def test_dead_units_are_named_when_the_loss_does_not_move(
     backend: Backend, data: Batch, count: int, epochs: int
@@ -118,7 +118,7 @@ def test_dead_units_are_named_when_the_loss_does_not_move(
 
 
 def test_live_units_are_not(backend: Backend, data: Batch) -> None:
-    fit(with_dead_units(2), data.x, data.t, epochs=3, optimizer=SGD(0), **OPTIONS)
+    fit(with_dead_units(4), data.x, data.t, epochs=3, optimizer=SGD(0), **OPTIONS)
 
 
 def test_nothing_is_said_while_the_loss_moves(backend: Backend, data: Batch) -> None:
