@@ -30,7 +30,7 @@ MOVED, STEPS = 0.01, 20
 """By which fraction a loss has to fall in an epoch, of so many steps or more, to have moved."""
 
 DEAD_SHARE = 0.9
-"""Of the units of a layer that have to be dead for it to be the reason; some are in any network."""
+"""Of the units of a layer that have to be dead to be the reason; some are in any network."""
 
 SAMPLES_LOOKED_AT, LEAST_LOOKED_AT = 8192, 256
 """Of a data set, to tell that a unit is dead; and the fewest that tell, where memory is scarce."""
