@@ -410,8 +410,7 @@ class Sequential:
         ValueError
             If it is not known yet which arrays are the parameters of a layer.
         """
-        with self._network_lock.alone:  # whole steps, if fit trains the network meanwhile
-            save_network(self, path)
+        save_network(self, path)
 
     load = LoadMethod()
 

@@ -34,7 +34,21 @@ COMPUTED = {dtype.name for dtype in DTYPES.values()}
 
 
 def save_network(network: Sequential, path: str | PathLike[str]) -> None:
-    """Write a network: its parameters as tensors; layers and a digest of all of it as metadata."""
+    """Write a network: its parameters as tensors; layers and a digest of all of it as metadata.
+
+    If `fit` trains it meanwhile, they are those of whole steps. It does not wait for the disk.
+    """
+    with network._network_lock.alone:
+        content = _encoded(network)
+    try:
+        write_atomically(Path(path), content)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"the network was not saved: {error.strerror}", str(path)
+        ) from error
+
+
+def _encoded(network: Sequential) -> bytes:
     import safetensors.numpy
 
     unknown = without_names(network)
@@ -49,13 +63,7 @@ def save_network(network: Sequential, path: str | PathLike[str]) -> None:
     described = {"layers": layers, "last_layer": last_layer}
     # One entry, since safetensors writes several in an order that differs from run to run.
     metadata = {FORMAT: json.dumps({**described, "sha256": _digest(arrays, described)})}
-    content = safetensors.numpy.save(arrays, metadata)
-    try:
-        write_atomically(Path(path), content)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"the network was not saved: {error.strerror}", str(path)
-        ) from error
+    return safetensors.numpy.save(arrays, metadata)
 
 
 def _on_host(network: Sequential, name: str, array: Array) -> np.ndarray[Any, Any]:

@@ -25,10 +25,10 @@ TIMES = 4
 FLOOR = 5e-7
 """Relative error that may be passed all the same: NumPy's is smaller only by chance."""
 
-BATCHES = (1, 2, 7, 100, 128, 129, 512, 513, 1500, 20_000, 200_000)
+BATCHES = (1, 2, 4, 7, 100, 128, 129, 512, 513, 1500, 20_000, 200_000)
 RATES = (1e-6, 1e-3, 1.0)
 BOUNDS = {"float64": 1e-12, "float32": 2e-6}
-KINDS = ("bytes", "sparse", "dense", "alike")
+KINDS = ("bytes", "sparse", "few", "dense", "alike")
 NETWORKS = ((40, 20, 5), (30, 12), (24, 70, 40, 3))
 WAYS = ("compiled", "by feature", "loop")
 
@@ -42,6 +42,8 @@ def data_set(kind: str, samples: int, features: int, classes: int) -> tuple[Any,
         return np.tile(x[:1] - np.float32(0.5), (samples, 1)), np.tile(t[:1], samples)
     if kind == "dense":
         return x, t
+    if kind == "few":  # entries, less than one for each feature unless the batch is large
+        return np.where(x < 0.02, 50 * x, 0), t
     x = np.where(x < 0.2, 5 * x, 0)
     return (x, t) if kind == "sparse" else ((255 * x).astype("uint8"), t)
 

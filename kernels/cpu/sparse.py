@@ -73,6 +73,9 @@ scale : what they are multiplied by as they are used, in the network's dtype; No
 largest : the largest magnitude of them, scaled
 """
 
+FEW = 4
+"""Samples that are added to a parameter one by one: it is rounded no more often than that."""
+
 TOGETHER = 64
 """Inputs that are compared with zero at once."""
 
@@ -213,20 +216,35 @@ def update_unit(
     """``target += x.T @ G`` for a unit's features, G being times ``-lr`` already.
 
     For the samples from `begin` to `end`. The sums of a block of features are made in `sums`, which
-    is zero, and is left so.
+    is zero, and is left so; those of few samples in `target` itself. Sums are handed over for all
+    features of the block, or, where there are fewer entries than features, entry by entry: a
+    feature that comes again adds zero.
     """
     blocks = shape[BLOCKS]
     stride = blocks * shape[GROUPS] + 1
     dout = table[0, G] + s * shape[CAPACITY] * lanes(zero)
     for block in range(group * blocks, (group + 1) * blocks):
-        first = edges[block] * lanes(zero)
+        first, features = edges[block] * lanes(zero), edges[block + 1] - edges[block]
+        few = end - begin <= FEW
+        place = target if few else sums - first
+        entries = 0
         for n in range(begin, end):
             g = load(zero, memory, dout + n * lanes(zero))
-            for j in range(at(bounds, n * stride + block), at(bounds, n * stride + block + 1)):
-                row = sums - first + np.intp(at(data.positions, j)) * lanes(zero)
+            start, stop = at(bounds, n * stride + block), at(bounds, n * stride + block + 1)
+            entries += stop - start
+            for j in range(start, stop):
+                row = place + np.intp(at(data.positions, j)) * lanes(zero)
                 value = splat(zero, scaled(data.scale, at(data.values, j)))
                 store(memory, row, fma(value, g, load(zero, memory, row)))
-        hand_over(memory, sums, target + first, edges[block + 1] * lanes(zero) - first)
+        if few:
+            continue
+        if entries >= features:
+            hand_over(memory, sums, target + first, features * lanes(zero))
+            continue
+        for n in range(begin, end):
+            for j in range(at(bounds, n * stride + block), at(bounds, n * stride + block + 1)):
+                row = np.intp(at(data.positions, j)) * lanes(zero)
+                hand_over(memory, place + row, target + row, lanes(zero))
 
 
 @kernel
