@@ -100,13 +100,36 @@ def name_after(network: Sequential, names: Iterable[str]) -> None:
 
 
 def without_names(network: Sequential) -> str:
-    """Say which layers have arrays of which nobody knows yet whether they are parameters."""
+    """Say which layers were made with arrays of which nobody knows whether they are parameters.
+
+    Arrays that came later are of the last batch, as an output that is kept for `backward`.
+    """
     described = []
     for name, layer in network.layers.items():
-        arrays = [n for n in arrays_of_floats(layer) if n not in parameter_names(layer)]
-        if id(layer) in network.unnamed() and arrays:
-            described.append(f"{name!r} ({', '.join(arrays)})")
+        arrays = arrays_of_floats(layer)
+        made_with = network.made_with.get(name, arrays)
+        some = [n for n in arrays if n in made_with and n not in parameter_names(layer)]
+        if id(layer) in network.unnamed() and some:
+            described.append(f"{name!r} ({', '.join(some)})")
     return ", ".join(described)
+
+
+def check_names(network: Sequential, what: str) -> None:
+    """Refuse to do with the parameters what would leave out some that are not known.
+
+    Raises
+    ------
+    ValueError
+        Saying `what` was not done.
+    """
+    unknown = without_names(network)
+    if unknown:
+        raise ValueError(
+            f"{what}: it is not known which of their arrays are parameters of the layers "
+            f'{unknown}. Say so in the class, parameters = ("W", "b"), or parameters = () if '
+            "there are none; where backward leaves the gradient of each NAME in dNAME, "
+            "network.gradient(x, t) for a batch finds them, too"
+        )
 
 
 def no_parameters(network: Sequential, what: str) -> ValueError:

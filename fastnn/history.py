@@ -58,7 +58,8 @@ class History:
 
     def __repr__(self) -> str:
         """Say in a few lines how it went, however long it was; `as_dict` gives everything."""
-        parts = [f"{self.epochs} epochs, {len(self.losses):,} steps, {self.samples:,} samples"]
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        parts = [f"{epochs}, {len(self.losses):,} steps, {self.samples:,} samples"]
         if self.losses:
             parts.append(f"loss from {self.losses[0]:.4g} to {self.losses[-1]:.4g}")
         for name in ("train", "validation"):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from fastnn.backends.base import Array, Backend
-from fastnn.found_parameters import name_after, without_names
+from fastnn.found_parameters import check_names, name_after, without_names
 from fastnn.shown import shortened
 from fastnn.validation import check_real, is_read_only, real_array
 
@@ -84,7 +84,13 @@ class Parameters(MutableMapping[str, Array]):
 
         The arrays are on the network's device. ``network.params = snapshot`` brings them back;
         ``dict(network.params)`` has the layers' own arrays.
+
+        Raises
+        ------
+        ValueError
+            If it is not known which arrays are the parameters of a layer.
         """
+        check_names(self._network, "params were not copied")
         backend = self._network.backend
         with self._network._network_lock.alone, backend.current():
             return {name: backend.copy(array) for name, array in self.items()}

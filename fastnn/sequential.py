@@ -408,7 +408,12 @@ class Sequential:
         TypeError
             If a parameter holds no real numbers.
         ValueError
-            If it is not known yet which arrays are the parameters of a layer.
+            If it is not known which arrays are the parameters of a layer.
+
+        Notes
+        -----
+        What a layer of the user's own keeps besides its parameters, as the running means of batch
+        normalisation, is not in the file: pickles and copies have it.
         """
         save_network(self, path)
 

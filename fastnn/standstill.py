@@ -62,7 +62,7 @@ def warn_of_magnitude(data: Array, backend: Backend, scale: float) -> None:
         if bytes_like and scale == 1
         else "standardize x, for example (x - x.mean(axis=0)) / x.std(axis=0)"
     )
-    _warn(
+    warn(
         f"{inputs} lie between {least:.4g} and {most:.4g}, typically at {magnitude:.2g} from 0: a "
         f"network hardly learns from inputs so {'large' if magnitude > LARGE else 'small'}, which "
         f"should be about 1 in magnitude; {remedy}",
@@ -97,7 +97,7 @@ class StandstillWatch:
         ]
         if dead:
             self._next = 0
-            _warn(
+            warn(
                 f"the loss has not moved for an epoch, and {' and '.join(dead)} are dead: they "
                 "give 0 for every sample, so no gradient reaches their weights. Inputs of "
                 "magnitude 1, a smaller learning rate or other initial weights keep units alive",
@@ -166,7 +166,7 @@ def _samples_with_room(network: Sequential, data: Array) -> int:
     return samples
 
 
-def _warn(words: str, stacklevel: int) -> None:
+def warn(words: str, stacklevel: int) -> None:
     """Warn, also where standard error cannot be written to."""
     try:
         warnings.warn(words, TrainingWarning, stacklevel=stacklevel)

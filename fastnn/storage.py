@@ -17,7 +17,7 @@ import numpy as np
 from fastnn.atomic_file import write_atomically
 from fastnn.backends.selection import get_backend
 from fastnn.errors import CorruptFileError
-from fastnn.found_parameters import name_after, without_names
+from fastnn.found_parameters import check_names, name_after
 from fastnn.handed_over import let_go
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss
 from fastnn.regular_file import open_regular
@@ -51,13 +51,7 @@ def save_network(network: Sequential, path: str | PathLike[str]) -> None:
 def _encoded(network: Sequential) -> bytes:
     import safetensors.numpy
 
-    unknown = without_names(network)
-    if unknown:
-        raise ValueError(
-            "the network was not saved: it is not known yet which of their arrays are parameters "
-            f"of the layers {unknown}. Call network.gradient(x, t) for a batch, which finds it, or "
-            'say so in the class: parameters = ("W", "b"), or parameters = () if there are none'
-        )
+    check_names(network, "the network was not saved")
     arrays = {name: _on_host(network, name, array) for name, array in network.params.items()}
     layers, last_layer = _described(network)
     described = {"layers": layers, "last_layer": last_layer}

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn.backends.selection import load_backend
 from fastnn.evaluation import Accuracy
-from fastnn.found_parameters import no_parameters
+from fastnn.found_parameters import no_parameters, without_names
 from fastnn.history import History
 from fastnn.interruption import Interruption, watch_for_interruption
 from fastnn.layers import Affine, is_plain
@@ -21,7 +21,7 @@ from fastnn.parameters import problem_with_parameters
 from fastnn.plan import make_plan
 from fastnn.progress import ProgressBar
 from fastnn.sequential import Sequential, replaced_method
-from fastnn.standstill import StandstillWatch, warn_of_magnitude
+from fastnn.standstill import StandstillWatch, warn, warn_of_magnitude
 from fastnn.validation import (
     Labels,
     bits_as_bytes,
@@ -150,7 +150,9 @@ def fit(
     callbacks = _check_callbacks(callbacks)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
-            f"optimizer must be one of fastnn's, such as SGD(0.1), got {shown(optimizer)}"
+            "optimizer must be one of fastnn's, SGD(0.1), or one derived from fastnn.Optimizer "
+            f"with a step of its own, got {shown(optimizer)}; any other trains in a loop: "
+            "optimizer.update(network.params, network.gradient(x, t))"
         )
     _check_what_fit_calls(network, optimizer)
     order = check_seed(seed)
@@ -210,7 +212,10 @@ def _check_what_fit_calls(network: Sequential, optimizer: Optimizer) -> None:
 
 
 def _check_parameters(network: Sequential) -> None:
-    """Refuse a network without parameters, and one of which two share memory."""
+    """Refuse a network without parameters, and one of which two share memory.
+
+    Warn of a layer with arrays that are not known to be parameters.
+    """
     parameters = list(network.params.items())
     if not parameters:
         raise no_parameters(network, "to train")
@@ -221,6 +226,15 @@ def _check_parameters(network: Sequential) -> None:
                     f"parameters {other!r} and {name!r} are one array, or share memory, and fit "
                     "would part them: give each layer its own, or train in a loop"
                 )
+    untrained = without_names(network)
+    if untrained:
+        warn(
+            f"the layers {untrained} have arrays that are not trained: their classes name no "
+            "parameters, and their backward leaves no dNAME beside a NAME. Write "
+            'parameters = ("W", "b") in the class, and leave the gradients in dW and db; or '
+            "parameters = () if there is nothing to train",
+            4,
+        )
 
 
 def _definer(optimizer: Optimizer, method: str) -> type:

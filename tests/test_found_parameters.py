@@ -506,3 +506,76 @@ def test_layers_that_name_nothing_move_with_their_network(backend: Backend, batc
         keeping = Keeping(gamma, np.zeros(4))
         with pytest.warns(fastnn.ParameterCopyWarning, match="gamma1"):
             Sequential([layer, keeping])
+
+
+class BookSigmoid:
+    """Keeps its output, in which there is nothing to learn."""
+
+    def __init__(self) -> None:
+        self.out: Any = None
+
+    def forward(self, x: Any) -> Any:
+        self.out = 1 / (1 + np.exp(-x))
+        return self.out
+
+    def backward(self, dout: Any) -> Any:
+        return dout * (1.0 - self.out) * self.out
+
+
+class Gains:
+    """Has its gradient in a list, as no name says."""
+
+    def __init__(self, width: int) -> None:
+        self.gains = np.ones(width, "float32")
+        self.grads: list[Any] = []
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x * self.gains
+
+    def backward(self, dout: Any) -> Any:
+        self.grads = [(dout * self.x).sum(axis=0)]
+        return dout * self.gains
+
+
+def with_layer(layer: Any) -> Sequential:
+    return Sequential([affine_of(np.ones((12, 4)) / 9, np.zeros(4)), layer])
+
+
+@pytest.mark.parametrize("used", ["predict", "gradient", "fit"])
+def test_an_output_that_is_kept_is_in_nobodys_way(batch: Batch, used: str, tmp_path: Path) -> None:
+    network = with_layer(BookSigmoid())
+    if used == "predict":
+        network.predict(batch.x)
+    elif used == "gradient":
+        network.gradient(batch.x, batch.t)
+    else:
+        fit(network, batch.x, batch.t, progress=False)
+    network.save(tmp_path / "network")
+    other = with_layer(BookSigmoid())
+    other.params["W1"] *= 0
+    other.load(tmp_path / "network")
+    np.testing.assert_array_equal(other.predict(batch.x), network.predict(batch.x))
+    assert set(network.params.copy()) == {"W1", "b1"}
+
+
+def test_arrays_that_are_not_trained_are_named(batch: Batch, tmp_path: Path) -> None:
+    network = with_layer(Gains(4))
+    with pytest.warns(fastnn.TrainingWarning, match=r"'Gains1' \(gains\)"):
+        fit(network, batch.x, batch.t, progress=False)
+    for refused in (lambda: network.save(tmp_path / "network"), network.params.copy):
+        with pytest.raises(ValueError, match=r"'Gains1' \(gains\).*parameters = "):
+            refused()
+
+    class Constants(Gains):
+        parameters = ()
+
+    fit(with_layer(Constants(4)), batch.x, batch.t, progress=False)
+
+
+def test_no_snapshot_without_names(batch: Batch) -> None:
+    network = Sequential([BookAffine(np.ones((12, 4)) / 9, np.zeros(4))])
+    with pytest.raises(ValueError, match="params were not copied"):
+        network.params.copy()
+    network.gradient(batch.x, batch.t)
+    assert set(network.params.copy()) == {"W1", "b1"}

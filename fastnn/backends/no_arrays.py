@@ -210,7 +210,7 @@ def _of_elements(array: np.ndarray[Any, Any], name: str) -> str:
 
 def _of_text(name: str) -> str:
     if _are_labels(name):
-        return "number the classes, names, t = np.unique(t, return_inverse=True)"
+        return "number the classes: names, t = np.unique(t, return_inverse=True)"
     return "encode it in numbers, or leave its column out"
 
 
