@@ -6,12 +6,14 @@ and that input's gradient as ``dx``; but an input is another one for each batch.
 pass has left is looked at twice, for two batches: an array ``NAME`` that stays as it is, and has
 beside it a ``dNAME`` of its shape that the pass has left, is a parameter. An array that the layer
 was made with, and that does not stay as it is, may be one: the user has to say it. The second pass
-is one of a copy of the network, and disturbs nothing.
+is one of a copy of the network, and disturbs nothing. It finds NaN in every gradient, so that what
+it leaves shows, also zeros; where NaN stays, nothing is known yet.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import random
 import re
 from collections.abc import Iterable, Iterator
@@ -59,22 +61,24 @@ def find(network: Sequential, x: Any, t: Any) -> None:
     waiting = [i for i, (_, layer) in enumerate(layers) if _is_waiting(network, layer)]
     if not waiting:
         return
-    backend = network.backend
     batch, targets = network.batch_and_targets(x, t)
     samples = int(batch.shape[0])
-    rows = np.minimum(np.maximum(np.arange(samples), 1), samples - 1)
-    other_batch = backend.take_rows(batch, backend.asarray(rows))
+    other_batch = batch * 0.5 + 0.125  # another one, also where all samples are alike
     twin = _copy_of(network, [layers[i] for i in waiting])
     twins = list(twin.layers.values())
     before = {i: _with_contents(twins[i], pairs_of(layers[i][1])) for i in waiting}
+    for i in waiting:
+        _without_gradients(twins[i], before[i])
     with randomness_as_before():
-        twin.backpropagate(other_batch, host_array(targets)[rows])
+        twin.backpropagate(other_batch, targets)
     for i in waiting:
         name, layer = layers[i]
         given = parameter_names(layer)
         made_with = network.made_with.get(name, frozenset())
-        found = tuple(_parameters(name, twins[i], before[i], samples, given, made_with))
-        _name(layer, (*given, *found), network)
+        left = {n for n in before[i] if not _is_unknown(attributes_of(twins[i]).get(f"d{n}"))}
+        found = tuple(_parameters(name, twins[i], before[i], left, samples, given, made_with))
+        if found or left == before[i].keys():
+            _name(layer, (*given, *found), network)
 
 
 def name_after(network: Sequential, names: Iterable[str]) -> None:
@@ -115,14 +119,18 @@ def without_names(network: Sequential) -> str:
 
 
 def check_names(network: Sequential, what: str) -> None:
-    """Refuse to do with the parameters what would leave out some that are not known.
+    """Refuse to do with the parameters what would leave out some that are not known yet.
+
+    After a backward pass, a layer that has left no gradient beside an array has no parameters,
+    unless no layer has any.
 
     Raises
     ------
     ValueError
         Saying `what` was not done.
     """
-    unknown = without_names(network)
+    known = network.differentiated and len(network.params) > 0
+    unknown = "" if known else without_names(network)
     if unknown:
         raise ValueError(
             f"{what}: it is not known which of their arrays are parameters of the layers "
@@ -188,30 +196,40 @@ def _copy_of(network: Sequential, waiting: list[tuple[str, Any]]) -> Sequential:
         ) from error
 
 
-def _with_contents(layer: Any, names: Iterable[str]) -> dict[str, tuple[Any, Any, Any, Any]]:
-    """Give arrays and their gradients, each with its contents as they are now."""
-    attributes, found = attributes_of(layer), {}
+def _with_contents(layer: Any, names: Iterable[str]) -> dict[str, tuple[Any, Any]]:
+    """Give arrays, each with its contents as they are now."""
+    attributes = attributes_of(layer)
+    return {name: (attributes.get(name), _content(attributes.get(name))) for name in names}
+
+
+def _without_gradients(layer: Any, names: Iterable[str]) -> None:
+    """Fill the gradients of a layer with NaN, in place, since `backward` may do that as well."""
     for name in names:
-        value, gradient = attributes.get(name), attributes.get(f"d{name}")
-        found[name] = value, _content(value), gradient, _content(gradient)
-    return found
+        gradient = getattr(layer, f"d{name}")
+        if hasattr(gradient, "shape") and not isinstance(gradient, np.generic):
+            gradient[...] = math.nan
+        else:
+            setattr(layer, f"d{name}", math.nan)
+
+
+def _is_unknown(gradient: Any) -> bool:
+    return gradient is None or bool(np.isnan(host_array(gradient)).all())
 
 
 def _parameters(
     layer_name: str,
     layer: Any,
-    before: dict[str, tuple[Any, Any, Any, Any]],
+    before: dict[str, tuple[Any, Any]],
+    left: set[str],
     samples: int,
     given: tuple[str, ...],
     made_with: frozenset[str],
 ) -> Iterator[str]:
     """Compare a layer before and after a pass for another batch."""
-    for name, (value, gradient) in pairs_of(layer).items():
-        if name in given or name not in before:
+    for name, (value, _) in pairs_of(layer).items():
+        if name in given or name not in left:
             continue
-        old_value, old_content, old_gradient, content_of_gradient = before[name]
-        if gradient is old_gradient and _equal(gradient, content_of_gradient):
-            continue  # no pass has left it
+        old_value, old_content = before[name]
         number = not hasattr(value, "shape")
         of_the_batch = np.shape(value)[:1] == (samples,)
         if (number or value is old_value) and _equal(value, old_content):
@@ -238,9 +256,9 @@ def _name(layer: Any, names: tuple[str, ...], network: Sequential) -> None:
 
 
 def _what_to_write(names: list[str]) -> str:
-    named = ", ".join(f'"{name}"' for name in names)
+    named = ", ".join(f'"{name}"' for name in names) + ("," if len(names) == 1 else "")
     return (
-        f"write parameters = ({named},) in the class, with those of them that training is to "
+        f"write parameters = ({named}) in the class, with those of them that training is to "
         "change, or parameters = () if there are none"
     )
 

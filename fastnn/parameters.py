@@ -147,7 +147,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def problem_with_parameters(
-    arrays: Mapping[str, Any], before: Mapping[str, Array], backend: Backend
+    arrays: Mapping[str, Any],
+    before: Mapping[str, Array],
+    trained: Mapping[str, Array],
+    backend: Backend,
 ) -> Exception | None:
     """Say why arrays that were put in the place of parameters cannot be trained; None if they can.
 
@@ -156,23 +159,27 @@ def problem_with_parameters(
     arrays : mapping of str to anything
         What the layers hold now.
     before : mapping of str to array
-        What they held; it shares no memory.
+        What they held; it shares no memory. Its shape and dtype may have been set since.
+    trained : mapping of str to array
+        What is trained, which nobody else has.
     backend : Backend
         The network's.
     """
     for name, array in arrays.items():
-        shape = tuple(before[name].shape)
+        shape = tuple(trained[name].shape)
         words = f"a callback made parameter {name!r} "
         remedy = f"; the network is as it was. Set it by network.params[{name!r}] = ..."
         if not backend.owns(array):
             kind = f"{type(array).__module__}.{type(array).__qualname__}"
             return TypeError(f"{words}a {kind}, no array of the {backend.name} backend{remedy}")
         try:
-            check_real(array, f"{words}an array which")
+            check_real(array, name)
         except TypeError as error:
-            return TypeError(f"{error}{remedy}")
+            return TypeError(f"{words}an array that cannot be trained: {error}{remedy}")
         if tuple(array.shape) != shape:
             return ValueError(f"{words}an array of shape {tuple(array.shape)}, not {shape}{remedy}")
+        if array is before[name] and array.dtype != trained[name].dtype:
+            return ValueError(f"{words}an array of {array.dtype} out of the same bytes{remedy}")
         if is_read_only(array):
             return ValueError(f"{words}an array that is read-only{remedy}")
         if array is not before[name]:

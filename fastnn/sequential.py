@@ -105,6 +105,7 @@ class Sequential:
         self, layers: Iterable[Any] | Mapping[str, Any], last_layer: Any | None = None
     ) -> None:
         self._network_lock = NetworkLock()
+        self.differentiated = False  # that is, whether a backward pass has shown the parameters
         self.layers: OrderedDict[str, Any] = _named(layers)
         self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
         _check_layer(self.last_layer, "last_layer")
@@ -187,6 +188,7 @@ class Sequential:
         The network is left as it is, but for these names; see `fastnn.found_parameters`.
         """
         find_in_copy(self, x, t)
+        self.differentiated = True
 
     @at_the_edge
     def predict(self, x: object, train_flg: bool = False) -> Array:
@@ -284,6 +286,7 @@ class Sequential:
         owners = self.owners()
         if self._unnamed:
             find(self, x, t)
+            self.differentiated = True
             owners = self.owners()
         return {name: gradient_of(*owner) for name, owner in owners.items()}
 

@@ -121,7 +121,7 @@ def fit(
         before the callbacks then.
     RuntimeError
         If another `fit` trains the network already, in another thread or because this is called
-        from a callback.
+        from a callback; or another thread writes to `x` while it is read.
     KeyboardInterrupt
         After a second Ctrl-C, at once: it cuts an evaluation or a callback short, but not a step.
         The network is that of the steps in its attribute ``history``.
@@ -144,8 +144,6 @@ def fit(
     epochs = check_count(epochs, "epochs", least=0)
     if batch_size is not None:
         batch_size = check_count(batch_size, "batch_size")
-    if check_rate(scale, "scale") == 0:
-        raise ValueError("scale is 0: it must be greater, or every input would be 0")
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer
     callbacks = _check_callbacks(callbacks)
     if not isinstance(optimizer, Optimizer):
@@ -155,6 +153,7 @@ def fit(
             "optimizer.update(network.params, network.gradient(x, t))"
         )
     _check_what_fit_calls(network, optimizer)
+    scale = _check_scale(scale, network)
     order = check_seed(seed)
     with network._network_lock.training(), network.backend.current():
         compiled_before = network.backend.seconds_compiling()
@@ -170,8 +169,8 @@ def fit(
         history = History()
         if epochs == 0:
             return history
-        warn_of_magnitude(data, network.backend, float(scale))
-        training = _Training(network, data, labels, optimizer, batch_size, float(scale))
+        warn_of_magnitude(data, network.backend, scale)
+        training = _Training(network, data, labels, optimizer, batch_size, scale)
         steps = math.ceil(samples / batch_size) * epochs
         with ProgressBar(steps, progress) as bar:
             watch = LossWatch(network.backend, history, bar, compiled_before)
@@ -235,6 +234,19 @@ def _check_parameters(network: Sequential) -> None:
             "parameters = () if there is nothing to train",
             4,
         )
+
+
+def _check_scale(scale: float, network: Sequential) -> float:
+    """Return what inputs are multiplied by: a number that the network's dtype has, and not 0."""
+    rate = check_rate(scale, "scale")
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = np.dtype(network.dtype).type(rate)
+    if rounded == 0 or not np.isfinite(rounded):
+        raise ValueError(
+            f"scale is {shown(scale)}, which is {rounded} in {network.dtype}: it must be greater "
+            "than 0 and finite"
+        )
+    return rate
 
 
 def _definer(optimizer: Optimizer, method: str) -> type:
@@ -389,7 +401,7 @@ class _Training:
         if problem is not None:
             return problem
         arrays = {name: getattr(*owner, None) for name, owner in self.owners.items()}
-        problem = problem_with_parameters(arrays, shown, self.backend)
+        problem = problem_with_parameters(arrays, shown, self.plan.arrays, self.backend)
         if problem is not None:
             for name, owner in self.owners.items():
                 setattr(*owner, self.plan.arrays[name])

@@ -197,3 +197,38 @@ def test_parameters_of_another_dtype_are_cast(backend: Backend, data: Batch) -> 
     history = fit(network, data.x, data.t, batch_size=10, progress=False)
     assert np.isfinite(history.losses).all()
     assert fastnn.to_numpy(network.params["W1"]).shape == (12, 6)
+
+
+def reshape(W: Any) -> None:
+    W.shape = (6, 12)
+
+
+def resize(W: Any) -> None:
+    W.resize((3, 24), refcheck=False)
+
+
+def retype(W: Any) -> None:
+    W.dtype = "i4"
+
+
+@pytest.mark.parametrize("change", [reshape, resize, retype])
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of NumPy 2.5, for setting them
+def test_arrays_that_are_made_others_in_place_are_undone(
+    data: Batch, engine: str, change: Callable[[Any], None]
+) -> None:
+    if engine == "numba":
+        pytest.importorskip("numba")
+    with fastnn.use_backend(engine):
+        network = small()
+    seen: dict[str, Any] = {}
+
+    def callback(network: Sequential, history: History) -> None:
+        seen.update(parameters(network))
+        change(network.params["W1"])
+
+    with pytest.raises(ValueError, match="a callback made parameter 'W1' an array of"):
+        fit(network, data.x, data.t, batch_size=10, callbacks=[callback], progress=False)
+    for name, array in parameters(network).items():
+        np.testing.assert_array_equal(array, seen[name])
+    network.gradient(data.x, data.t)

@@ -563,7 +563,9 @@ def test_arrays_that_are_not_trained_are_named(batch: Batch, tmp_path: Path) -> 
     network = with_layer(Gains(4))
     with pytest.warns(fastnn.TrainingWarning, match=r"'Gains1' \(gains\)"):
         fit(network, batch.x, batch.t, progress=False)
-    for refused in (lambda: network.save(tmp_path / "network"), network.params.copy):
+    network.save(tmp_path / "network")  # fit has said what is not in it
+    fresh = with_layer(Gains(4))
+    for refused in (lambda: fresh.save(tmp_path / "fresh"), fresh.params.copy):
         with pytest.raises(ValueError, match=r"'Gains1' \(gains\).*parameters = "):
             refused()
 
@@ -579,3 +581,33 @@ def test_no_snapshot_without_names(batch: Batch) -> None:
         network.params.copy()
     network.gradient(batch.x, batch.t)
     assert set(network.params.copy()) == {"W1", "b1"}
+
+
+class Preallocated(BookAffine):
+    """Writes its gradients into arrays that were there before."""
+
+    def __init__(self, W: Any, b: Any) -> None:
+        super().__init__(W, b)
+        self.dW, self.db = np.zeros_like(W), np.zeros_like(b)
+
+    def backward(self, dout: Any) -> Any:
+        self.dW[...] = self.x.T @ dout
+        self.db[...] = dout.sum(axis=0)
+        return dout @ self.W.T
+
+
+@pytest.mark.parametrize("kind", [BookAffine, Preallocated])
+@pytest.mark.parametrize("rows", ["one", "alike", "zeros", "many"])
+def test_whatever_the_first_batch_is(batch: Batch, kind: Any, rows: str) -> None:
+    """Also where a last layer of zeros lets no gradient through to the first."""
+    x = {"one": batch.x[:1], "alike": np.ones((5, 12)), "zeros": np.zeros((5, 12))}.get(
+        rows, batch.x
+    )
+    t = batch.t[: len(x)]
+    W, W2 = np.full((12, 6), 0.1), np.zeros((6, 4))
+    network = Sequential([kind(W, np.zeros(6)), BookSigmoid(), kind(W2, np.zeros(4))])
+    assert set(network.gradient(x, t)) == {"W1", "b1", "W2", "b2"}
+    network = Sequential([kind(W, np.zeros(6)), BookSigmoid(), kind(W2, np.zeros(4))])
+    fit(network, x, t, epochs=3, batch_size=1, optimizer=SGD(0.5), progress=False)
+    assert set(network.params) == {"W1", "b1", "W2", "b2"}
+    assert not np.array_equal(network.params["b1"], np.zeros(6))

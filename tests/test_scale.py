@@ -86,7 +86,7 @@ def test_a_method_of_the_users_own_is_given_scaled_data(backend: Backend) -> Non
     assert all(largest <= 0.5 for largest, _ in seen[-2:])
 
 
-@pytest.mark.parametrize("scale", [0, -1.0, np.nan, np.inf, "1", True, None, 1j])
+@pytest.mark.parametrize("scale", [0, -1.0, np.nan, np.inf, "1", True, None, 1j, 1e300, 1e-60])
 def test_what_is_no_scale(backend: Backend, scale: Any) -> None:
     x, t = problem("plain", "uint8")
     network = network_for("plain", "float32")

@@ -366,3 +366,26 @@ def test_bits_stay_a_byte_each(backend: Backend, dtype: str) -> None:
                 backend.to_numpy(array), backend.to_numpy(networks[0].params[name])
             )
     assert bits.dtype == bool
+
+
+def test_a_parameter_that_is_a_number(backend: Backend, data: Batch) -> None:
+    """With a gradient that is a number, too."""
+
+    class Times:
+        parameters = ("a",)
+
+        def __init__(self) -> None:
+            self.a: Any = 0.5
+
+        def forward(self, x: Any) -> Any:
+            self.x = x
+            return x * self.a
+
+        def backward(self, dout: Any) -> Any:
+            self.da = float(backend.xp.sum(dout * self.x))
+            return dout * self.a
+
+    layers = small().layers
+    network = Sequential([*layers.values(), Times()])
+    fit(network, data.x, data.t, batch_size=10, optimizer=SGD(0.5), progress=False)
+    assert float(network.params["a1"]) != 0.5

@@ -220,7 +220,8 @@ class NumbaBackend(NumpyBackend):
 
     def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
         """See `Backend.sgd_update`."""
-        if not (W.dtype in FLOATS and dW.dtype in FLOATS and W.flags.c_contiguous):
+        of_floats = W.dtype in FLOATS and getattr(dW, "dtype", None) in FLOATS  # or a number
+        if not (of_floats and W.flags.c_contiguous):
             return super().sgd_update(W, dW, lr=lr)
         self._kernels.sgd_update(W.reshape(-1), _flat(dW), lr)
         return W

@@ -31,7 +31,7 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
     import msvcrt
 
-LONGEST_WAIT = 120.0
+LONGEST_WAIT = 45.0
 """Seconds after which a process no longer waits for others, but compiles by itself."""
 
 SECONDS_BETWEEN_LOOKS = 0.02
