@@ -22,7 +22,7 @@ from fastnn.handed_over import let_go
 from fastnn.layers import Affine, Relu, SoftmaxWithLoss
 from fastnn.regular_file import open_regular
 from fastnn.tensor_file import DTYPES, HostArrays, parse_json, read_tensors
-from fastnn.validation import check_real, dtype_name
+from fastnn.validation import check_real, common_dtype, dtype_name
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Array
@@ -165,12 +165,12 @@ def load_network(cls: type[Sequential], path: str | PathLike[str]) -> Sequential
         raise CorruptFileError(f"{path} holds {sorted(arrays)} for the layers {kinds}")
     _check_shapes(path, arrays, affines)
     network = cls.__new__(cls)
-    number, backend = itertools.count(1), get_backend()
+    number, backend, dtype = itertools.count(1), get_backend(), common_dtype(arrays.values())
     layers: dict[str, Any] = {}
     for name, kind in kinds:
         if kind == "Affine":
             n = next(number)
-            W, b = (backend.copy(backend.asarray(arrays[f"{key}{n}"])) for key in "Wb")
+            W, b = (backend.copy(backend.asarray(arrays[f"{key}{n}"], dtype)) for key in "Wb")
             layers[name] = Affine(W, b)
         else:
             layers[name] = Relu()

@@ -905,3 +905,15 @@ class TestWhatIsNoFile:
         for load in (Sequential.load, read_idx):
             with pytest.raises(OSError, match="this is a device, not a regular file: '/dev/zero'"):
                 load(Path("/dev/zero"))
+
+
+def test_a_file_of_two_dtypes_warns_of_nothing(path: Path) -> None:
+    """Nobody has handed over an array that would have to be copied."""
+    W, b = np.ones((3, 2), "float32"), np.ones(2)
+    with pytest.warns(fastnn.ParameterCopyWarning):
+        network = Sequential([Affine(W, b)])
+    network.layers["Affine1"].W = W
+    network.save(path)
+    loaded = Sequential.load(path)
+    assert loaded.dtype == "float64"
+    np.testing.assert_array_equal(fastnn.to_numpy(loaded.params["W1"]), W)

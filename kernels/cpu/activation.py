@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.compiler import kernel
-from fastnn.kernels.cpu.sums import SECTION
+from fastnn.kernels.cpu.sums import RUN
 
 Array = Any
 
@@ -34,9 +34,9 @@ def sum_of_rows(dout: Array, db: Array) -> None:
     """``db = sum(dout, axis=0)``, the gradient by the bias. dout (N, M), db (M,)."""
     db[:] = 0
     section = np.empty_like(db)
-    for begin in range(0, dout.shape[0], SECTION):
+    for begin in range(0, dout.shape[0], RUN):
         section[:] = 0
-        for n in range(begin, min(begin + SECTION, dout.shape[0])):
+        for n in range(begin, min(begin + RUN, dout.shape[0])):
             for m in range(db.shape[0]):
                 section[m] += dout[n, m]
         for m in range(db.shape[0]):

@@ -87,8 +87,8 @@ def update_strip(
 ) -> None:  # fmt: skip
     """``target += x.T @ G`` for a strip, G being times ``-lr`` already.
 
-    For the samples from `start`, which begins a piece, to `end`. `sums` is room for the sums up to
-    a piece, which go on in the next one.
+    For the samples from `start`, which begins a piece, to `end`. `sums` is room for the sum of the
+    pieces up to one.
     """
     features = table[0, INPUTS]
     starts, ends = room.starts[turn], room.ends[turn]
@@ -101,8 +101,7 @@ def update_strip(
             first, last = np.intp(at(starts, piece + d)), np.intp(at(ends, piece + d))
             if first == last and is_first and is_last:
                 continue
-            row = d * lanes(zero)
-            even, odd = zero if is_first else load(zero, memory, sums + row), zero
+            even, odd = zero, zero
             for j in range(first, last - 1, 2):
                 row = dout + np.intp(at(which, j)) * lanes(zero)
                 even = fma(splat(zero, at(values, j)), load(zero, memory, row), even)
@@ -112,6 +111,8 @@ def update_strip(
                 row = dout + np.intp(at(which, last - 1)) * lanes(zero)
                 even = fma(splat(zero, at(values, last - 1)), load(zero, memory, row), even)
             total, row = add(even, odd), d * lanes(zero)
+            if not is_first:
+                total = add(load(zero, memory, sums + row), total)
             if is_last:
                 total = add(load(zero, memory, target + row), total)
             store(memory, (target if is_last else sums) + row, total)

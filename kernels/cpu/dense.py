@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.kernels.cpu.compiler import inline_kernel
-from fastnn.kernels.cpu.sums import SECTION
+from fastnn.kernels.cpu.sums import RUN
 from fastnn.kernels.cpu.vector import add, at, fma, load, relu, splat, store
 
 Array = Any
@@ -50,9 +50,9 @@ def multiply_samples(
 ) -> Any:
     """`multiply` where the depth are the samples, from zero on; see `fastnn.kernels.cpu.sums`."""
     nothing = (zero, zero, zero, zero)
-    tile = multiply(nothing, A, a, row, step, B, b, strip, min(SECTION, samples))
-    for n in range(SECTION, samples, SECTION):
-        depth = min(SECTION, samples - n)
+    tile = multiply(nothing, A, a, row, step, B, b, strip, min(RUN, samples))
+    for n in range(RUN, samples, RUN):
+        depth = min(RUN, samples - n)
         section = multiply(nothing, A, a + n * step, row, step, B, b + n * strip, strip, depth)
         tile = sum_of_tiles(tile, section)
     return tile

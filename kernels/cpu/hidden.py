@@ -45,7 +45,7 @@ from fastnn.kernels.cpu.strips import (
     wide,
     wide_tile,
 )
-from fastnn.kernels.cpu.sums import SECTION, sum_in_place
+from fastnn.kernels.cpu.sums import RUN, sum_in_place
 from fastnn.kernels.cpu.vector import (
     add,
     at,
@@ -299,9 +299,9 @@ def update_bias(
     for s in range(first, last):
         for piece in range(0, strip, lanes(zero)):
             total, dout = zero, table[layer, G] + s * rows * strip + piece
-            for begin in range(0, samples, SECTION):
+            for begin in range(0, samples, RUN):
                 section = zero
-                for n in range(begin, min(begin + SECTION, samples)):
+                for n in range(begin, min(begin + RUN, samples)):
                     section = add(section, load(zero, memory, dout + n * strip))
                 total = add(total, section)
             place = table[layer, B] + s * strip + piece

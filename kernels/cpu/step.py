@@ -76,6 +76,7 @@ from fastnn.kernels.cpu.tall import (
     relu_tile,
     rows_of,
     store_tile,
+    sum_of_tiles,
 )
 from fastnn.kernels.cpu.vector import at, lanes, load, load_cast, prefetch, splat, store
 from fastnn.kernels.cpu.vector import multiply as times
@@ -435,11 +436,11 @@ def _update_dense(
             dout = table[0, G] + (s * shape[CAPACITY] + n) * strip + piece
             for d in range(begin, end, TALL):
                 place = d * strip + piece
-                tile = rows_of(zero)
-                if part > 0:
-                    tile = load_tile(zero, memory, sums + place, strip)
                 column = x + n * shape[X_ROW] + d
+                tile = rows_of(zero)
                 tile = multiply(tile, memory, column, 1, shape[X_ROW], memory, dout, strip, depth)
+                if part > 0:
+                    tile = sum_of_tiles(load_tile(zero, memory, sums + place, strip), tile)
                 if part == pieces - 1:
                     add_tile(tile, memory, target + place, strip, one)
                 else:

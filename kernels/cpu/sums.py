@@ -6,9 +6,9 @@ are samples. So a sum has a place of its own, where it begins with zero, and rea
 when it is whole: the update is then as exact as ``W -= lr * dW``.
 
 A sum of 60,000 numbers in a row has the same fault: the last ones are rounded as coarsely as the
-whole. So no sum is longer than `SECTION` samples; the sums of sections are added in turn. That is
-how a BLAS does it, which cuts the depth of a product for the sake of its cache (OpenBLAS each 384).
-Where a batch is cut depends on its size alone, and so do the bits.
+whole. So no sum is longer than `SECTION` samples, and most are shorter; the sums of sections are
+added in turn. That is how a BLAS does it, which cuts the depth of a product for the sake of its
+cache (OpenBLAS each 384). Where a batch is cut depends on its size alone, and so do the bits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from fastnn.kernels.cpu.vector import add, lanes, load, store
 Array = Any
 
 SECTION = 512
-"""Samples that are added up before their sum is added to that of the others."""
+"""Samples that are added up in memory before their sum is added to that of the others."""
+
+RUN = 128
+"""Likewise in registers, where that costs next to nothing."""
 
 
 @kernel

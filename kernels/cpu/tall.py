@@ -16,7 +16,7 @@ from typing import Any
 from fastnn.kernels.cpu import dense
 from fastnn.kernels.cpu.compiler import inline_kernel
 from fastnn.kernels.cpu.strips import STRIP_BYTES, TILE_BYTES
-from fastnn.kernels.cpu.vector import at, fma, load, relu, splat, store
+from fastnn.kernels.cpu.vector import add, at, fma, load, relu, splat, store
 
 Array = Any
 FOUR = TILE_BYTES == STRIP_BYTES
@@ -89,6 +89,15 @@ def _load_six(zero: Any, memory: Array, place: int, row: int) -> Any:
     return t0, t1, t2, t3, t4, t5
 
 
+@inline_kernel
+def _sum_of_six(one: Any, other: Any) -> Any:
+    """See `dense.sum_of_tiles`."""
+    a0, a1, a2, a3, a4, a5 = one
+    b0, b1, b2, b3, b4, b5 = other
+    t0, t1, t2, t3 = dense.sum_of_tiles((a0, a1, a2, a3), (b0, b1, b2, b3))
+    return t0, t1, t2, t3, add(a4, b4), add(a5, b5)
+
+
 rows_of = _four_of if FOUR else _six_of
 """A tile whose rows are all this one."""
 multiply = dense.multiply if FOUR else _multiply_six
@@ -96,3 +105,4 @@ relu_tile = dense.relu_tile if FOUR else _relu_six
 store_tile = dense.store_tile if FOUR else _store_six
 add_tile = dense.add_tile if FOUR else _add_six
 load_tile = dense.load_tile if FOUR else _load_six
+sum_of_tiles = dense.sum_of_tiles if FOUR else _sum_of_six
