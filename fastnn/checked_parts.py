@@ -80,12 +80,12 @@ class WholeNetwork:
     def evaluate(self, twin: Sequential) -> Arrays:
         """Give the gradients of a twin of this network."""
         gradients = twin.gradient(self.x, self.t)
-        return {f"d{name}": host_array(array) for name, array in gradients.items()}
+        return {f"d{name}": np.array(host_array(array)) for name, array in gradients.items()}
 
     def _differences(self, h: float) -> Arrays:
         h *= _step(self.network)
         gradients = network_numerical_gradient(self.network, self.x, self.t, h=h)
-        return {f"d{name}": host_array(array) for name, array in gradients.items()}
+        return {f"d{name}": np.array(host_array(array)) for name, array in gradients.items()}
 
     def at_numerical(self, found: Arrays) -> Arrays:
         """Give those entries that `numerical` has: all."""
@@ -165,7 +165,8 @@ class LayerByItself:
             arrays["dx"] = layer.backward(1)
         for name in parameter_names(layer):
             arrays[f"d{name}"] = getattr(layer, f"d{name}")
-        return {quantity: host_array(array) for quantity, array in arrays.items()}
+        # Copies: a layer of the user's own may write its next gradient to the same array.
+        return {quantity: np.array(host_array(array)) for quantity, array in arrays.items()}
 
     def at_numerical(self, found: Arrays) -> Arrays:
         """Give those entries that `numerical` has."""

@@ -611,3 +611,10 @@ def test_whatever_the_first_batch_is(batch: Batch, kind: Any, rows: str) -> None
     fit(network, x, t, epochs=3, batch_size=1, optimizer=SGD(0.5), progress=False)
     assert set(network.params) == {"W1", "b1", "W2", "b2"}
     assert not np.array_equal(network.params["b1"], np.zeros(6))
+
+
+def test_gradients_that_are_written_in_place_are_checked_right(batch: Batch) -> None:
+    W, W2 = np.linspace(-1, 1, 72).reshape(12, 6), np.linspace(1, -1, 24).reshape(6, 4)
+    layers = [Preallocated(W, np.zeros(6)), BookSigmoid(), Preallocated(W2, np.zeros(4))]
+    report = check_gradients(Sequential(layers), batch.x, batch.t, backends="numpy")
+    assert report.passed, str(report)
