@@ -292,7 +292,8 @@ class CupyBackend(Backend):
 
     def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:
         """See `Backend.sgd_update`. `lr` may be an array (), which the device reads."""
-        if not _same_floats(W, dW) or not _contiguous(W):
+        of_arrays = hasattr(dW, "dtype")  # a layer of the user's own may give a number
+        if not (of_arrays and _same_floats(W, dW) and _contiguous(W)):
             return super().sgd_update(W, dW, lr=lr)
         kernel = self._cuda.kernel("primitives", "sgd_update", W.dtype.name)
         on_device = isinstance(lr, self._cupy.ndarray)
