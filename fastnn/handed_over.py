@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.base import Array, Backend
-from fastnn.backends.selection import depth_of_caller
 from fastnn.backends.transfer import host_array
+from fastnn.caller import depth_of_caller
 from fastnn.errors import ParameterCopyWarning
 from fastnn.validation import DTYPES, common_dtype, dtype_name, is_read_only
 

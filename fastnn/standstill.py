@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn.caller import depth_of_caller
 from fastnn.errors import TrainingWarning
 from fastnn.layers import Affine, Relu, is_plain
 
@@ -65,8 +66,7 @@ def warn_of_magnitude(data: Array, backend: Backend, scale: float) -> None:
     warn(
         f"{inputs} lie between {least:.4g} and {most:.4g}, typically at {magnitude:.2g} from 0: a "
         f"network hardly learns from inputs so {'large' if magnitude > LARGE else 'small'}, which "
-        f"should be about 1 in magnitude; {remedy}",
-        4,
+        f"should be about 1 in magnitude; {remedy}"
     )
 
 
@@ -100,8 +100,7 @@ class StandstillWatch:
             warn(
                 f"the loss has not moved for an epoch, and {' and '.join(dead)} are dead: they "
                 "give 0 for every sample, so no gradient reaches their weights. Inputs of "
-                "magnitude 1, a smaller learning rate or other initial weights keep units alive",
-                5,
+                "magnitude 1, a smaller learning rate or other initial weights keep units alive"
             )
 
 
@@ -166,10 +165,10 @@ def _samples_with_room(network: Sequential, data: Array) -> int:
     return samples
 
 
-def warn(words: str, stacklevel: int) -> None:
+def warn(words: str) -> None:
     """Warn, also where standard error cannot be written to."""
     try:
-        warnings.warn(words, TrainingWarning, stacklevel=stacklevel)
+        warnings.warn(words, TrainingWarning, stacklevel=depth_of_caller())
     except Warning:
         raise
     except Exception:  # what a standard error that is closed or somebody's own raises

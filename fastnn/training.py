@@ -231,8 +231,7 @@ def _check_parameters(network: Sequential) -> None:
             f"the layers {untrained} have arrays that are not trained: their classes name no "
             "parameters, and their backward leaves no dNAME beside a NAME. Write "
             'parameters = ("W", "b") in the class, and leave the gradients in dW and db; or '
-            "parameters = () if there is nothing to train",
-            4,
+            "parameters = () if there is nothing to train"
         )
 
 

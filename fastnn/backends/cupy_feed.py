@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.backends.cupy_memory import free_bytes
-from fastnn.backends.selection import depth_of_caller
+from fastnn.caller import depth_of_caller
 from fastnn.errors import TrainingWarning
 from fastnn.pieces import pieces
 

@@ -16,7 +16,7 @@ from fastnn.backends.cupy_fused import FusedStep, fused_layers
 from fastnn.backends.cupy_graph import CapturedGraph, Obstacle, capture
 from fastnn.backends.cupy_plain import PlainStep
 from fastnn.backends.loop import Runner
-from fastnn.backends.selection import depth_of_caller
+from fastnn.caller import depth_of_caller
 from fastnn.errors import CaptureWarning
 
 if TYPE_CHECKING:

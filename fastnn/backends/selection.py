@@ -5,16 +5,15 @@ from __future__ import annotations
 import importlib
 import operator
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from pathlib import Path
 
 from fastnn.backends.base import Backend, BackendInfo
 from fastnn.backends.names import what_was_meant
+from fastnn.caller import depth_of_caller
 from fastnn.errors import BackendFallbackWarning, BackendUnavailableError
 from fastnn.wording import a_kind, shown
 
@@ -250,15 +249,3 @@ def _first_usable(names: Iterable[str]) -> Backend:
 def _unknown(name: str) -> str:
     names = ", ".join(repr(known) for known in (*REGISTRY, "auto"))
     return f"there is no backend {shown(name)}: choose one of {names}{what_was_meant(name)}"
-
-
-def depth_of_caller() -> int:
-    """Count the frames up to the first one outside fastnn, for a warning to point there."""
-    package = str(Path(__file__).parent.parent) + os.sep
-    frame, depth = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith((package, _CONTEXTLIB)):
-        frame, depth = frame.f_back, depth + 1
-    return depth
-
-
-_CONTEXTLIB = contextmanager.__code__.co_filename

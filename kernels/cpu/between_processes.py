@@ -84,7 +84,7 @@ class ProcessLocks:
             return
         try:
             if self._file is None:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | CLOSED_ON_EXEC, 0o600)
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             if self._taken(byte):
                 self._held.append(byte)
             elif self._patient:
@@ -123,9 +123,6 @@ class ProcessLocks:
             with suppress(OSError):
                 os.close(self._file)
             self._file = None
-
-
-CLOSED_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 
 
 def _lock(file: int, byte: int) -> None:

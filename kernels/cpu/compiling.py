@@ -7,20 +7,17 @@ events that this module listens to when it begins and ends, also while it holds 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
-import numba
 from llvmlite.binding import ffi
 from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
 
-import fastnn
+from fastnn.caller import depth_of_caller
 from fastnn.errors import KernelCacheWarning
 from fastnn.forking import hold_while_forking
 
@@ -105,14 +102,4 @@ def say(words: str) -> None:
 def warn(words: str, category: type[Warning] = KernelCacheWarning) -> None:
     """Warn of something that costs time and nothing else."""
     with contextlib.suppress(ValueError):  # standard error is closed
-        warnings.warn(words, category, stacklevel=_depth_of_caller())
-
-
-def _depth_of_caller() -> int:
-    """Count the frames up to the first one of the user's, for a warning to point to."""
-    packages = tuple(str(Path(file).parent) for file in (fastnn.__file__, __file__, numba.__file__))
-    between = (functools.__file__, contextlib.__file__)
-    frame, depth = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(packages + between):
-        frame, depth = frame.f_back, depth + 1
-    return depth
+        warnings.warn(words, category, stacklevel=depth_of_caller())

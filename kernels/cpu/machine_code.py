@@ -13,9 +13,7 @@ directory costs a compilation and one warning, and nothing else.
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
-import stat
 import sys
 import time
 import uuid
@@ -27,11 +25,13 @@ from typing import Any
 
 import numba
 from fastnn.kernels.cpu import compiling
-from fastnn.kernels.cpu.between_processes import CLOSED_ON_EXEC, ProcessLocks
+from fastnn.kernels.cpu.between_processes import ProcessLocks
 from numba.core.caching import CompileResultCacheImpl, _Cache
 from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
+
+from fastnn.regular_file import open_regular
 
 FORMAT = b"fastnn machine code 1\n"
 LEFT_OVER_SECONDS = 3600
@@ -89,7 +89,9 @@ class Store:
             return None
         path = self.directory / name
         try:
-            return rebuild(_unsealed(name, _content(path)))
+            with open_regular(path) as file:
+                content = file.read()
+            return rebuild(_unsealed(name, content))
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -264,18 +266,6 @@ def _digest(name: str, body: bytes) -> bytes:
     digest = hashlib.sha256(name.encode() + b"\0")
     digest.update(body)
     return digest.digest()
-
-
-def _content(path: Path) -> bytes:
-    """Read a plain file; opening anything else, such as a named pipe, could take for ever."""
-
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0) | CLOSED_ON_EXEC)
-
-    with open(path, "rb", opener=opener) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is no plain file")
-        return file.read()
 
 
 def _words(error: Exception) -> str:
