@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from contestants.products import Products
-from fastnn.advice import limited_to, measure_backends
+from fastnn.diagnostics.speed import limited_to, measure_backends
 from figure import draw_scaling
 from machine import describe_machine
 from memory import memory_of_fit

@@ -12,7 +12,7 @@ from fastnn.backends import (
     to_numpy,
     use_backend,
 )
-from fastnn.consistency import check_gradients
+from fastnn.diagnostics.gradient_check import check_gradients
 from fastnn.errors import (
     BackendFallbackWarning,
     BackendUnavailableError,
@@ -22,14 +22,17 @@ from fastnn.errors import (
     ParameterCopyWarning,
     TrainingWarning,
 )
-from fastnn.functions import cross_entropy_error, numerical_gradient, one_hot, softmax
-from fastnn.history import History
-from fastnn.layers import Affine, Layer, Relu, SoftmaxWithLoss
-from fastnn.networks import MultiLayerNet, TwoLayerNet
-from fastnn.optimizers import SGD, Optimizer
-from fastnn.sequential import Sequential
+from fastnn.nn.functions import cross_entropy_error, one_hot, softmax
+from fastnn.nn.layer import Layer
+from fastnn.nn.layers import Affine, Relu
+from fastnn.nn.losses import SoftmaxWithLoss
+from fastnn.nn.networks import MultiLayerNet, TwoLayerNet
+from fastnn.nn.numerical_gradient import numerical_gradient
+from fastnn.nn.optimizers import SGD, Optimizer
+from fastnn.nn.sequential import Sequential
 from fastnn.threads import get_num_threads, set_num_threads
-from fastnn.training import fit
+from fastnn.training.fit import fit
+from fastnn.training.history import History
 
 __version__ = "0.1.0"
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastnn.validation import check_count
+from fastnn.checks import check_count
 
 BLAS_VARIABLES = (
     "OPENBLAS_NUM_THREADS",

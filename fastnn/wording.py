@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+from collections.abc import Sequence
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxlong = _repr.maxother = 60
@@ -43,3 +44,14 @@ def a_kind(thing: object) -> str:
     shape = getattr(thing, "shape", None)
     of_shape = f" of shape {tuple(shape)}" if isinstance(shape, tuple) else ""
     return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}{of_shape}"
+
+
+SHOWN = 8
+"""Of a longer list the first ones and the last one are shown."""
+
+
+def shortened(parts: Sequence[str]) -> list[str]:
+    """Give the parts of a list that are shown: all of a short one, the ends of a long one."""
+    if len(parts) <= SHOWN:
+        return list(parts)
+    return [*parts[: SHOWN - 2], f"... {len(parts) - SHOWN + 1} more ...", parts[-1]]

@@ -20,11 +20,13 @@ from fastnn.kernels.cpu.sparse import Compressed
 from random_networks import sizes as widths
 
 import fastnn
-from fastnn.backends import numba_layout, numba_runner
 from fastnn.backends.loop import Loop
-from fastnn.backends.numba_layout import Layout
-from fastnn.backends.numba_runner import CompiledStep
-from fastnn.plan import StepPlan, make_plan
+from fastnn.backends.numba import layout as numba_layout
+from fastnn.backends.numba import runner as numba_runner
+from fastnn.backends.numba.layout import Layout
+from fastnn.backends.numba.runner import CompiledStep
+from fastnn.backends.plan import StepPlan
+from fastnn.training.planner import make_plan
 
 BOUNDS = {"float64": 1e-12, "float32": 4e-6}
 SIZES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 49, 50, 51, 63, 64, 65, 255, 256, 257)

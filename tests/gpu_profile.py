@@ -14,7 +14,7 @@ from typing import Any
 from fastnn.kernels import cuda
 from gpu import Problem, cupy_backend, simulator
 
-from fastnn.backends.cupy_runner import CupyRunner
+from fastnn.backends.cupy.runner import CupyRunner
 
 ALIGNED = [
     ([768, 64, 16], "uint8"),

@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 import fastnn
-from fastnn.advice import Measurement, best, measure_backends, thread_counts
 from fastnn.backends.selection import load_backend
 from fastnn.cli import app
-from fastnn.networks import MultiLayerNet
+from fastnn.diagnostics.speed import Measurement, best, measure_backends, thread_counts
+from fastnn.nn.networks import MultiLayerNet
 
 SMALL = ["bench", "--layers", "6,5,3", "--batch", "4", "--seconds", "0.2"]
 
@@ -121,7 +121,7 @@ def test_measuring_leaves_the_number_of_threads_alone() -> None:
 def test_the_advice_sets_the_threads_where_there_is_a_choice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fastnn.advice.default_num_threads", lambda: 2)
+    monkeypatch.setattr("fastnn.diagnostics.speed.default_num_threads", lambda: 2)
     last = run(*SMALL, "--backend", "numpy").output.splitlines()[-1]
     assert last in [f'fastnn.set_backend("numpy"); fastnn.set_num_threads({n})' for n in (1, 2)]
 
@@ -141,7 +141,7 @@ def test_a_network_that_stands_still_is_measured_without_a_warning(
     """The learning rate is so small that none gets on; and here all units are dead."""
     network = MultiLayerNet(6, [5], 3)
     network.params["b1"] = np.full(5, -1e3)
-    monkeypatch.setattr("fastnn.advice.MultiLayerNet", lambda *_, **__: network)
+    monkeypatch.setattr("fastnn.diagnostics.speed.MultiLayerNet", lambda *_, **__: network)
     (row, *_) = measure_backends([6, 5, 3], 4, backends=["numpy"], seconds=0)
     assert row.microseconds > 0
 
@@ -149,7 +149,9 @@ def test_a_network_that_stands_still_is_measured_without_a_warning(
 def test_thread_counts_are_powers_of_two_up_to_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     numpy = load_backend("numpy")
     for cores, counts in {1: [1], 2: [1, 2], 6: [1, 2, 4, 6], 8: [1, 2, 4, 8]}.items():
-        monkeypatch.setattr("fastnn.advice.default_num_threads", lambda cores=cores: cores)
+        monkeypatch.setattr(
+            "fastnn.diagnostics.speed.default_num_threads", lambda cores=cores: cores
+        )
         assert thread_counts(numpy) == counts
 
 
@@ -165,7 +167,7 @@ def test_of_equally_fast_candidates_the_one_with_fewer_threads_is_best() -> None
 def test_on_a_gpu_the_crossing_to_cublas_is_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
     if not fastnn.available_backends()["cupy"].usable:
         pytest.skip("CuPy cannot run here")
-    from fastnn.backends import cupy_crossing
+    from fastnn.diagnostics import cublas_crossing as cupy_crossing
 
     few = functools.partial(cupy_crossing.measure, widths=(1, 2))
     monkeypatch.setattr(cupy_crossing, "measure", few)

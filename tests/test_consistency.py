@@ -16,10 +16,10 @@ from test_primitives import CASES
 
 import fastnn
 from fastnn import Affine, Relu, Sequential, TwoLayerNet, check_gradients
-from fastnn.backends import Backend, selection
+from fastnn.backends import Backend, arrays, selection
 from fastnn.backends.loop import Loop
-from fastnn.backends.numpy_backend import NumpyBackend
-from fastnn.consistency import BOUNDS, Comparison, GradientReport
+from fastnn.backends.numpy import NumpyBackend
+from fastnn.diagnostics.gradient_check import BOUNDS, Comparison, GradientReport
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_there_are_faults_in_every_primitive() -> None:
 
 
 def check(monkeypatch: pytest.MonkeyPatch, backend: Backend, small: Batch) -> GradientReport:
-    monkeypatch.setitem(selection._loaded, "faulty", backend)
+    monkeypatch.setitem(arrays.loaded, "faulty", backend)
     monkeypatch.setitem(selection.REGISTRY, "faulty", "")
     network = zoo("float32")["deep"]
     network.params.update(b1=np.linspace(-1, 1, 7), b3=np.linspace(-1, 1, 5), b4=np.arange(4))

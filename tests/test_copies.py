@@ -18,7 +18,7 @@ from test_networks import Scale
 import fastnn
 from fastnn import Affine, Relu, Sequential, SoftmaxWithLoss, TwoLayerNet, fit
 from fastnn.backends import Backend, selection
-from fastnn.layers import Layer
+from fastnn.nn.layer import Layer
 
 
 def pickled(network: Any) -> bytes:

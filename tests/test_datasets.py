@@ -212,7 +212,11 @@ class TestMnist:
                 for module in modules:
                     own = module.startswith(
                         (
-                            *("fastnn.datasets", "fastnn.regular_file", "fastnn.one_hot_size"),
+                            *(
+                                "fastnn.datasets",
+                                "fastnn.system.regular_file",
+                                "fastnn.one_hot_size",
+                            ),
                             "fastnn.wording",
                         )
                     )

@@ -18,8 +18,9 @@ from fastnn.kernels.cpu import evaluation
 from test_compiled_training import NETWORKS, use_threads
 
 import fastnn
-from fastnn.backends import Backend, numba_runner
-from fastnn.sequential import Sequential
+from fastnn.backends import Backend
+from fastnn.backends.numba import runner as numba_runner
+from fastnn.nn.sequential import Sequential
 
 DTYPES_OF_DATA = ("uint8", "int8", "float32", "float64")
 

@@ -16,7 +16,7 @@ from gpu_resources import (
     nvrtc_version,
 )
 
-from fastnn.backends.cupy_detection import problem_with_cupy
+from fastnn.backends.cupy.detection import problem_with_cupy
 
 pytestmark = pytest.mark.gpu
 DOCUMENT = Path(__file__).parent.parent / "docs" / "gpu.md"

@@ -15,9 +15,9 @@ from gpu import Problem, cupy_backend, run_script, simulator
 
 import fastnn
 from fastnn import SGD, Sequential, TwoLayerNet, fit
-from fastnn.backends import cupy_feed
-from fastnn.backends.cupy_runner import CupyRunner
-from fastnn.plan import make_plan
+from fastnn.backends.cupy import streaming as cupy_feed
+from fastnn.backends.cupy.runner import CupyRunner
+from fastnn.training.planner import make_plan
 
 pytestmark = pytest.mark.gpu
 
@@ -476,14 +476,14 @@ def test_a_system_without_another_thread(cuda: Any, monkeypatch: pytest.MonkeyPa
 
 
 POINTS = {
-    "a graph is captured": ("fastnn.backends.cupy_runner.capture", 1),
-    "a graph is launched": ("fastnn.backends.cupy_graph.CapturedGraph.launch", 2),
-    "steps are begun": ("fastnn.backends.cupy_fused.FusedStep.begin", 2),
-    "a step is launched": ("fastnn.backends.cupy_plain.PlainStep.launch", 3),
-    "losses are brought": ("fastnn.losses.LossWatch.look", 1),
-    "a piece is sent": ("fastnn.backends.cupy_feed.PinnedFeed._send", 3),
-    "a piece is taken": ("fastnn.backends.cupy_feed.PinnedFeed._take", 3),
-    "the runner is flushed": ("fastnn.backends.cupy_runner.CupyRunner.flush", 1),
+    "a graph is captured": ("fastnn.backends.cupy.runner.capture", 1),
+    "a graph is launched": ("fastnn.backends.cupy.graph.CapturedGraph.launch", 2),
+    "steps are begun": ("fastnn.backends.cupy.fused.FusedStep.begin", 2),
+    "a step is launched": ("fastnn.backends.cupy.op_by_op.PlainStep.launch", 3),
+    "losses are brought": ("fastnn.training.history.LossWatch.look", 1),
+    "a piece is sent": ("fastnn.backends.cupy.streaming.PinnedFeed._send", 3),
+    "a piece is taken": ("fastnn.backends.cupy.streaming.PinnedFeed._take", 3),
+    "the runner is flushed": ("fastnn.backends.cupy.runner.CupyRunner.flush", 1),
 }
 
 

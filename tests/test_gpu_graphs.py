@@ -13,9 +13,9 @@ from gpu import Problem, cupy_backend, run_script, simulator
 
 import fastnn
 from fastnn import SGD, CaptureWarning, Relu, Sequential, fit
-from fastnn.backends.cupy_graph import CapturedGraph
-from fastnn.backends.cupy_runner import CupyRunner
-from fastnn.plan import make_plan
+from fastnn.backends.cupy.graph import CapturedGraph
+from fastnn.backends.cupy.runner import CupyRunner
+from fastnn.training.planner import make_plan
 
 pytestmark = pytest.mark.gpu
 
@@ -62,8 +62,8 @@ PRESSURE = """
     import cupy, numpy as np, fastnn, cupysim
     from gpu import Problem
     from fastnn import SGD, CaptureWarning, Relu, Sequential
-    from fastnn.backends.cupy_runner import CupyRunner
-    from fastnn.plan import make_plan
+    from fastnn.backends.cupy.runner import CupyRunner
+    from fastnn.training.planner import make_plan
     cuda = fastnn.set_backend("cupy", strict=True)
     runtime, pooled = cupy.cuda.runtime, cupy.cuda.get_allocator()
     problem = Problem([64, 128, 4], 400)

@@ -15,10 +15,12 @@ from gpu import BOUNDS, Problem, check_errors_of_a_step, cupy_backend, run_scrip
 
 import fastnn
 from fastnn import SGD, CaptureWarning, Relu, Sequential, TwoLayerNet, fit
-from fastnn.backends import cupy_crossing, cupy_runner
-from fastnn.backends.cupy_fused import FusedStep
-from fastnn.backends.cupy_plain import PlainStep
-from fastnn.backends.cupy_runner import STEPS, CupyRunner
+from fastnn.backends.cupy import runner as cupy_runner
+from fastnn.backends.cupy.fused import FusedStep
+from fastnn.backends.cupy.op_by_op import PlainStep
+from fastnn.backends.cupy.runner import STEPS, CupyRunner
+from fastnn.backends.loop import Loop
+from fastnn.diagnostics import cublas_crossing as cupy_crossing
 
 pytestmark = pytest.mark.gpu
 
@@ -162,7 +164,7 @@ def test_the_learning_rate_is_read_from_the_device(cuda: Any) -> None:
     runner = CupyRunner(cuda, plan)
     numpy = fastnn.backends.selection.load_backend("numpy")
     twin = problem.plan(numpy, "float64")
-    loop = numpy.compile(twin)
+    loop = Loop(numpy, twin)
     for i, rate in enumerate(rates):
         rows = rows_of(cuda, problem, 3, seed=i)
         runner.run(rows, {"lr": rate})
@@ -177,7 +179,7 @@ def test_the_learning_rate_is_read_from_the_device(cuda: Any) -> None:
 SAME_BITS = """
     import hashlib, numpy as np, fastnn, cupysim
     from gpu import Problem
-    from fastnn.backends.cupy_runner import CupyRunner
+    from fastnn.backends.cupy.runner import CupyRunner
     backend = fastnn.set_backend("cupy", strict=True)
     digest = hashlib.sha256()
     for sizes, data in [
@@ -396,7 +398,7 @@ def test_large_products_go_to_cublas_without_a_graph(
     assert isinstance(runner.step, PlainStep)
     rows = rows_of(cuda, problem, 6)
     losses = runner.run(rows, {"lr": 0.1})
-    right = numpy.compile(twin).run(cuda.to_numpy(rows), {"lr": 0.1})
+    right = Loop(numpy, twin).run(cuda.to_numpy(rows), {"lr": 0.1})
     assert not has_graphs(runner)
     np.testing.assert_allclose(cuda.to_numpy(losses), right, rtol=20 * BOUNDS[dtype])
 

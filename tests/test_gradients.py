@@ -14,8 +14,8 @@ import fastnn
 from fastnn import Affine, MultiLayerNet, Relu, Sequential, TwoLayerNet
 from fastnn.backends import Backend
 from fastnn.datasets.directory import DataSet
-from fastnn.functions import numerical_gradient
-from fastnn.gradients import network_numerical_gradient
+from fastnn.nn.network_gradient import network_numerical_gradient
+from fastnn.nn.numerical_gradient import numerical_gradient
 
 
 class Counter:
@@ -80,7 +80,7 @@ def test_pieces_bound_the_memory(batch: Batch, monkeypatch: pytest.MonkeyPatch) 
         network = MultiLayerNet(12, [7, 6, 5], 4, dtype="float64", seed=2)
     whole = network.numerical_gradient(batch.x, batch.t)
     counter = Counter(network.backend, monkeypatch)
-    monkeypatch.setattr("fastnn.gradients.ENTRIES", 600)
+    monkeypatch.setattr("fastnn.nn.network_gradient.ENTRIES", 600)
     in_pieces = network.numerical_gradient(batch.x, batch.t)
     assert counter.largest <= 600
     assert counter.products > 20

@@ -17,9 +17,11 @@ from conftest import Batch
 from test_training import parameters, small
 
 import fastnn
-from fastnn import SGD, History, Sequential, fit, training
-from fastnn.backends import Backend, numba_runner
-from fastnn.backends.numba_team import run_together
+from fastnn import SGD, History, Sequential, fit
+from fastnn.backends import Backend
+from fastnn.backends.numba import runner as numba_runner
+from fastnn.backends.numba.team import run_together
+from fastnn.training import fit as training
 
 
 @pytest.fixture

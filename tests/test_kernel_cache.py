@@ -274,7 +274,7 @@ def test_nothing_can_be_written_anywhere(tmp_path: Path) -> None:
 
 
 def test_kernels_that_do_not_import_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastnn.backends.numba_backend import NumbaBackend
+    from fastnn.backends.numba.backend import NumbaBackend
 
     class Broken:
         def find_spec(self, name: str, path: object, target: object = None) -> None:

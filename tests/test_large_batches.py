@@ -16,8 +16,10 @@ pytest.importorskip("numba")
 
 from compiled_training import compiled, plan_of
 
-from fastnn.backends import numba_layout, numba_runner, selection
+from fastnn.backends import selection
 from fastnn.backends.loop import Loop
+from fastnn.backends.numba import layout as numba_layout
+from fastnn.backends.numba import runner as numba_runner
 
 TIMES = 4
 """How much larger than NumPy's an error may be."""

@@ -13,7 +13,7 @@ from test_networks import SquaredError
 
 import fastnn
 from fastnn import SGD, Affine, Relu, Sequential, check_gradients, fit
-from fastnn.modes import training_forward
+from fastnn.nn.modes import training_forward
 
 
 class Dropout:

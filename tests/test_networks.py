@@ -13,7 +13,7 @@ from conftest import Batch, affine_of, relative_error
 import fastnn
 from fastnn import Affine, MultiLayerNet, Relu, Sequential, TwoLayerNet
 from fastnn.backends import Backend
-from fastnn.functions import numerical_gradient
+from fastnn.nn.numerical_gradient import numerical_gradient
 
 
 class Scale:
@@ -171,7 +171,7 @@ def test_the_quick_numerical_gradient_in_pieces(
 ) -> None:
     network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
     whole = network.numerical_gradient(batch.x, batch.t)
-    monkeypatch.setattr("fastnn.gradients.ENTRIES", 1)
+    monkeypatch.setattr("fastnn.nn.network_gradient.ENTRIES", 1)
     for key, piece in network.numerical_gradient(batch.x, batch.t).items():
         np.testing.assert_array_equal(piece, whole[key])
 

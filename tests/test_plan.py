@@ -13,7 +13,8 @@ import fastnn
 from fastnn import SGD, Affine, MultiLayerNet, Relu, Sequential, TwoLayerNet
 from fastnn.backends import Backend
 from fastnn.backends.loop import Loop
-from fastnn.plan import Step, StepPlan, make_plan
+from fastnn.backends.plan import Step, StepPlan
+from fastnn.training.planner import make_plan
 
 LR = 0.25
 LOSS = ["softmax_cross_entropy", "mean", "softmax_cross_entropy_backward"]

@@ -16,8 +16,8 @@ import pytest
 from conftest import relative_error
 
 from fastnn.backends import Backend
-from fastnn.backends.numba_backend import NumbaBackend
-from fastnn.backends.numpy_backend import NumpyBackend
+from fastnn.backends.numba.backend import NumbaBackend
+from fastnn.backends.numpy import NumpyBackend
 
 BOUNDS = {"float64": 1e-12, "float32": 2e-6}
 NOT_PRIMITIVES = {

@@ -25,7 +25,7 @@ def test_random_networks_against_float64(name: str) -> None:
 
 def check_bits(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training on Numba gives the same bits with any number of threads."""
-    from fastnn.backends import numba_runner
+    from fastnn.backends.numba import runner as numba_runner
 
     monkeypatch.setattr(numba_runner, "OPERATIONS_OF_A_THREAD", 1e-9)
     monkeypatch.setattr(numba_runner, "INPUTS_OF_A_THREAD", 1e-9)

@@ -111,7 +111,7 @@ def test_the_warning_about_magnitudes_knows_of_it(backend: Backend) -> None:
 
 def test_dead_units_are_those_of_the_scaled_data(batch: Batch) -> None:
     """A bias that outweighs scaled inputs, and not the bytes themselves."""
-    from fastnn.standstill import dead_units
+    from fastnn.training.standstill import dead_units
 
     W, b = np.ones((12, 3), "float32"), np.full(3, -10, "float32")
     network = Sequential([fastnn.Affine(W, b), Relu(), fastnn.Affine(W[:3], b)])

@@ -29,16 +29,18 @@ from conftest import Batch
 
 import fastnn
 from fastnn import BackendFallbackWarning, BackendUnavailableError, TwoLayerNet
-from fastnn.backends import Backend, selection
-from fastnn.backends.cupy_backend import CupyBackend
-from fastnn.backends.numba_backend import NumbaBackend
-from fastnn.backends.numpy_backend import NumpyBackend
+from fastnn.backends import Backend, arrays, selection
+from fastnn.backends.cupy.backend import CupyBackend
+from fastnn.backends.numba.backend import NumbaBackend
+from fastnn.backends.numpy import NumpyBackend
 
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing selected and nothing loaded yet, as in a new process; undone afterwards."""
-    monkeypatch.setattr(selection, "_loaded", {})
+    fresh: dict[str, Backend] = {}
+    monkeypatch.setattr(selection, "loaded", fresh)
+    monkeypatch.setattr(arrays, "loaded", fresh)
     monkeypatch.setattr(selection, "_reasons", {})
     monkeypatch.setattr(selection, "_default", None)
     monkeypatch.delenv("FASTNN_BACKEND", raising=False)
@@ -630,7 +632,7 @@ def test_arrays_of_a_library_whose_backend_is_not_loaded_come_home(
     fastnn.set_backend("numpy")
     network = TwoLayerNet(12, 4, 4, 0.5, seed=0)
     x = cupy.asarray(batch.x)
-    assert "cupy" not in selection._loaded
+    assert "cupy" not in arrays.loaded
     np.testing.assert_array_equal(fastnn.to_numpy(x), batch.x)
     np.testing.assert_array_equal(network.predict(x), network.predict(batch.x))
     with pytest.raises(TypeError, match="this layer computes on the numpy backend"):

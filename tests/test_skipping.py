@@ -22,7 +22,7 @@ from skipped_products import (
     see_that_they_agree,
 )
 
-from fastnn.backends.numba_backend import NumbaBackend
+from fastnn.backends.numba.backend import NumbaBackend
 
 SCRIPT = Path(__file__).parent / "skipped_products.py"
 

@@ -16,7 +16,7 @@ import fastnn
 from fastnn import SGD, Affine, History, Relu, Sequential, TrainingWarning, fit
 from fastnn.backends import Backend
 from fastnn.datasets.directory import DataSet
-from fastnn.standstill import dead_units
+from fastnn.training.standstill import dead_units
 
 OPTIONS: dict[str, Any] = {"batch_size": 10, "seed": 1, "progress": False}
 

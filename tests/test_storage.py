@@ -29,18 +29,11 @@ from mutations import mutated
 from test_networks import Scale
 
 import fastnn
-from fastnn import (
-    Affine,
-    CorruptFileError,
-    MultiLayerNet,
-    Relu,
-    Sequential,
-    TwoLayerNet,
-    atomic_file,
-)
+from fastnn import Affine, CorruptFileError, MultiLayerNet, Relu, Sequential, TwoLayerNet
 from fastnn.backends import Backend
 from fastnn.datasets import read_idx
-from fastnn.storage import FORMAT, _digest
+from fastnn.nn.storage import FORMAT, _digest
+from fastnn.system import atomic_file
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_what_was_set_holds_for_blas_too() -> None:
 def test_a_backend_lowers_blas_to_the_cores(
     set_by_user: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fastnn.backends.numpy_backend import NumpyBackend
+    from fastnn.backends.numpy import NumpyBackend
     from fastnn.backends.processor import matrix_product_threads
 
     fastnn.set_num_threads(3)

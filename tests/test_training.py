@@ -14,10 +14,10 @@ from conftest import Batch, affine_of, relative_error
 import fastnn
 from fastnn import SGD, Affine, History, MultiLayerNet, Relu, Sequential, TwoLayerNet, fit
 from fastnn.backends import Backend
+from fastnn.backends.plan import Step
+from fastnn.checks import dtype_name
 from fastnn.datasets.directory import DataSet
-from fastnn.plan import Step
-from fastnn.training import _data_set
-from fastnn.validation import dtype_name
+from fastnn.training.data import data_set
 
 BOUNDS = {"float32": 1e-4, "float64": 1e-9}
 
@@ -348,7 +348,7 @@ def test_bits_stay_a_byte_each(backend: Backend, dtype: str) -> None:
     bits = batch.x > 0.5
     networks = [TwoLayerNet(12, 5, 4, 0.5, dtype=dtype, seed=1) for _ in range(3)]
     for given in (bits, bits[:, ::-1][:, ::-1], backend.asarray(bits)):
-        data, _ = _data_set(networks[0], given, batch.t)
+        data, _ = data_set(networks[0], given, batch.t)
         assert dtype_name(data) == "uint8"
         if backend.on_host:
             assert np.shares_memory(data, given)

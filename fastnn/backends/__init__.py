@@ -1,5 +1,6 @@
 """Backends: their specification, their selection, and one file for each."""
 
+from fastnn.backends.arrays import to_numpy
 from fastnn.backends.base import Backend, BackendInfo
 from fastnn.backends.selection import (
     available_backends,
@@ -7,7 +8,6 @@ from fastnn.backends.selection import (
     set_backend,
     use_backend,
 )
-from fastnn.backends.transfer import to_numpy
 
 __all__ = [
     "Backend",

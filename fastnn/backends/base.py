@@ -13,19 +13,13 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn.backends.transfer import host_array
-
-if TYPE_CHECKING:
-    from fastnn.backends.feed import Feed
-    from fastnn.backends.loop import Runner
-    from fastnn.plan import StepPlan
-
-Array = Any
-"""An array of some backend: ``numpy.ndarray``, ``cupy.ndarray``, ..."""
+from fastnn.backends.arrays import Array, host_array
+from fastnn.backends.feed import Feed
+from fastnn.backends.plan import Runner, StepPlan
 
 
 @dataclass(frozen=True)
@@ -97,11 +91,6 @@ class Backend:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        from fastnn.backends.selection import resolve
-
-        return resolve, (self.name,)
 
     # Movement of arrays
 
@@ -296,11 +285,9 @@ class Backend:
         """Give the seconds that this process has spent compiling kernels of this backend so far."""
         return 0.0
 
-    def compile(self, plan: StepPlan) -> Runner:
-        """Turn a step plan into something that runs; by default a loop over its steps."""
-        from fastnn.backends.loop import Loop
-
-        return Loop(self, plan)
+    def compile(self, plan: StepPlan) -> Runner | None:
+        """Compile a step plan as a whole; None where a loop over its steps is as good."""
+        return None
 
 
 def _store(result: Array, out: Array | None) -> Array:

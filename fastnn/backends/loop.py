@@ -1,61 +1,15 @@
-"""What runs a step plan, and the loop over its steps: what every backend can do."""
+"""The loop over the steps of a plan: the runner that every engine can fall back on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-if TYPE_CHECKING:
-    from fastnn.backends.base import Array, Backend
-    from fastnn.backends.stop import Stop
-    from fastnn.plan import Step, StepPlan
-
-
-class Runner(Protocol):
-    """A compiled step plan. Its parameters are those of the plan, or forms of its own of them."""
-
-    def run(
-        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
-    ) -> Array:
-        """Take one training step for each row of `rows`, and return their losses.
-
-        Parameters
-        ----------
-        rows : array (steps, batch), int64
-            Which samples of the data set make each batch; at most ``plan.batch_size`` of them.
-        hyperparameters : mapping
-            What the optimizer's steps read, such as ``lr``.
-        stop : Stop, optional
-            When it is requested the step that is under way is the last. One is taken at least.
-
-        Returns
-        -------
-        array (steps taken,)
-            The mean loss of each batch before its update, on the device; not used again.
-        """
-
-    def flush(self) -> None:
-        """Make the plan's parameters whole: somebody looks at the network."""
-
-    def reload(self) -> None:
-        """Read the plan's parameters again: somebody may have changed them."""
-
-    def counter(self, held_out: tuple[Array, Array] | None = None) -> Callable[[], int] | None:
-        """Give what counts the right answers of the network as it is between two calls of `run`.
-
-        Parameters
-        ----------
-        held_out : tuple of arrays (K, ...) and (K,), optional
-            Inputs and labels, finite and in range; by default the data set of the plan.
-
-        Returns
-        -------
-        callable, or None
-            Counts what `Backend.count_correct` counts for the network's scores, which may differ by
-            rounding. None if the network itself is as fast, as it is by default.
-        """
-        return None
+from fastnn.backends.arrays import Array
+from fastnn.backends.base import Backend
+from fastnn.backends.plan import Runner, Step, StepPlan
+from fastnn.backends.stop import Stop
 
 
 class Loop(Runner):
@@ -64,7 +18,7 @@ class Loop(Runner):
     def __init__(self, backend: Backend, plan: StepPlan) -> None:
         self.backend = backend
         self.plan = plan
-        self.buffers = plan.allocate(backend)
+        self.buffers = {name: backend.empty(*shape) for name, shape in plan.shapes.items()}
         self.lasting = plan.arrays.keys() | self.buffers.keys()
 
     def run(

@@ -7,13 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from fastnn.plan import Step
-from fastnn.validation import dtype_name
-
-if TYPE_CHECKING:
-    from fastnn.plan import StepPlan
+from fastnn.backends.plan import Step, StepPlan
+from fastnn.checks import dtype_name
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import importlib
 import operator
 import os
@@ -10,17 +11,19 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from typing import Any
 
+from fastnn.backends.arrays import loaded, loaded_backends
 from fastnn.backends.base import Backend, BackendInfo
 from fastnn.backends.names import what_was_meant
-from fastnn.caller import depth_of_caller
 from fastnn.errors import BackendFallbackWarning, BackendUnavailableError
+from fastnn.system.caller import depth_of_caller
 from fastnn.wording import a_kind, shown
 
 REGISTRY = {
-    "cupy": "fastnn.backends.cupy_backend:CupyBackend",
-    "numba": "fastnn.backends.numba_backend:NumbaBackend",
-    "numpy": "fastnn.backends.numpy_backend:NumpyBackend",
+    "cupy": "fastnn.backends.cupy.backend:CupyBackend",
+    "numba": "fastnn.backends.numba.backend:NumbaBackend",
+    "numpy": "fastnn.backends.numpy:NumpyBackend",
 }
 """Name of every backend, in the order in which "auto" tries them, and where its class is."""
 
@@ -31,7 +34,6 @@ MOST_DEVICES = 1 << 31
 """More than CUDA can number."""
 
 _active: ContextVar[Backend] = ContextVar("fastnn_backend")
-_loaded: dict[str, Backend] = {}
 _reasons: dict[str, str] = {}
 _default: Backend | None = None
 _lock = threading.RLock()
@@ -167,8 +169,8 @@ def load_backend(name: str) -> Backend:
     with _lock:
         if kind in _reasons:
             raise BackendUnavailableError(_reasons[kind])
-        if name not in _loaded:
-            from fastnn.forking import hold_while_forking
+        if name not in loaded:
+            from fastnn.system.forking import hold_while_forking
 
             hold_while_forking(_lock)  # Numba and CuPy are imported now
             module, _, class_name = REGISTRY[kind].partition(":")
@@ -177,8 +179,15 @@ def load_backend(name: str) -> Backend:
             if reason is not None:
                 _reasons[kind] = f"The {kind} backend cannot run here: {reason}"
                 raise BackendUnavailableError(_reasons[kind])
-            _loaded[name] = _on_device(backend_class, name, index) if index else backend_class()
-        return _loaded[name]
+            loaded[name] = _on_device(backend_class, name, index) if index else backend_class()
+            copyreg.pickle(backend_class, _by_name)
+        return loaded[name]  # type: ignore[no-any-return]
+
+
+def _by_name(backend: Backend) -> tuple[Any, ...]:
+    """Pickle a backend as its name: where that is read it may have to be another one."""
+    names = [name for name, known in loaded.items() if known is backend]
+    return resolve, (names[0] if names else backend.name,)
 
 
 def _on_device(backend_class: type[Backend], name: str, index: str) -> Backend:
@@ -187,7 +196,7 @@ def _on_device(backend_class: type[Backend], name: str, index: str) -> Backend:
     if problem is not None:
         raise ValueError(f"there is no backend {name!r}: {problem}")
     made = backend_class(device=int(index))  # type: ignore[call-arg]
-    same = (b for b in _loaded.values() if type(b) is backend_class and b.device == made.device)
+    same = (b for b in loaded.values() if type(b) is backend_class and b.device == made.device)
     return next(same, made)
 
 
@@ -210,17 +219,12 @@ def _with_device(backend: str | Backend, device: int) -> str:
     return f"{backend}:{index}"
 
 
-def loaded_backends() -> tuple[Backend, ...]:
-    """Return the backends in use in this process so far, which is whose arrays can be around."""
-    return tuple(dict.fromkeys(_loaded.values()))
-
-
 def backend_of(array: object) -> Backend:
     """Return the backend where an array lives; on the host, the active one before the others."""
     active = get_backend()
     for backend in (active, *loaded_backends()):
         if backend.owns(array):
-            return backend
+            return backend  # type: ignore[no-any-return]
     return active if active.on_host else load_backend("numpy")
 
 

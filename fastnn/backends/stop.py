@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from fastnn.backends.base import Array
+from fastnn.backends.arrays import Array
 
 
 class Stop:

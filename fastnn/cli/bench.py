@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.advice import MNIST_SHAPE, Measurement, best, measure_backends
 from fastnn.backends import available_backends
 from fastnn.backends.selection import load_backend
 from fastnn.cli.options import DtypeOption, sizes
 from fastnn.cli.output import is_terminal, say_aside
+from fastnn.diagnostics.speed import MNIST_SHAPE, Measurement, best, measure_backends
 
 if TYPE_CHECKING:
-    from fastnn.backends.cupy_products import Crossing
+    from fastnn.backends.cupy.products import Crossing
 
 
 def bench(
@@ -72,7 +72,7 @@ def bench(
 
 
 def _crossing(name: str) -> Crossing:
-    from fastnn.backends import cupy_crossing
+    from fastnn.diagnostics import cublas_crossing as cupy_crossing
 
     return cupy_crossing.measure(load_backend(name))  # type: ignore[arg-type]
 

@@ -11,12 +11,12 @@ import numpy as np
 import typer
 
 from fastnn import Sequential, softmax, to_numpy
+from fastnn.chunks import chunks
 from fastnn.cli.options import BackendOption, select_backend
 from fastnn.datasets import read_idx
 from fastnn.datasets.idx import GZIP_MAGIC
-from fastnn.pieces import pieces
-from fastnn.regular_file import open_regular
-from fastnn.sequential import CHUNK
+from fastnn.nn.sequential import CHUNK
+from fastnn.system.regular_file import open_regular
 
 IDX_START = b"\0\0"
 
@@ -40,7 +40,7 @@ def predict(
         raise ValueError(f"{model} holds no Affine layer: nothing tells how large an image is")
     features = int(W.shape[0])
     x = _pixels(images, features)
-    scores = [to_numpy(softmax(network.predict(x[some]))) for some in pieces(len(x), CHUNK)]
+    scores = [to_numpy(softmax(network.predict(x[some]))) for some in chunks(len(x), CHUNK)]
     y = np.concatenate(scores)
     classes = y.argmax(axis=1).tolist()
     probabilities = y.max(axis=1).astype("float64").tolist()

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,10 +22,7 @@ from fastnn.cli.options import (
 )
 from fastnn.cli.output import is_terminal, say, say_aside, warnings_as_lines
 from fastnn.datasets import load_idx, load_mnist
-
-if TYPE_CHECKING:
-    from fastnn.datasets.directory import DataSet
-
+from fastnn.datasets.directory import DataSet
 
 Tell = Callable[[str], None]
 

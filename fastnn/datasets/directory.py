@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.checks import check_one_hot_size
 from fastnn.datasets.idx import as_path, read_idx
 from fastnn.datasets.names import find_files
-from fastnn.one_hot_size import check_one_hot_size
 from fastnn.wording import shown
 
 Half = tuple[NDArray[Any], NDArray[Any]]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.regular_file import open_regular
+from fastnn.system.regular_file import open_regular
 from fastnn.wording import shown
 
 GZIP_MAGIC = b"\x1f\x8b"

@@ -17,9 +17,9 @@ from llvmlite.binding import ffi
 from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
 
-from fastnn.caller import depth_of_caller
 from fastnn.errors import KernelCacheWarning
-from fastnn.forking import hold_while_forking
+from fastnn.system.caller import depth_of_caller
+from fastnn.system.forking import hold_while_forking
 
 
 class _Clock:

@@ -31,7 +31,7 @@ from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
 
-from fastnn.regular_file import open_regular
+from fastnn.system.regular_file import open_regular
 
 FORMAT = b"fastnn machine code 1\n"
 LEFT_OVER_SECONDS = 3600

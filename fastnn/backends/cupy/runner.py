@@ -1,0 +1,207 @@
+"""A step plan on a GPU: many steps in one CUDA graph.
+
+A step is launched through a graph of `STEPS` of them, and a shorter one for what an epoch has left
+over. The graphs hold no data: rows, losses and hyperparameters are read through a control block on
+the device, which one kernel writes at the start of a call. So a step costs no allocation, no copy
+and no synchronisation, and the host is free after a launch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fastnn.backends.cupy.fused import FusedStep, fused_layers
+from fastnn.backends.cupy.graph import CapturedGraph, Obstacle, capture
+from fastnn.backends.cupy.op_by_op import PlainStep
+from fastnn.backends.plan import Runner
+from fastnn.errors import CaptureWarning
+from fastnn.system.caller import depth_of_caller
+
+if TYPE_CHECKING:
+    from fastnn.backends.arrays import Array
+    from fastnn.backends.cupy.backend import CupyBackend
+    from fastnn.backends.plan import StepPlan
+    from fastnn.backends.stop import Stop
+
+STEPS = 32
+"""Steps of a graph. At some 10 us for its launch, and 2 us or more on the device for each of three
+kernels a step, the host is ahead of the device from a few steps on."""
+
+
+CALL_BY_CALL = (
+    "Training goes on without CUDA graphs: {reason}. Results are the same, but each operation is "
+    "launched from Python, which costs some 5 microseconds, and a step has a dozen or two."
+)
+
+
+MORE_MEMORY = ". Take a smaller batch, or free memory on the device"
+
+
+class StepLauncher(Protocol):
+    """What launches one step.
+
+    Attributes
+    ----------
+    doing : str
+        What it launches at the moment, in words.
+    advice : str
+        What to do if that cannot be captured: sentences, to go on with; or empty.
+    """
+
+    @property
+    def doing(self) -> str: ...
+
+    @property
+    def advice(self) -> str: ...
+
+    def obstacle(self, n: int) -> Obstacle | None:
+        """Say why a replay of `launch` for n samples would not do what another call would do."""
+
+    def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, float]) -> None:
+        """Start many steps: their rows, where their losses go, the hyperparameters."""
+
+    def launch(self, n: int) -> None:
+        """Launch the next step, of n samples."""
+
+    def launch_many(self, n: int, count: int) -> Any:
+        """Launch steps that are being captured; give what `resume` needs before each replay."""
+
+    def resume(self, kept: Any) -> None:
+        """Get ready for a replay."""
+
+    def reload(self) -> None:
+        """See `Runner.reload`."""
+
+
+class CupyRunner(Runner):
+    """Runs a plan on the device and the stream that are current; see `Runner`.
+
+    Attributes
+    ----------
+    call_by_call : str
+        Why steps are launched call by call; empty if that is not known yet, or they are not.
+    """
+
+    def __init__(self, backend: CupyBackend, plan: StepPlan) -> None:
+        self.backend = backend
+        self.plan = plan
+        self.step = step_launcher(backend, plan)
+        self.graphs: dict[tuple[int, int], CapturedGraph] = {}
+        self.uses_graphs = True
+        self.call_by_call = ""
+        self._unsaid = False
+
+    def run(
+        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
+    ) -> Array:
+        """See `Runner.run`. The steps are queued when it returns; those of a graph all are."""
+        import cupy
+
+        self._say()
+        with self.backend.current():
+            steps, n = rows.shape
+            rows = cupy.ascontiguousarray(rows)
+            losses = self.backend.empty((steps,), self.plan.dtype)
+            self.step.begin(rows, losses, hyperparameters)
+            done = 0
+            while done < steps:
+                count = min(STEPS, steps - done)
+                graph = self._graph(n, count)
+                if graph is not None and self._launched(graph, (n, count)):
+                    done += count
+                else:
+                    self.step.launch(n)
+                    done += 1
+                if stop is not None and stop.requested:
+                    break
+            return losses[:done]
+
+    def flush(self) -> None:
+        """See `Runner.flush`: the kernels work on the plan's own parameters."""
+        self._say()
+
+    def reload(self) -> None:
+        """See `Runner.reload`."""
+        if not isinstance(self.step, FusedStep):
+            self.graphs.clear()
+            self.step.reload()
+
+    def _graph(self, n: int, count: int) -> CapturedGraph | None:
+        """Give the graph of `count` steps of n samples; None where there can be none."""
+        if (n, count) in self.graphs:
+            return self.graphs[n, count]
+        if not self.uses_graphs:
+            return None
+        obstacle = self.step.obstacle(n)
+        if obstacle is None:
+            obstacle = self._capture(n, count)
+        if obstacle is not None:
+            self._give_up(obstacle)
+        return self.graphs.get((n, count))
+
+    def _capture(self, n: int, count: int) -> Obstacle | None:
+        """Capture steps; nothing runs. Give what stood against it.
+
+        A layer that raises an error of its own will raise it again when it is called directly.
+        """
+        try:
+            self.graphs[n, count] = capture(lambda: self.step.launch_many(n, count))
+        except Exception as error:
+            return Obstacle(_words_for(error, self.step))
+        return None
+
+    def _launched(self, graph: CapturedGraph, key: tuple[int, int]) -> bool:
+        """Queue the steps of a graph. A graph that CUDA does not take runs nothing."""
+        import cupy
+
+        self.step.resume(graph.result)
+        try:
+            graph.launch()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            del self.graphs[key]
+            self._give_up(Obstacle(f"a graph could not be launched ({_what(error)}){MORE_MEMORY}"))
+            return False
+        return True
+
+    def _give_up(self, obstacle: Obstacle) -> None:
+        """Remember what stands against graphs; unless that was expected, make no more of them."""
+        self.call_by_call = self.call_by_call or obstacle.reason
+        if not obstacle.expected:
+            self.call_by_call = obstacle.reason
+            self.uses_graphs = False
+            self._unsaid = True
+
+    def _say(self) -> None:
+        """Warn of what stands against graphs.
+
+        Between two calls of `run`: where a warning is an error no steps are lost.
+        """
+        if self._unsaid:
+            self._unsaid = False
+            message = CALL_BY_CALL.format(reason=self.call_by_call)
+            warnings.warn(message, CaptureWarning, stacklevel=depth_of_caller())
+
+
+def _words_for(error: Exception, step: StepLauncher) -> str:
+    """Say what could not be captured, what CUDA or CuPy said to it, and what to do."""
+    said = f"{step.doing} could not be captured ({_what(error)})"
+    if isinstance(error, MemoryError):
+        return said + MORE_MEMORY
+    return said + step.advice
+
+
+def _what(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".removesuffix(".")
+
+
+def step_launcher(backend: CupyBackend, plan: StepPlan) -> StepLauncher:
+    """Choose how a plan's steps run: fused, or plain if products are large or nothing fits."""
+    layers = fused_layers(plan)
+    if layers is None:
+        return PlainStep(backend, plan)
+    weights = sum(plan.arrays[layer.W].size for layer in layers)
+    if backend.products.by_cublas(plan.batch_size * weights, plan.dtype):
+        return PlainStep(backend, plan)
+    return FusedStep(backend, plan, layers)

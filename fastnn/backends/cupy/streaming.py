@@ -1,0 +1,171 @@
+"""A data set larger than the device's memory, streamed from pinned memory, ahead of need.
+
+While the device trains on one piece, a thread gathers the samples of the next one into pinned
+memory and a stream of its own carries them into a waiting room on the device. What is left for the
+training's stream to do is to wait for their arrival, which is long past, and to copy them from the
+waiting room, at the speed of device memory: the arrays that the step plan reads stay the same.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.backends.cupy.memory import free_bytes
+from fastnn.chunks import chunks
+from fastnn.errors import TrainingWarning
+from fastnn.system.caller import depth_of_caller
+
+if TYPE_CHECKING:
+    from fastnn.backends.arrays import Array
+    from fastnn.backends.cupy.backend import CupyBackend
+
+PIECE_BYTES = 1 << 26
+"""Of a piece. At 25 GB/s it is under way for 3 ms, hundreds of times as long as starting a copy
+takes. It is less where memory is scarce, as the device has two of them, and a batch at least."""
+
+
+GATHER_BYTES = 1 << 20
+"""Gathered between two looks at whether to stop: far less than a tenth of a second of work."""
+
+
+class PinnedFeed:
+    """See the module, and `Feed` for the attributes."""
+
+    def __init__(
+        self,
+        backend: CupyBackend,
+        x: np.ndarray[Any, Any],
+        t: np.ndarray[Any, Any],
+        dtype: str,
+        batch_size: int,
+    ) -> None:
+        import cupy
+        import cupyx
+
+        self._backend = backend
+        self._data, self._labels = x, t
+        self._without_thread = False
+        sample = x[:1].size * np.dtype(dtype).itemsize + t[:1].nbytes
+        with backend.current():
+            room = min(PIECE_BYTES, free_bytes() // 8)
+        batches = max(1, room // (sample * batch_size))
+        self._samples = min(len(x), batches * batch_size)
+        shapes = (self._samples, *x.shape[1:]), (self._samples, *t.shape[1:])
+        dtypes = dtype, t.dtype.name
+        with backend.current():
+            self.x, self.t = map(backend.empty, shapes, dtypes)
+            self._waiting_room = [*map(backend.empty, shapes, dtypes)]
+            self._pinned = [[*map(cupyx.empty_pinned, shapes, dtypes)] for _ in range(2)]
+            self._stream = cupy.cuda.Stream(non_blocking=True)
+            # By blocking events the host waits without keeping a processor busy.
+            self._arrived = [cupy.cuda.Event(block=True, disable_timing=True) for _ in range(2)]
+            self._taken = cupy.cuda.Event(disable_timing=True)
+            # The waiting room is used from now on by another stream than it was allocated on.
+            self._taken.record()
+
+    def pieces(self, order: np.ndarray[Any, Any], stop: Callable[[], bool]) -> Iterator[Array]:
+        """See `Feed.pieces`. When a piece is given, the next one is under way already."""
+        starts = range(0, len(order), self._samples)
+        some = [order[start : start + self._samples] for start in starts]
+        closed = threading.Event()
+        thread: Executor = _Here() if self._without_thread else ThreadPoolExecutor(1, "fastnn-feed")
+
+        def gather(i: int) -> Future[None]:
+            nonlocal thread
+            work = partial(self._gather, i, some[i], lambda: closed.is_set() or stop())
+            try:
+                return thread.submit(work)
+            except RuntimeError as error:  # the system has no more threads
+                self._without_thread, thread = True, _Here()
+                _warn_of_gathering_here(error)
+                return thread.submit(work)
+
+        try:
+            gathering = gather(0)
+            for i, samples in enumerate([*some, None]):
+                # Round i brings piece i on its way, and piece i - 1 to where it is read.
+                if samples is not None:
+                    gathering.result()
+                    if stop():
+                        return  # the piece may not be whole
+                    self._send(i, len(samples))
+                if i + 1 < len(some):
+                    self._arrived[(i + 1) % 2].synchronize()
+                    gathering = gather(i + 1)
+                if i > 0:
+                    yield self._rows(len(some[i - 1]))
+                    if stop():
+                        return
+                if samples is not None:
+                    self._take(i, len(samples))
+        finally:
+            # The thread writes to pinned memory, and the stream reads it and writes to the waiting
+            # room: both may be freed next, and given to somebody who knows of neither.
+            closed.set()
+            try:
+                thread.shutdown()
+            finally:
+                self._stream.synchronize()
+
+    def _gather(self, i: int, samples: np.ndarray[Any, Any], stop: Callable[[], bool]) -> None:
+        """Gather samples into pinned memory, unless stopped; in a thread, on the host alone."""
+        for source, buffer in zip((self._data, self._labels), self._pinned[i % 2], strict=True):
+            for some in chunks(len(samples), max(1, GATHER_BYTES // buffer[:1].nbytes)):
+                if stop():
+                    return
+                buffer[some] = source[samples[some]]
+
+    def _rows(self, count: int) -> Array:
+        """Give the rows of `x` and `t` that hold a piece."""
+        import cupy
+
+        with self._backend.current():
+            return cupy.arange(count, dtype="int64")
+
+    def _send(self, i: int, count: int) -> None:
+        """Start the copy to the waiting room, once it is free."""
+        with self._backend.current():
+            self._stream.wait_event(self._taken)
+            for waiting, buffer in zip(self._waiting_room, self._pinned[i % 2], strict=True):
+                waiting[:count].set(buffer[:count], stream=self._stream)
+            self._arrived[i % 2].record(self._stream)
+
+    def _take(self, i: int, count: int) -> None:
+        """Copy a piece from the waiting room to where the plan reads it, once it is there."""
+        import cupy
+
+        with self._backend.current():
+            stream = cupy.cuda.get_current_stream()
+            stream.wait_event(self._arrived[i % 2])
+            for room, waiting in zip((self.x, self.t), self._waiting_room, strict=True):
+                room[:count] = waiting[:count]
+            self._taken.record(stream)
+
+
+class _Here(Executor):
+    """Does what it is given at once, in the thread that gives it."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **more: Any) -> Future[Any]:
+        """See `concurrent.futures.Executor.submit`."""
+        done: Future[Any] = Future()
+        try:
+            done.set_result(function(*arguments, **more))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+def _warn_of_gathering_here(error: RuntimeError) -> None:
+    warnings.warn(
+        f"no thread could be started ({error}) to gather the next samples while the device trains: "
+        "training goes on, and the device waits for them. Results are the same",
+        TrainingWarning,
+        stacklevel=depth_of_caller(),
+    )

@@ -1,0 +1,264 @@
+"""Numba: compiled kernels where one pass over memory does what NumPy does in several.
+
+Matrix products stay with NumPy's BLAS. The rest of a training step are kernels of
+`fastnn.kernels.cpu`, which is where the reasons stand. They take C-contiguous arrays: inputs are
+made so here, and for a result that has to go elsewhere NumPy does the work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.arrays import Array
+from fastnn.backends.numpy import NumpyBackend
+from fastnn.backends.plan import Runner, StepPlan
+
+STRIP_BYTES = 256
+"""Width of the strips of `fastnn.kernels.cpu.strips`, which are imported when first used."""
+
+LABEL_DTYPES = {np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")}
+"""Of labels that a kernel looks at; it is compiled for each."""
+
+FLOATS = {np.dtype("float32"), np.dtype("float64")}
+"""Of parameters and gradients that a kernel updates."""
+
+LEAST_COLUMNS = 16
+"""Of a product in a kernel: as many as its vectors have lanes."""
+
+OWN_PRODUCT_FROM, OWN_PRODUCT_UP_TO = 1 << 17, 1 << 23
+"""Multiplications between which a kernel on one thread beats BLAS at few columns.
+
+In larger products x comes from main memory, which a BLAS reads once, and this kernel without haste.
+"""
+
+SKIP_COLUMNS, SKIP_SAMPLES = 128, 2048
+"""Columns and samples up to which a kernel that skips zeros of x is tried before BLAS.
+
+With more columns it is ahead of a BLAS on one or two threads, and behind one on many.
+"""
+
+
+class NumbaBackend(NumpyBackend):
+    """NumPy arrays, compiled kernels."""
+
+    name = "numba"
+
+    def __init__(self) -> None:
+        super().__init__()
+        import numpy.ma  # noqa: F401 - Numba does when it is first called: better here, see forking
+
+        from fastnn.kernels import cpu
+        from fastnn.kernels.cpu.compiling import seconds_compiling
+
+        self._kernels = cpu
+        self._seconds_compiling = seconds_compiling
+
+    @classmethod
+    def unavailable_reason(cls) -> str | None:
+        """See `Backend.unavailable_reason`: Numba may be missing, or refuse this NumPy."""
+        try:
+            import numba
+        except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and error.name == "numba":
+                return "Numba is not installed; pip install numba."
+            return f"Numba is installed but does not import ({error}); pip install -U numba numpy."
+        if numba.config.DISABLE_JIT:
+            return "Numba's compiler is switched off; unset NUMBA_DISABLE_JIT."
+        try:
+            import fastnn.kernels.cpu  # noqa: F401
+        except ModuleNotFoundError as error:
+            return f"{error}; install fastnn (pip install -e . in a clone) rather than copy it."
+        except Exception as error:
+            kind = type(error).__name__
+            return f"its kernels do not import ({kind}: {error}); pip install -U numba numpy."
+        return None
+
+    def library_version(self) -> str:
+        """See `NumpyBackend.library_version`."""
+        import numba
+
+        return str(numba.__version__)
+
+    def affine(
+        self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
+    ) -> Array:
+        """See `Backend.affine`."""
+        shape = x.shape[0], W.shape[1]
+        same = x.dtype == W.dtype == b.dtype and b.shape == shape[1:] and b.flags.c_contiguous
+        if not (same and _fits(out, shape, W.dtype)):
+            return super().affine(x, W, b, relu=relu, out=out)
+        skip, own = _product_kernels(x, W, inner=x.shape[1])
+        result = np.empty(shape, W.dtype) if out is None else out
+        if skip and self._kernels.affine_skipping_zeros(x, W, b, result):
+            return self.relu(result, out=result) if relu else result
+        if own:
+            self._kernels.affine(x, W, b, relu, result)
+            return result
+        np.matmul(x, W, out=result)
+        add = self._kernels.add_bias_relu if relu else self._kernels.add_bias
+        add(result, b)
+        return result
+
+    def _transposed_product(self, x: Array, dout: Array, out: Array | None) -> Array:
+        shape = x.shape[1], dout.shape[1]
+        skip, own = _product_kernels(x, dout, inner=x.shape[0])
+        if (skip or own) and _fits(out, shape, dout.dtype):
+            dW = np.empty(shape, dout.dtype) if out is None else out
+            if skip and self._kernels.transposed_product_skipping_zeros(x, dout, dW):
+                return dW
+            if own:
+                self._kernels.transposed_product(x, dout, dW)
+                return dW
+        return super()._transposed_product(x, dout, out)
+
+    def _sum_of_rows(self, dout: Array, out: Array | None) -> Array:
+        if not (dout.flags.c_contiguous and _fits(out, dout.shape[1:], dout.dtype)):
+            return super()._sum_of_rows(dout, out)
+        db = np.empty(dout.shape[1], dout.dtype) if out is None else out
+        self._kernels.sum_of_rows(dout, db)
+        return db
+
+    def relu(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.relu`."""
+        result = np.empty(x.shape, x.dtype) if out is None else out
+        if not result.flags.c_contiguous:
+            return super().relu(x, out=out)
+        self._kernels.relu(_flat(x), result.reshape(-1))
+        return result
+
+    def relu_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.relu_backward`."""
+        result = np.empty(dout.shape, dout.dtype) if out is None else out
+        if not result.flags.c_contiguous:
+            return super().relu_backward(dout, mask, out=out)
+        self._kernels.zero_where(_flat(dout), _flat(mask), result.reshape(-1))
+        return result
+
+    def _zero_behind_relu(self, dx: Array, x: Array) -> None:
+        if dx.flags.c_contiguous:
+            self._kernels.zero_behind_relu(dx.reshape(-1), _flat(x))
+        else:
+            super()._zero_behind_relu(dx, x)
+
+    def softmax(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.softmax`."""
+        y = np.empty(x.shape, x.dtype) if out is None else out
+        if not y.flags.c_contiguous:
+            return super().softmax(x, out=out)
+        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        self._kernels.softmax(rows, y.reshape(rows.shape))
+        return y
+
+    def softmax_cross_entropy(
+        self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """See `Backend.softmax_cross_entropy`."""
+        losses, y = out or (np.empty(x.shape[:1], x.dtype), np.empty(x.shape, x.dtype))
+        if not (losses.flags.c_contiguous and y.flags.c_contiguous):
+            return super().softmax_cross_entropy(x, t, out=out)
+        self._kernels.softmax_cross_entropy(
+            np.ascontiguousarray(x), np.ascontiguousarray(t), losses, y
+        )
+        return losses, y
+
+    def softmax_cross_entropy_backward(
+        self, y: Array, t: Array, *, out: Array | None = None
+    ) -> Array:
+        """See `Backend.softmax_cross_entropy_backward`."""
+        dx = np.empty(y.shape, y.dtype) if out is None else out
+        if not dx.flags.c_contiguous:
+            return super().softmax_cross_entropy_backward(y, t, out=out)
+        self._kernels.softmax_cross_entropy_backward(
+            np.ascontiguousarray(y), np.ascontiguousarray(t), dx
+        )
+        return dx
+
+    def count_correct(self, scores: Array, t: Array) -> Array:
+        """See `Backend.count_correct`."""
+        return np.asarray(
+            self._kernels.count_correct(np.ascontiguousarray(scores), np.ascontiguousarray(t))
+        )
+
+    def label_indices(self, t: Array, classes: int) -> Array | None:
+        """See `Backend.label_indices`."""
+        if t.dtype not in LABEL_DTYPES or not t.flags.c_contiguous:
+            return super().label_indices(t, classes)
+        indices = np.empty(len(t), np.int64)
+        if t.ndim == 1:
+            right = self._kernels.check_indices(t, classes, indices)
+        else:
+            right = self._kernels.classes_of_one_hot(t, indices)
+        return indices if right else None
+
+    def mean(self, losses: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.mean`."""
+        result = np.empty((), losses.dtype) if out is None else out
+        self._kernels.mean(np.ascontiguousarray(losses), result)
+        return result
+
+    def take_rows(
+        self,
+        x: Array,
+        rows: Array,
+        *,
+        dtype: str | None = None,
+        scale: float = 1.0,
+        out: Array | None = None,
+    ) -> Array:
+        """See `Backend.take_rows`."""
+        batch = np.empty((len(rows), *x.shape[1:]), dtype or x.dtype) if out is None else out
+        if not (x.flags.c_contiguous and batch.flags.c_contiguous):
+            return super().take_rows(x, rows, dtype=dtype, scale=scale, out=out)
+        flat = batch.reshape(len(rows), -1)
+        self._kernels.take_rows(x.reshape(len(x), -1), np.ascontiguousarray(rows), scale, flat)
+        return batch
+
+    def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
+        """See `Backend.sgd_update`."""
+        of_floats = W.dtype in FLOATS and getattr(dW, "dtype", None) in FLOATS  # or a number
+        if not (of_floats and W.flags.c_contiguous):
+            return super().sgd_update(W, dW, lr=lr)
+        self._kernels.sgd_update(W.reshape(-1), _flat(dW), lr)
+        return W
+
+    def seconds_compiling(self) -> float:
+        """See `Backend.seconds_compiling`."""
+        return float(self._seconds_compiling())
+
+    def compile(self, plan: StepPlan) -> Runner | None:
+        """See `Backend.compile`: a plain network under SGD runs in compiled code as a whole."""
+        from fastnn.backends.plain_network import plain_network
+        from fastnn.system.forking import no_fork
+
+        with no_fork:
+            from fastnn.backends.numba.runner import CompiledStep
+
+        layers = plain_network(plan)
+        return None if layers is None else CompiledStep(plan, layers)
+
+
+def _product_kernels(x: Array, B: Array, *, inner: int) -> tuple[bool, bool]:
+    """Whether a kernel that skips zeros, and one that does not, may beat BLAS at ``x @ B``.
+
+    Or at ``x.T @ B``; `inner` is the length of the axis of x that is summed over.
+    """
+    columns = B.shape[1]
+    multiplications = x.size * columns
+    if columns < LEAST_COLUMNS or multiplications < OWN_PRODUCT_FROM or B.shape[0] != inner:
+        return False, False
+    if not (x.dtype == B.dtype and x.flags.c_contiguous and B.flags.c_contiguous):
+        return False, False
+    skip = columns <= SKIP_COLUMNS and x.shape[0] <= SKIP_SAMPLES
+    own = columns <= STRIP_BYTES // B.itemsize and multiplications <= OWN_PRODUCT_UP_TO
+    return skip, own
+
+
+def _fits(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether a kernel can write a result of this shape and dtype to `out`."""
+    return out is None or bool(out.shape == shape and out.dtype == dtype and out.flags.c_contiguous)
+
+
+def _flat(x: Array) -> Array:
+    return np.ascontiguousarray(x).reshape(-1)

@@ -1,0 +1,257 @@
+"""A step plan that the compiled training step runs, many steps in a call, on all threads."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import time
+from collections.abc import Callable, Mapping
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.arrays import Array
+from fastnn.backends.numba.layout import Layout
+from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
+from fastnn.backends.plain_network import AffineLayer
+from fastnn.backends.plan import Runner, StepPlan
+from fastnn.backends.stop import Stop
+from fastnn.kernels.cpu import barrier, by_feature, evaluation, sparse, step, strips
+from fastnn.threads import get_num_threads
+
+SPARSE_UP_TO = {"fast products": 0.3, "others": 0.45}
+"""Fraction of inputs that are not zero up to which skipping the others is faster; docs/cpu.md."""
+
+OPERATIONS_OF_A_THREAD = 1e6
+"""Multiplications and additions of a step for which a thread is worth waking; some 10 us."""
+
+INPUTS_OF_A_THREAD = 1e6
+"""Inputs of a data set for which a thread is worth waking to compress them; some 1 ms."""
+
+BY_FEATURE_FROM = 6
+"""Strips of the first layer for which sorting a batch by features is made up for."""
+
+AWAY_SECONDS = 2e-3
+"""How long this thread may be in compiled code, where it handles no signal, if one may come.
+
+To hand the work to another thread and to wait for it takes some 20 us."""
+
+LOOKED_AT = 256
+"""Samples from which that fraction is estimated."""
+
+
+class CompiledStep(Runner):
+    """Runs whole training steps of a plain network; see `fastnn.backends.plan.Runner`.
+
+    While it trains, the parameters live in the strips of a `Layout`. They are the plan's own
+    arrays again after `flush`.
+    """
+
+    def __init__(self, plan: StepPlan, layers: list[AffineLayer]) -> None:
+        self.plan = plan
+        self.x = for_a_kernel(plan.arrays["x_data"])
+        self.labels = for_a_kernel(plan.arrays["t_data"])
+        sizes = [self.x.shape[1], *[plan.arrays[layer.b].shape[0] for layer in layers]]
+        some = some_rows(self.x)
+        density = float(some.mean())
+        self.threads = threads_for(sizes, plan.batch_size, density)
+        self.compressed = density <= sparse_up_to(sizes[1])
+        self.layout = layout = Layout(
+            layers, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes, not self.compressed
+        )
+        self.edges = layout.edges(some.mean(axis=0))
+        self.scale = layout.dtype.type(plan.scale)
+        if self.compressed:
+            self.data = compress(self.x, self.edges, self.scale)
+            self.room = room_for_sorting(self.data, layout)
+            blocks = layout.groups * layout.blocks + 1
+            self.places = np.zeros((self.threads, 2, plan.batch_size * blocks), np.int64)
+            self.norms = np.full(layout.groups * layout.table[0, strips.STRIPS], np.inf)
+            del self.x
+        else:
+            self.x = self.x.reshape(-1)
+        narrow = layout.table[0, strips.STRIP] == strips.NARROW
+        self.width = strips.Narrow() if narrow else strips.Wide()
+        self.give_way = barrier.address_of_give_way()
+        self.rooms: list[tuple[Array, Array]] = []
+        self.step_seconds = np.inf  # as of the last call; before the first it may have to compile
+        self.reload()
+
+    def run(
+        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
+    ) -> Array:
+        """See `Runner.run`."""
+        rows = np.ascontiguousarray(rows, np.int64)
+        losses = np.empty(len(rows), self.plan.dtype)
+        place, taken = np.zeros(barrier.SIZE, np.int64), [0] * self.threads
+        if stop is not None:
+            stop.tell(place[barrier.REQUESTED :])
+        layout, lr = self.layout, float(hyperparameters["lr"])
+        shared = (
+            place,
+            self.give_way,
+            layout.memory,
+            layout.table,
+            layout.shape,
+            self.edges,
+        )
+
+        def job(thread: int) -> None:
+            common = self.width, thread, self.threads, *shared
+            if self.compressed:
+                taken[thread] = step.train_compressed(
+                    *common, self.norms, self.data, self.room, self.labels,
+                    rows, self.places[thread], lr, losses,
+                )  # fmt: skip
+            else:
+                taken[thread] = step.train_dense(
+                    *common, self.x, self.scale, self.labels, rows, lr, losses
+                )
+
+        watched = stop is not None and stop.watched
+        here = not watched or self.step_seconds * len(rows) < AWAY_SECONDS
+        began = time.perf_counter()
+        while True:
+            try:
+                run_together(job, self.threads, lambda: barrier.abort(place), here=here)
+                break
+            except TooFewThreadsError as error:  # with fewer the bits are the same
+                self.threads, here = error.threads, True
+        self.step_seconds = (time.perf_counter() - began) / taken[0]
+        return losses[: taken[0]]
+
+    def flush(self) -> None:
+        """See `Runner.flush`."""
+        self.layout.save(self.plan.arrays)
+
+    def reload(self) -> None:
+        """See `Runner.reload`."""
+        self.layout.load(self.plan.arrays)
+        if self.compressed:
+            self.norms[:] = np.inf
+
+    def counter(self, held_out: tuple[Array, Array] | None = None) -> Callable[[], int] | None:
+        """See `Runner.counter`: from compressed data, which the data set is already."""
+        if not self.compressed:
+            return None
+        data, labels = self.data, self.labels
+        if held_out is not None:
+            x = for_a_kernel(held_out[0].reshape(len(held_out[0]), -1))
+            if float(some_rows(x).mean()) > sparse_up_to(self.layout.sizes[1]):
+                return None
+            data, labels = compress(x, self.edges, self.scale), for_a_kernel(held_out[1])
+        samples, sizes = len(labels), self.layout.sizes
+        threads = threads_for(sizes, samples, data.values.size / (samples * sizes[0]))
+        if threads > len(self.rooms):
+            self.rooms += self.layout.rooms(threads - len(self.rooms))
+        return functools.partial(self._count_right, data, labels, threads)
+
+    def _count_right(self, data: sparse.Compressed, labels: Array, threads: int) -> int:
+        """Count on so many threads, each over its share of the samples."""
+        samples, counts = len(labels), [0] * threads
+
+        def job(thread: int) -> None:
+            table, shape = self.rooms[thread]
+            norms = np.full(self.norms.size, np.inf)
+            rows = np.arange(thread * samples // threads, (thread + 1) * samples // threads)
+            places = np.empty(shape[strips.CAPACITY] * len(self.edges), np.int64)
+            counts[thread] = evaluation.count_right(
+                self.width, self.layout.memory, table, shape, self.edges, norms,
+                data, labels, rows, places,
+            )  # fmt: skip
+
+        share_out(job, threads)
+        return sum(counts)
+
+
+def some_rows(x: Array) -> Array:
+    """Tell of some rows, all over a data set (K, D), which entries are not zero."""
+    return x[:: max(1, len(x) // LOOKED_AT)] != 0
+
+
+def sparse_up_to(outputs: int) -> float:
+    """Up to which density zeros are skipped in a first layer with so many outputs.
+
+    Dense products gain most by wide registers, and least in a layer of few outputs.
+    """
+    fast = strips.TILE_BYTES == strips.STRIP_BYTES and outputs > strips.NARROW
+    return SPARSE_UP_TO["fast products" if fast else "others"]
+
+
+def room_for_sorting(data: sparse.Compressed, layout: Layout) -> by_feature.Sorted:
+    """Allocate what a step needs to update the first layer feature by feature, if it pays."""
+    pieces = -(-layout.batch_size // by_feature.SAMPLES) * layout.sizes[0]
+    most = np.max(data.offsets.reshape(len(data.starts), -1)[:, -1])
+    entries = layout.batch_size * int(most)
+    if layout.table[0, strips.STRIPS] < BY_FEATURE_FROM or entries > np.iinfo(np.int32).max:
+        pieces = entries = 0
+    return by_feature.Sorted(
+        np.empty((2, pieces), np.int32),
+        np.empty((2, pieces), np.int32),
+        np.empty((2, entries), np.uint16),
+        np.empty((2, entries), layout.dtype),
+    )
+
+
+def threads_for(sizes: list[int], batch_size: int, density: float) -> int:
+    """How many threads are worth their meetings in a step of a network of these sizes."""
+    weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
+    operations = 2 * batch_size * (2 * density * weights[0] + 3 * sum(weights[1:]))
+    return max(1, min(get_num_threads(), int(operations / OPERATIONS_OF_A_THREAD)))
+
+
+def for_a_kernel(array: Array) -> Array:
+    """Give an array contiguous, aligned and writable, though a kernel only reads it.
+
+    Numba compiles a kernel anew for an array that may not be written or is not aligned, so a
+    read-only one is wrapped rather than copied.
+    """
+    array = np.require(array, requirements=["C", "A"])
+    if array.flags.writeable:
+        return array
+    memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
+    memory.owner = array  # kept alive as long as the wrapper is
+    return np.frombuffer(memory, array.dtype).reshape(array.shape)
+
+
+def compress(x: Array, edges: Array, scale: np.floating[Any]) -> sparse.Compressed:
+    """Compress a data set (K, D), leaving out its zeros; each thread takes some of its samples.
+
+    Floats are scaled now, bytes when they are used.
+    """
+    samples, features = x.shape
+    threads = max(1, min(get_num_threads(), samples, int(x.size / INPUTS_OF_A_THREAD)))
+    shares = [(i * samples // threads, (i + 1) * samples // threads) for i in range(threads)]
+    counts = [0] * threads
+
+    def count(thread: int) -> None:
+        first, last = shares[thread]
+        counts[thread] = sparse.count_nonzero(x[first:last].reshape(-1))
+
+    share_out(count, threads)
+    ends = list(accumulate(counts, initial=0))
+    small = np.uint16 if features < 1 << 16 else np.uint32
+    starts = np.empty(samples, np.int64)
+    offsets = np.empty((samples, len(edges)), small)
+    positions, values = np.empty(ends[-1], small), np.empty(ends[-1], x.dtype)
+
+    def fill(thread: int) -> None:
+        first, last = shares[thread]
+        begin, end = ends[thread], ends[thread + 1]
+        found = sparse.compress(
+            x[first:last].reshape(-1), edges, begin, starts[first:last],
+            offsets[first:last].reshape(-1), positions[begin:end], values[begin:end],
+        )  # fmt: skip
+        if found != end - begin:
+            raise RuntimeError("x was changed while fit read it: it must stay as it is meanwhile")
+
+    share_out(fill, threads)
+    most = max(float(values.max()), -float(values.min())) if values.size else 0.0
+    later: np.floating[Any] | None = None
+    if scale != 1 and values.dtype == scale.dtype:
+        values *= scale
+    elif scale != 1:
+        later = scale
+    most *= abs(float(scale))
+    return sparse.Compressed(starts, offsets.reshape(-1), positions, values, later, most)

@@ -1,0 +1,1 @@
+"""Whether a network is right, and what is fast here."""

@@ -1,0 +1,105 @@
+"""Measures, on the GPU at hand, from which size on cuBLAS is faster than our kernels in a graph."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.backends.cupy.products import Crossing
+from fastnn.backends.cupy.runner import STEPS, CupyRunner
+from fastnn.backends.selection import use_backend
+from fastnn.checks import DTYPES
+from fastnn.nn.networks import MultiLayerNet
+from fastnn.nn.optimizers import SGD
+from fastnn.training.planner import make_plan
+
+if TYPE_CHECKING:
+    from fastnn.backends.cupy.backend import CupyBackend
+
+FEATURES, CLASSES, BATCH = 784, 10, 256
+WIDTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+REPEATS = 7
+
+
+def measure(backend: CupyBackend, widths: Sequence[int] = WIDTHS) -> Crossing:
+    """Time steps of ever wider networks both ways, one way beside the other.
+
+    Parameters
+    ----------
+    backend : CupyBackend
+        On a real device: the times of a simulated one say nothing.
+    widths : sequence of int, optional
+        Hidden units to try, in growing order.
+
+    Returns
+    -------
+    Crossing
+        The row for this device in ``cupy_products.TABLE``: multiply-adds halfway, on a logarithmic
+        scale, between the last width where our kernels win and the next one; where they win or
+        lose throughout, the largest or smallest that was tried.
+    """
+    import cupy
+
+    name = cupy.cuda.runtime.getDeviceProperties(backend.device.id)["name"].decode()
+    source = f"measured on {datetime.date.today()} with CuPy {cupy.__version__}"
+    with backend.current():
+        limits = {dtype: _crossing(backend, dtype, widths) for dtype in DTYPES}
+    return Crossing(name, limits["float32"], limits["float64"], source)
+
+
+def _crossing(backend: CupyBackend, dtype: str, widths: Sequence[int]) -> int:
+    won = 0
+    for width in widths:
+        multiply_adds = BATCH * width * (FEATURES + CLASSES)
+        ours, cublas = _seconds_of_a_step(backend, dtype, width)
+        if cublas < ours:
+            return int(math.sqrt(won * multiply_adds)) if won else multiply_adds
+        won = multiply_adds
+    return won
+
+
+def _seconds_of_a_step(backend: CupyBackend, dtype: str, width: int) -> tuple[float, float]:
+    """Give the medians for our kernels and for cuBLAS, measured in turn."""
+    decided = backend.products.crossing
+    runners = []
+    try:
+        for limit in (2**62, 0):
+            backend.products.crossing = Crossing("", limit, limit, "to be measured")
+            runners.append(_runner(backend, dtype, width))
+            _time(backend, runners[-1])
+        times: list[list[float]] = [[], []]
+        for _ in range(REPEATS):
+            for i, limit in enumerate((2**62, 0)):
+                backend.products.crossing = Crossing("", limit, limit, "to be measured")
+                times[i].append(_time(backend, runners[i]))
+    finally:
+        backend.products.crossing = decided
+    ours, cublas = (float(np.median(some)) for some in times)
+    return ours, cublas
+
+
+def _runner(backend: CupyBackend, dtype: str, width: int) -> CupyRunner:
+    generator = np.random.default_rng(0)
+    with use_backend(backend):
+        network = MultiLayerNet(FEATURES, [width], CLASSES, dtype=dtype, seed=0)
+    x = backend.asarray(generator.integers(0, 256, (4 * BATCH, FEATURES)).astype("uint8"))
+    t = backend.asarray(generator.integers(0, CLASSES, 4 * BATCH))
+    return CupyRunner(backend, make_plan(network, x, t, SGD(1e-6), BATCH))
+
+
+def _time(backend: CupyBackend, runner: CupyRunner) -> float:
+    """Time some steps with CUDA events; where the host is late with a launch, that counts."""
+    import cupy
+
+    generator = np.random.default_rng(1)
+    rows: Any = backend.asarray(generator.integers(0, 4 * BATCH, (STEPS, BATCH)))
+    begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+    begin.record()
+    runner.run(rows, {"lr": 1e-6})
+    end.record()
+    end.synchronize()
+    return float(cupy.cuda.get_elapsed_time(begin, end)) / 1e3 / STEPS

@@ -1,0 +1,224 @@
+"""Do all backends compute the same, and is it the derivative? On the user's own machine.
+
+Two comparisons. Backpropagation is held against the numerical gradient, in float64; and every
+backend, in every dtype, against NumPy in float64. An error is the largest difference of two
+arrays relative to the largest entry of the right one; entries under
+`fastnn.diagnostics.checked_parts.FLOOR` count as that large, and in a network those under
+`fastnn.diagnostics.checked_parts.SHARE` of the largest of all gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.arrays import host_array
+from fastnn.backends.selection import available_backends, load_backend
+from fastnn.checks import DTYPES
+from fastnn.diagnostics.checked_parts import (
+    AGREEMENT,
+    Arrays,
+    TrainingStep,
+    WholeNetwork,
+    at_kink,
+    layers_of,
+    relative_error,
+)
+from fastnn.nn.found_parameters import no_parameters
+from fastnn.nn.modes import check_repeatable
+from fastnn.nn.sequential import Sequential
+from fastnn.nn.validation import check_finite
+
+NUMERICAL, NUMPY = "numerical gradient", "numpy float64"
+
+BOUNDS = {
+    ("layer", NUMERICAL, "float64"): AGREEMENT,
+    ("layer", NUMERICAL, "float32"): 1e-5,
+    ("layer", NUMPY, "float64"): 1e-12,
+    ("layer", NUMPY, "float32"): 1e-5,
+    ("network", NUMERICAL, "float64"): AGREEMENT,
+    ("network", NUMERICAL, "float32"): 1e-4,
+    ("network", NUMPY, "float64"): 1e-10,
+    ("network", NUMPY, "float32"): 1e-4,
+}
+"""Largest error allowed. In a network the rounding of one layer is carried through the others."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One line of a report.
+
+    Attributes
+    ----------
+    backend, dtype : str
+        What was checked.
+    part : str
+        A layer of the network, "network" (`Sequential.gradient`), or "training step" (`fit`).
+    quantity : str
+        Its output, or the gradient by its input or a parameter.
+    against : str
+        "numerical gradient", or "numpy float64".
+    error, bound : float
+        Largest relative error, and how large it may be.
+    """
+
+    backend: str
+    dtype: str
+    part: str
+    quantity: str
+    against: str
+    error: float
+    bound: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the bound; NaN is not."""
+        return self.error <= self.bound
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What `check_gradients` found.
+
+    Attributes
+    ----------
+    comparisons : list of Comparison
+    samples : int
+        Samples that were compared.
+    left_out : int
+        Samples left out because they lie at a kink of ReLU.
+    """
+
+    comparisons: list[Comparison]
+    samples: int
+    left_out: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether every error is within its bound."""
+        return all(comparison.passed for comparison in self.comparisons)
+
+    def __str__(self) -> str:
+        rows: dict[tuple[str, str, str], dict[str, list[Comparison]]] = {}
+        for c in self.comparisons:
+            row = rows.setdefault((c.backend, c.dtype, c.part), {NUMERICAL: [], NUMPY: []})
+            row[c.against].append(c)
+        width = max([len(part) for _, _, part in rows], default=0)
+        head = f"{'':8} {'':8} {'':{width}}  "
+        lines = [head + f"{f'against the {NUMERICAL}':34}  against {NUMPY}"]
+        for (backend, dtype, part), row in rows.items():
+            cells = "  ".join(_largest(row[against]) for against in (NUMERICAL, NUMPY))
+            lines.append(f"{backend:8} {dtype:8} {part:{width}}  {cells}".rstrip())
+        if self.left_out:
+            lines.append(f"{self.left_out} samples at a kink of ReLU were left out")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the report as plain values, for JSON, which has None for an error that is NaN."""
+        rows = [
+            {**asdict(c), "error": c.error if math.isfinite(c.error) else None, "passed": c.passed}
+            for c in self.comparisons
+        ]
+        return {
+            "passed": self.passed,
+            "samples": self.samples,
+            "left_out": self.left_out,
+            "comparisons": rows,
+        }
+
+
+def _largest(comparisons: list[Comparison]) -> str:
+    """Tell the comparison that comes closest to its bound, or is furthest over it; NaN is."""
+    if not comparisons:
+        return " " * 34
+    worst = max(comparisons, key=lambda c: math.inf if math.isnan(c.error) else c.error / c.bound)
+    sign, verdict = ("<=", "") if worst.passed else ("> ", "WRONG")
+    return f"{worst.quantity:6} {worst.error:8.1e} {sign} {worst.bound:.0e} {verdict:5}"
+
+
+def check_gradients(
+    network: Sequential, x: object, t: object, *, backends: Iterable[str] | None = None
+) -> GradientReport:
+    """Compare the gradients of a network on every usable backend, in every dtype.
+
+    Parameters
+    ----------
+    network : Sequential
+        Left as it is; copies are evaluated.
+    x, t : array_like
+        A small batch, as for `Sequential.gradient`; finite.
+    backends : iterable of str, optional
+        Which backends; by default all that can run here.
+
+    Returns
+    -------
+    GradientReport
+        One comparison for each backend, dtype, layer and quantity, for the whole network and
+        for a step of training;
+        ``str(report)`` is a table of the largest errors, ``report.passed`` the verdict.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Sequential.gradient`; if the network has no parameters, `x` or a parameter is not
+        finite, `backends` is empty or names none that exists; if every sample lies at a kink of
+        ReLU; or if a layer draws at random in training, as dropout.
+    BackendUnavailableError
+        If a backend that was asked for cannot run here.
+    """
+    if backends is None:
+        backends = [name for name, info in available_backends().items() if info.usable]
+    names = [backends] if isinstance(backends, str) else list(backends)
+    if not names:
+        raise ValueError("backends is empty: there is nothing to compare")
+    engines = [load_backend(name) for name in names]
+    network.find_parameters(x, t)
+    if not network.params:
+        raise no_parameters(network, "to check")
+    for name, array in network.params.items():
+        if not np.isfinite(host_array(array)).all():
+            raise ValueError(f"parameter {name} holds NaN or infinity: it has no gradient to check")
+    # Rounded to float32 first, so that both dtypes compute from the same numbers.
+    reference = network.copy().to("numpy").astype("float32").astype("float64")
+    batch, targets, keep = _batch(reference, x, t)
+    parts, whole = layers_of(reference, batch, targets), WholeNetwork(reference, batch, targets)
+    ways: list[WholeNetwork] = [whole]
+    if network.replaced_method("loss", "gradient") is None:  # or else fit would not train it
+        ways.append(TrainingStep(whole))
+    comparisons: list[Comparison] = []
+    for engine in engines:
+        for dtype in DTYPES:
+            twin = reference.copy().to(engine).astype(dtype)
+            layers = [*twin.layers.values(), twin.last_layer]
+            for part, layer in zip(parts, layers, strict=True):
+                found = part.evaluate(layer, engine, dtype)
+                comparisons += _compare(part, found, engine.name, dtype)
+            for way in ways:
+                comparisons += _compare(way, way.evaluate(twin), engine.name, dtype)
+    return GradientReport(comparisons, len(batch), int(np.sum(~keep)))
+
+
+def _batch(network: Sequential, x: object, t: object) -> tuple[Any, Any, Any]:
+    """Check a batch, and leave out the samples that lie at a kink of ReLU."""
+    batch, targets = network.batch_and_targets(x, t)
+    check_finite(batch, network.backend)
+    batch = batch.astype("float32").astype("float64")
+    network.loss(batch, targets)
+    check_repeatable(network, batch, targets)
+    keep = ~at_kink(network, batch)
+    if not keep.any():
+        raise ValueError("every sample has an activation at the kink of ReLU: no gradient to check")
+    return batch[keep], targets[keep], keep
+
+
+def _compare(part: Any, found: Arrays, backend: str, dtype: str) -> Iterator[Comparison]:
+    pairs = [(NUMPY, found, part.expected), (NUMERICAL, part.at_numerical(found), part.numerical)]
+    for against, arrays, right in pairs:
+        bound = BOUNDS[part.kind, against, dtype]
+        for quantity in right:
+            error = relative_error(arrays[quantity], right[quantity], part.floor)
+            yield Comparison(backend, dtype, part.name, quantity, against, error, bound)

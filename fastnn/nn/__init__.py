@@ -1,0 +1,1 @@
+"""What a student reads: layers, losses, networks, optimizers."""

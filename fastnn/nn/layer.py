@@ -1,0 +1,165 @@
+"""What a layer is, fastnn's own and any other with a `forward` and a `backward`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fastnn.backends.arrays import Array
+from fastnn.backends.base import Backend
+from fastnn.backends.selection import get_backend
+from fastnn.checks import is_of_floats, is_read_only
+from fastnn.nn.copies import arrived, attributes_of, carried, set_attributes, shallow
+from fastnn.nn.validation import check_owned, check_real
+
+
+class Layer:
+    """What fastnn's layers have in common.
+
+    Attributes
+    ----------
+    parameters : tuple of str
+        Names of the attributes that training changes.
+    backend : Backend
+        Where the layer computes.
+    """
+
+    parameters: ClassVar[tuple[str, ...]] = ()
+    backend: Backend
+
+    def __init__(self) -> None:
+        self.backend = get_backend()
+
+    def forward(self, x: Array) -> Array:
+        """Give the layer's output for a batch.
+
+        fastnn's own layers also take ``for_backward``: with False they keep nothing, since no
+        `backward` follows.
+        """
+        raise NotImplementedError
+
+    def backward(self, dout: Array) -> Array:
+        """Give the gradient by the input, from that by the output, and keep the parameters'."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Drop what `forward` and `backward` kept, by setting attributes anew.
+
+        Copies and pickles of a layer have forgotten. So a layer of your own that derives from this
+        class, and keeps something, says here what that is.
+        """
+
+    def __getstate__(self) -> object:
+        """Give what copies and pickles carry: all but the last batch and its gradients."""
+        twin = shallow(self)
+        twin.forget()
+        return carried(attributes_of(twin), self.backend)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        set_attributes(self, arrived(state))
+        for name in parameter_names(self):
+            parameter = getattr(self, name)
+            if is_read_only(parameter):  # such as joblib maps from a file
+                setattr(self, name, self.backend.copy(parameter))
+
+    def __repr__(self) -> str:
+        backend = getattr(self, "backend", None)  # a subclass may have left out super().__init__()
+        described = [] if backend is None else [*self._described(), backend.name]
+        return f"{type(self).__name__}({', '.join(described)})"
+
+    def _described(self) -> list[str]:
+        """Say of what size and dtype the layer is, in a word each."""
+        return []
+
+    def _check(self, array: object, name: str) -> None:
+        check_owned(array, self.backend, name, type(self).__name__)
+        check_real(array, name)
+
+
+def is_plain(layer: Any, cls: type[Layer]) -> bool:
+    """Whether a layer is one of fastnn's as it stands, no subclass and no method replaced."""
+    return type(layer) is cls and not {"forward", "backward"} & vars(layer).keys()
+
+
+def parameter_names(layer: Any) -> tuple[str, ...]:
+    """Names of a layer's parameters, as far as they are known; see `names_its_parameters`."""
+    names = getattr(layer, "parameters", ())
+    if isinstance(names, str) or callable(names):
+        given = f"the text {names!r}" if isinstance(names, str) else "a method"
+        example = names if isinstance(names, str) else "W"
+        raise TypeError(
+            f"{type(layer).__name__}.parameters is {given}: name the parameters in a "
+            f"tuple, ({example!r},)"
+        )
+    return tuple(names)
+
+
+def names_its_parameters(layer: Any) -> bool:
+    """Whether whoever wrote the layer's `backward` has also said what its parameters are.
+
+    A class that has a `backward` of its own, and its ``parameters`` from fastnn's `Layer` or
+    another class further up, has not: its backward may leave gradients that are not known there.
+    """
+    if "parameters" in attributes_of(layer):
+        return True
+    for cls in type(layer).__mro__:
+        if "parameters" in vars(cls):
+            return True
+        if "backward" in vars(cls):
+            return False
+    return False
+
+
+def arrays_of_floats(layer: Any) -> list[str]:
+    """Name the attributes of a layer that are arrays of floats."""
+    return [
+        name
+        for name, value in attributes_of(layer).items()
+        if hasattr(value, "shape") and hasattr(value, "dtype") and is_of_floats(value)
+    ]
+
+
+def names_to_move(layer: Any) -> tuple[str, ...]:
+    """Names of the arrays that go where the layer goes: its parameters.
+
+    While it is not known which these are, all its arrays of floats go.
+    """
+    names = parameter_names(layer)
+    if names_its_parameters(layer):
+        return names
+    return (*names, *[name for name in arrays_of_floats(layer) if name not in names])
+
+
+def named_owners(layers: list[Any], names: list[tuple[str, ...]]) -> dict[str, tuple[Any, str]]:
+    """Number the names of several layers: for W1, b1, W2, ..., the layer and the attribute."""
+    counts: dict[str, int] = {}
+    owners: dict[str, tuple[Any, str]] = {}
+    for layer, attributes in zip(layers, names, strict=True):
+        for attribute in attributes:
+            counts[attribute] = counts.get(attribute, 0) + 1
+            owners[f"{attribute}{counts[attribute]}"] = (layer, attribute)
+    return owners
+
+
+def gradient_of(layer: Any, name: str) -> Array:
+    """Give the gradient that a layer's `backward` left for one of its parameters."""
+    try:
+        return getattr(layer, f"d{name}")
+    except AttributeError:
+        raise AttributeError(
+            f"{type(layer).__name__} names the parameter {name!r}, but its backward has left no "
+            f"gradient in d{name}"
+        ) from None
+
+
+def kept_by_forward(kept: Array, layer: str) -> Array:
+    if kept is None:
+        raise RuntimeError(
+            f"{layer}: call forward before backward (network.predict keeps nothing for it; "
+            "network.loss does, and network.predict(x, train_flg=True))"
+        )
+    return kept
+
+
+def check_shape(dout: Array, expected: tuple[int, ...], layer: str) -> None:
+    if tuple(dout.shape) != expected:
+        raise ValueError(f"{layer}: dout has shape {tuple(dout.shape)}, the output had {expected}")

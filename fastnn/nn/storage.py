@@ -1,0 +1,106 @@
+"""Networks on disk: safetensors files, written atomically and checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.errors import CorruptFileError
+from fastnn.nn.tensor_file import HostArrays, parse_json, read_tensors
+from fastnn.system.atomic_file import write_atomically
+from fastnn.system.regular_file import open_regular
+
+FORMAT = "fastnn network 1"
+
+
+class SavedNetwork(NamedTuple):
+    """What a file holds.
+
+    Attributes
+    ----------
+    arrays : dict of str to numpy.ndarray
+        The parameters by name.
+    layers : list of (str, str)
+        The layers by name, each with its kind.
+    last_layer : str
+        The kind of the loss.
+    """
+
+    arrays: HostArrays
+    layers: list[tuple[str, str]]
+    last_layer: str
+
+
+def write_network(path: str | PathLike[str], saved: SavedNetwork) -> None:
+    """Write a file: parameters as tensors; layers and a digest of all of it as metadata."""
+    import safetensors.numpy
+
+    described = {"layers": saved.layers, "last_layer": saved.last_layer}
+    # One entry, since safetensors writes several in an order that differs from run to run.
+    metadata = {FORMAT: json.dumps({**described, "sha256": _digest(saved.arrays, described)})}
+    content = safetensors.numpy.save(saved.arrays, metadata)
+    try:
+        write_atomically(Path(path), content)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"the network was not saved: {error.strerror}", str(path)
+        ) from error
+
+
+def read_network(path: str | PathLike[str]) -> SavedNetwork:
+    """Read and check a file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or is no regular file.
+    CorruptFileError
+        If it is no such file, or not as it was written. Whatever bytes it holds, there is no
+        other error, and the memory used follows the size of the file.
+    """
+    with open_regular(Path(path)) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            arrays, metadata = read_tensors(file, size)
+            described = parse_json(metadata[FORMAT]) if FORMAT in metadata else None
+        except ValueError as error:
+            raise CorruptFileError(
+                f"{path} is not a whole safetensors file ({size} bytes): {error}"
+            ) from error
+    if described is None:
+        raise CorruptFileError(f"{path} is a safetensors file, but holds no {FORMAT!r}")
+    if not _is_description(described):
+        raise CorruptFileError(f"{path} does not say which layers it holds")
+    digest = described.pop("sha256")
+    if digest != _digest(arrays, described):
+        raise CorruptFileError(f"{path} was changed after it was written: its digest differs")
+    layers = [(name, kind) for name, kind in described["layers"]]
+    return SavedNetwork(arrays, layers, described["last_layer"])
+
+
+def _is_description(described: Any) -> bool:
+    """Whether this is what `write_network` writes beside the arrays."""
+    if not (isinstance(described, dict) and set(described) == {"layers", "last_layer", "sha256"}):
+        return False
+    layers, texts = described["layers"], [described["last_layer"], described["sha256"]]
+    if not (isinstance(layers, list) and all(isinstance(pair, list) for pair in layers)):
+        return False
+    texts += itertools.chain.from_iterable(layers)
+    return all(len(pair) == 2 for pair in layers) and all(isinstance(text, str) for text in texts)
+
+
+def _digest(arrays: HostArrays, described: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)  # as the file holds it
+        digest.update(f"{name} {array.dtype.name} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

@@ -1,0 +1,155 @@
+"""Writing a file so that whoever reads it finds the old one or the new one, whole."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+import sys
+from io import BufferedWriter
+from pathlib import Path
+
+from fastnn.system.regular_file import kind_of
+
+if sys.platform != "win32":
+    import fcntl
+
+TEMPORARY = re.compile(r"\.fastnn-[0-9a-f]{16}")
+ATTEMPTS = 8
+NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside `path`, then rename: `path` is the old file or the new one, never a part.
+
+    What killed processes have left in the directory is removed first. A link stays one, and the
+    file that it leads to is replaced; the permissions of an old file are kept. A device, or a pipe
+    that somebody reads from, is written to as it is.
+
+    Raises
+    ------
+    OSError
+        If that is not possible; the old file is as it was, and nothing is left beside it.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        old = target.stat()
+    except FileNotFoundError:
+        old = None
+    kind = None if old is None else kind_of(old)
+    if kind is not None:
+        _write_into(target, kind, content)
+        return
+    remove_leftovers(target.parent)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _replace(target, content, old)
+            return
+        except FileNotFoundError:
+            # Somebody took the temporary file for a dead one, where locks do not hold: a file
+            # system that several machines share may be so. Or the directory is gone.
+            if attempt == ATTEMPTS or not target.parent.is_dir():
+                raise
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove the temporary files of processes that have ended while they were writing.
+
+    A process that lives holds a lock on its file, which ends with it however it ends: its number
+    would tell less, for numbers are used again, and other machines have other processes.
+    """
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if TEMPORARY.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    _remove_dead(Path(entry.path))
+
+
+def _replace(target: Path, content: bytes, old: os.stat_result | None) -> None:
+    temporary, file = _temporary_file(target.parent)
+    try:
+        with file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            if old is not None:
+                temporary.chmod(old.st_mode & 0o777)
+            if sys.platform != "win32":
+                temporary.replace(target)  # while the lock is held
+        if sys.platform == "win32":  # no open file has its name changed, or is removed, there
+            temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_directory(target.parent)
+
+
+def _temporary_file(directory: Path) -> tuple[Path, BufferedWriter]:
+    """Make a file, and lock it, so that nobody takes it for that of a dead process."""
+    while True:
+        path = directory / f".fastnn-{secrets.token_hex(8)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        file = os.fdopen(os.open(path, flags, 0o666), "wb")
+        _lock(file.fileno())
+        if os.fstat(file.fileno()).st_nlink > 0:  # nobody was quicker than the lock
+            return path, file
+        file.close()
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove a temporary file of this user that no process has locked."""
+    access = os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY
+    descriptor = os.open(path, access | NO_WAITING | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        status = os.fstat(descriptor)
+        mine = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+        if stat.S_ISREG(status.st_mode) and mine and _lock(descriptor):
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file until it is closed; False if another has it, or the file system has no locks."""
+    if sys.platform == "win32":
+        return True  # what is open cannot be removed there, so that no lock is needed
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _write_into(target: Path, kind: str, content: bytes) -> None:
+    """Write to a device, or to a pipe from which somebody reads; without a reader nothing waits."""
+    if not target.is_char_device() and not target.is_fifo():
+        raise OSError(errno.EINVAL, f"this is {kind}, not a regular file")
+    try:
+        descriptor = os.open(target, os.O_WRONLY | NO_WAITING | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, f"this is {kind}, and nobody reads from it") from error
+        raise
+    if NO_WAITING:
+        os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Bring the new name to the disk, too, where directories can be opened and have that."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES):
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""`fit`: mini-batches from a data set, through a step plan."""

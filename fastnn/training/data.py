@@ -1,0 +1,96 @@
+"""The data set of a training: checked, and brought to where the network computes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.arrays import Array
+from fastnn.backends.selection import load_backend
+from fastnn.checks import dtype_name
+from fastnn.nn.layer import is_plain
+from fastnn.nn.layers import Affine
+from fastnn.nn.sequential import Sequential
+from fastnn.nn.validation import (
+    Labels,
+    bits_as_bytes,
+    check_batch,
+    check_finite,
+    check_not_empty,
+    check_same_length,
+    real_array,
+)
+
+KEPT_AS_THEY_ARE = ("uint8", "int8")
+"""Dtypes that a data set keeps on the device; each batch is cast as it is gathered."""
+
+
+def data_set(network: Sequential, x: object, t: object, *, which: str = "") -> tuple[Array, Array]:
+    """Check a data set and bring it to the network's device, in a dtype that it is trained from.
+
+    What has no room there stays on the host. Labels become an array of our own, and what has been
+    checked is that one: no index is read from an array that somebody else may write to.
+    """
+    backend, names = network.backend, (f"{which}x", f"{which}t")
+    # Views of our own: another shape or dtype that is given to the caller's array is not ours.
+    data, labels = real_array(x, backend, names[0])[...], real_array(t, backend, names[1])[...]
+    data = bits_as_bytes(data)
+    if data.ndim < 2:
+        shape = tuple(data.shape)
+        raise ValueError(f"{names[0]} has shape {shape}: expected (K, features, ...)")
+    check_not_empty(data, names[0])
+    check_same_length(data, labels, names)
+    if not backend.owns(data) and not backend.holds(_bytes_on_device(data, network.dtype)):
+        check_finite(data, load_backend("numpy"), name=names[0])
+        classes = _classes(network, data, names[0])
+        return data, network.targets_on_host(labels, classes, name=names[1])
+    if dtype_name(data) in KEPT_AS_THEY_ARE:
+        data = backend.asarray(data)
+    else:
+        data = check_batch(data, backend, network.dtype, name=names[0])
+    check_finite(data, backend, name=names[0])
+    targets = network.targets(labels, _classes(network, data, names[0]), name=names[1])
+    if isinstance(targets, Labels):
+        return data, targets.indices
+    return data, backend.copy(targets)  # for a loss of the user's own
+
+
+def _classes(network: Sequential, data: Array, name: str) -> int:
+    """Count the scores that the network gives for a sample of the data set.
+
+    Features that do not fit are said in terms of the data set; whatever else a layer refuses is its
+    own to say.
+    """
+    first = next(iter(network.layers.values()), None)
+    if first is not None and is_plain(first, Affine):
+        features = int(first.W.shape[0])
+        if math.prod(data.shape[1:]) != features:
+            raise ValueError(
+                f"{name} has shape {tuple(data.shape)}, and W of the first layer "
+                f"{tuple(first.W.shape)}: expected {name} of shape (N, {features})"
+            )
+    try:
+        return int(network.predict(data[:1, ...]).shape[1])
+    except Exception as error:
+        error.add_note(f"when the network was given the first sample of {name}, as fit begins")
+        raise
+
+
+def _bytes_on_device(data: np.ndarray[Any, Any], dtype: str) -> int:
+    kept = data.dtype if dtype_name(data) in KEPT_AS_THEY_ARE else np.dtype(dtype)
+    return data.size * kept.itemsize
+
+
+def held_out_data(network: Sequential, validation: tuple[object, object]) -> tuple[Array, Array]:
+    """Check validation data and bring them to the device: an error now, not after an epoch."""
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise TypeError(f"validation must be a pair (x, t), got a {type(validation).__name__}")
+    try:
+        data, labels = data_set(network, *validation, which="validation ")
+        network.accuracy(data[:1, ...], labels[:1, ...])
+    except Exception as error:
+        error.add_note("in the data given as validation")
+        raise
+    return data, labels

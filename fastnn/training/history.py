@@ -1,0 +1,151 @@
+"""What training saw, step by step and epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fastnn.backends.arrays import Array
+from fastnn.backends.base import Backend
+
+
+@dataclass(repr=False)
+class History:
+    """What `fit` saw.
+
+    Attributes
+    ----------
+    losses : list of float
+        Mean loss of each step's batch, before its update.
+    train_accuracies, validation_accuracies : list of float
+        After each epoch, of the training data and of the validation data; empty without
+        `validation`. They are those of ``network.accuracy``, up to samples whose two largest
+        scores differ by rounding alone.
+    epoch_seconds : list of float
+        Seconds of training in each epoch; evaluation, callbacks and compiling aside.
+    compile_seconds : float
+        Seconds that compiling kernels took in all of `fit`; 0 where they were there already.
+    epochs : int
+        Epochs that were finished.
+    samples : int
+        Samples that were trained on, all epochs together.
+    interrupted : bool
+        Whether Ctrl-C ended the training.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    train_accuracies: list[float] = field(default_factory=list)
+    validation_accuracies: list[float] = field(default_factory=list)
+    epoch_seconds: list[float] = field(default_factory=list)
+    compile_seconds: float = 0.0
+    epochs: int = 0
+    samples: int = 0
+    interrupted: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training; evaluation, callbacks and compiling aside."""
+        return math.fsum(self.epoch_seconds)
+
+    @property
+    def samples_per_second(self) -> float:
+        """Samples trained on in a second; 0 before the first."""
+        return self.samples / self.seconds if self.seconds else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the history as plain values, for JSON, which has None for a loss that is NaN."""
+        derived = {"seconds": self.seconds, "samples_per_second": self.samples_per_second}
+        losses = [loss if math.isfinite(loss) else None for loss in self.losses]
+        return {**asdict(self), "losses": losses, **derived}
+
+    def __repr__(self) -> str:
+        """Say in a few lines how it went, however long it was; `as_dict` gives everything."""
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        parts = [f"{epochs}, {len(self.losses):,} steps, {self.samples:,} samples"]
+        if self.losses:
+            parts.append(f"loss from {self.losses[0]:.4g} to {self.losses[-1]:.4g}")
+        for name in ("train", "validation"):
+            accuracies = getattr(self, f"{name}_accuracies")
+            if accuracies:
+                parts.append(f"{name} accuracy {accuracies[-1]:.4f}")
+        if self.epoch_seconds:
+            compiling = f", compiling {self.compile_seconds:.3g} s" if self.compile_seconds else ""
+            pace = f"{self.samples_per_second:,.0f} samples a second"
+            parts.append(f"{self.seconds:.3g} s{compiling}, {pace}")
+        if self.interrupted:
+            parts.append("interrupted")
+        inside = "\n  ".join(parts)
+        return f"<History: {inside}>"
+
+
+LOOK_SECONDS = 0.1
+"""How long training runs on its own before losses are brought to the host and the bar is told."""
+
+
+class LossWatch:
+    """Brings losses into a history, at most ten times a second once it knows the pace.
+
+    A look waits for the device. So the losses of steps that are queued stay there until enough of
+    them have come together, also from one epoch to the next; `steps_at_once` is how many are
+    queued in the time between two looks, learned by doubling. Its clock stands still while kernels
+    are compiled, which is no training: `compiled_before` is what the backend's had cost before.
+    """
+
+    def __init__(
+        self, backend: Backend, history: History, bar: Any, compiled_before: float | None = None
+    ) -> None:
+        self.steps_at_once = backend.steps_at_once
+        self._backend = backend
+        self._history = history
+        self._bar = bar
+        self._queued: list[tuple[int, int, Array]] = []
+        self._steps_queued = 0
+        compiled = backend.seconds_compiling()
+        self._compiled_before = compiled if compiled_before is None else compiled_before
+        self._since = self._now()
+
+    def resume(self) -> None:
+        """Start the clock: what was before is not training."""
+        if not self._queued:
+            self._since = self._now()
+
+    def add(self, losses: Array, batch: int) -> None:
+        """Take the losses of steps that were queued, and look if it is time."""
+        epoch = len(self._history.epoch_seconds) - 1
+        self._queued.append((epoch, batch, losses))
+        self._steps_queued += int(losses.shape[0])
+        enough = self._steps_queued >= self.steps_at_once
+        if enough or self._now() - self._since >= LOOK_SECONDS:
+            self.look()
+
+    def look(self) -> None:
+        """Bring all losses to the host, and share the time since the last look among epochs."""
+        self._history.compile_seconds = self._backend.seconds_compiling() - self._compiled_before
+        if not self._queued:
+            return
+        queued, self._queued, self._steps_queued = self._queued, [], 0
+        arrays = [losses for _, _, losses in queued]
+        together = arrays[0] if len(arrays) == 1 else self._backend.xp.concat(arrays)
+        losses = self._backend.to_numpy(together).tolist()
+        now = self._now()
+        seconds, self._since = max(0.0, now - self._since), now
+        history = self._history
+        history.losses += losses
+        for epoch, batch, some in queued:
+            steps = int(some.shape[0])
+            history.samples += steps * batch
+            history.epoch_seconds[epoch] += seconds * steps / len(losses)
+        self._learn(len(losses), seconds)
+        if self._bar is not None:
+            self._bar.update(len(losses), losses[-1])
+
+    def _now(self) -> float:
+        return time.perf_counter() - self._backend.seconds_compiling()
+
+    def _learn(self, steps: int, seconds: float) -> None:
+        if steps >= self.steps_at_once and seconds < LOOK_SECONDS:
+            self.steps_at_once *= 2
+        elif seconds > 2 * LOOK_SECONDS:
+            self.steps_at_once = max(self._backend.steps_at_once, self.steps_at_once // 2)
