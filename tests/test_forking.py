@@ -78,7 +78,7 @@ def in_a_child(work: str) -> None:
 
 HOLD = """
 import os, threading, time
-from fastnn import forking
+from fastnn.system import forking
 lock = threading.{kind}()
 forking.LONGEST_WAIT = {longest}
 forking.hold_while_forking(lock)
@@ -110,7 +110,7 @@ def test_a_fork_waits_for_a_lock_but_not_for_ever(kind: str, longest: float, lea
 def test_who_forks_may_hold_the_lock() -> None:
     in_a_child("""
 import os, threading
-from fastnn import forking
+from fastnn.system import forking
 lock = threading.RLock()
 forking.hold_while_forking(lock)
 with lock:

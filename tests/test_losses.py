@@ -46,7 +46,7 @@ class Bar:
 @pytest.mark.parametrize("epoch", [20, 600, 10**5])
 def test_looks_are_far_apart(pace: float, epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     device, history, bar = Device(pace), History(), Bar()
-    monkeypatch.setattr("fastnn.training.losses.time.perf_counter", lambda: device.now)
+    monkeypatch.setattr("fastnn.training.history.time.perf_counter", lambda: device.now)
     watch = LossWatch(device, history, bar)
     total = 0
     while device.now < 4:
@@ -71,7 +71,7 @@ def test_looks_are_far_apart(pace: float, epoch: int, monkeypatch: pytest.Monkey
 
 def test_what_was_not_training_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     device, history = Device(0.01), History(epoch_seconds=[0.0])
-    monkeypatch.setattr("fastnn.training.losses.time.perf_counter", lambda: device.now)
+    monkeypatch.setattr("fastnn.training.history.time.perf_counter", lambda: device.now)
     watch = LossWatch(device, history, None)
     device.now = 7.0
     watch.resume()
@@ -85,7 +85,7 @@ def test_what_was_not_training_does_not_count(monkeypatch: pytest.MonkeyPatch) -
 def test_compiling_is_not_training(monkeypatch: pytest.MonkeyPatch) -> None:
     device, history = Device(0.01), History(epoch_seconds=[0.0])
     device.compiled = 3.0  # before fit
-    monkeypatch.setattr("fastnn.training.losses.time.perf_counter", lambda: device.now)
+    monkeypatch.setattr("fastnn.training.history.time.perf_counter", lambda: device.now)
     watch = LossWatch(device, history, None)
     losses = device.queue(32)
     device.now += 20.0
