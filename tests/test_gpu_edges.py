@@ -287,7 +287,7 @@ def test_streamed_data_is_checked_too(cuda: Any, monkeypatch: pytest.MonkeyPatch
 STREAMED = """
     import warnings, fastnn
     warnings.simplefilter("ignore", fastnn.TrainingWarning)  # bytes as they are
-    from fastnn.backends import cupy_backend, cupy_feed
+    from fastnn.backends.cupy import backend as cupy_backend, streaming as cupy_feed
     from gpu import Problem
     cuda = fastnn.set_backend("cupy", strict=True)
     problem = Problem([9, 8, 4], 130, data="uint8")
@@ -554,7 +554,7 @@ def test_network_and_history_belong_together_after_a_second_ctrl_c(
 
 ENDED_HALF_WAY = """
     import gc, cupy, numpy as np, fastnn
-    from fastnn.backends import cupy_feed
+    from fastnn.backends.cupy import streaming as cupy_feed
     from gpu import Problem
     cuda = fastnn.set_backend("cupy", strict=True)
     cupy_feed.PIECE_BYTES = 40 * 9 * 4
