@@ -14,8 +14,6 @@ from typing import Any
 from fastnn.kernels import cuda
 from gpu import Problem, cupy_backend, simulator
 
-from fastnn.backends.cupy.runner import CupyRunner
-
 ALIGNED = [
     ([768, 64, 16], "uint8"),
     ([768, 64, 16], None),
@@ -35,7 +33,7 @@ def profile(networks: Any, batch: int, dtypes: tuple[str, ...]) -> list[dict[str
     for dtype in dtypes:
         for sizes, data in networks:
             problem = Problem(sizes, batch, data=data or dtype)
-            runner = CupyRunner(backend, problem.plan(backend, dtype))
+            runner = backend.compile(problem.plan(backend, dtype))
             runner.run(backend.asarray(problem.rows[:1]), {"lr": 0.1})
     backend.synchronize()
     return [named(one) for one in cupysim.profile() if known(one["kernel"])]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from dataclasses import replace
 from typing import Any
@@ -161,23 +160,3 @@ def test_of_equally_fast_candidates_the_one_with_fewer_threads_is_best() -> None
     four = replace(one, threads=4, microseconds=90.0)
     assert best([two, one]) is one
     assert best([four, two, one]) is four
-
-
-@pytest.mark.gpu
-def test_on_a_gpu_the_crossing_to_cublas_is_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not fastnn.available_backends()["cupy"].usable:
-        pytest.skip("CuPy cannot run here")
-    from fastnn.diagnostics import cublas_crossing as cupy_crossing
-
-    few = functools.partial(cupy_crossing.measure, widths=(1, 2))
-    monkeypatch.setattr(cupy_crossing, "measure", few)
-    monkeypatch.setattr(cupy_crossing, "REPEATS", 1)
-    result = run(*SMALL, "--backend", "cupy")
-    assert result.exit_code == 0, result.output
-    assert "cupy_products.py: Crossing(device=" in result.output.splitlines()[-1]
-    again = run(*SMALL, "--backend", "cupy:0", "--json")
-    assert again.exit_code == 0, again.output + repr(again.exception)
-    described = json.loads(again.stdout)
-    (row,) = described["crossings"]
-    assert row["float32"] > 0
-    assert row["source"].startswith("measured on ")

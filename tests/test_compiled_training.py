@@ -35,7 +35,7 @@ from fastnn.backends import selection
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba import team as numba_team
 from fastnn.backends.numba.runner import CompiledStep
-from fastnn.backends.plain_network import plain_network
+from fastnn.backends.plan import Block, Rule
 
 SCRIPT = Path(__file__).parent / "compiled_training.py"
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -253,7 +253,7 @@ def test_density_decides(dtype: str) -> None:
         assert compiled(plan_of((40, 20, 5), x, t, 10, dtype, "numba")).compressed is expected
 
 
-def test_what_is_not_plain_runs_in_the_loop() -> None:
+def test_what_is_not_compiled_runs_in_the_loop() -> None:
     class Scale:
         def forward(self, x: Any) -> Any:
             return 2 * x
@@ -262,9 +262,11 @@ def test_what_is_not_plain_runs_in_the_loop() -> None:
             return 2 * dout
 
     class OtherRule(fastnn.SGD):
-        def step(self, name: str, gradient: str) -> Any:
-            step = super().step(name, gradient)
-            return type(step)("other_rule", step.reads, step.writes, hyperparameters=("lr",))
+        rule = Rule("other_rule", hyperparameters=("lr",))
+
+    class OwnUpdate(fastnn.SGD):
+        def update(self, params: Any, grads: Any) -> None:
+            super().update(params, grads)
 
     x, t = data_set(20, 6, 3)
     backend = selection.load_backend("numba")
@@ -286,6 +288,7 @@ def test_what_is_not_plain_runs_in_the_loop() -> None:
 
     assert compiled_as(plain, fastnn.SGD()) is CompiledStep
     assert compiled_as(plain, OtherRule()) is Loop
+    assert compiled_as(plain, OwnUpdate()) is Loop
     assert [compiled_as(other, fastnn.SGD()) for other in others] == [Loop] * 3
 
 
@@ -515,13 +518,20 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (4 
         assert float(result.stdout) < 0.5
 
 
-def test_the_plan_is_recognised() -> None:
+def test_the_chain_of_a_network() -> None:
     x, t = data_set(20, 6, 3)
-    layers = plain_network(plan_of((6, 5, 4, 3), x, t, 5, "float32", "numba"))
-    assert layers is not None
-    assert [(layer.W, layer.b, layer.relu) for layer in layers] == [
-        ("W1", "b1", True), ("W2", "b2", True), ("W3", "b3", False),
-    ]  # fmt: skip
+    plan = plan_of((6, 5, 4, 3), x, t, 5, "float32", "numba")
+    blocks = (
+        Block(("W1", "b1"), 5, "relu"),
+        Block(("W2", "b2"), 4, "relu"),
+        Block(("W3", "b3"), 3),
+    )
+    assert plan.chain.blocks == blocks
+    assert plan.affine_blocks(activations=(None, "relu"), rules=("sgd_update",)) == blocks
+    assert plan.affine_blocks(activations=(None,), rules=("sgd_update",)) is None
+    assert plan.affine_blocks(activations=(None, "relu"), rules=("other",)) is None
+    plan.arrays["W2"] = plan.arrays["W1"]
+    assert plan.affine_blocks(activations=(None, "relu"), rules=("sgd_update",)) is None
 
 
 def test_labels_of_every_class_lie_in_the_loss(dtype: str) -> None:

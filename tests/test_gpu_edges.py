@@ -479,7 +479,7 @@ POINTS = {
     "a graph is captured": ("fastnn.backends.cupy.runner.capture", 1),
     "a graph is launched": ("fastnn.backends.cupy.graph.CapturedGraph.launch", 2),
     "steps are begun": ("fastnn.backends.cupy.fused.FusedStep.begin", 2),
-    "a step is launched": ("fastnn.backends.cupy.op_by_op.PlainStep.launch", 3),
+    "a step is launched": ("fastnn.backends.cupy.op_by_op.OpByOpStep.launch", 3),
     "losses are brought": ("fastnn.training.history.LossWatch.look", 1),
     "a piece is sent": ("fastnn.backends.cupy.streaming.PinnedFeed._send", 3),
     "a piece is taken": ("fastnn.backends.cupy.streaming.PinnedFeed._take", 3),
@@ -543,7 +543,7 @@ def test_network_and_history_belong_together_after_a_second_ctrl_c(
         left = {name: cuda.to_numpy(array) for name, array in cut.params.items()}
         if steps:
             x, t = cuda.asarray(problem.x), cuda.asarray(problem.t)
-            runner = CupyRunner(cuda, make_plan(whole, x, t, SGD(0.1), 10))
+            runner = cuda.compile(make_plan(whole, x, t, SGD(0.1), 10))
             generator = np.random.default_rng(3)
             orders = [generator.permutation(400) for _ in range(2)]
             rows = cuda.asarray(np.concatenate(orders).reshape(80, 10)[:steps])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +39,8 @@ def runner_of(cuda: Any, problem: Problem, *more: Any) -> CupyRunner:
     if more:
         network = Sequential([*network.layers.values(), *more])
     x, t = cuda.asarray(problem.x, "float32"), cuda.asarray(problem.t)
-    return CupyRunner(cuda, make_plan(network, x, t, SGD(0.5), problem.samples))
+    runner: CupyRunner = cuda.compile(make_plan(network, x, t, SGD(0.5), problem.samples))
+    return runner
 
 
 def state(runner: CupyRunner, losses: Any) -> list[bytes]:
@@ -72,7 +73,7 @@ PRESSURE = """
         network = problem.network(cuda, "float32")
         network = Sequential([*network.layers.values(), Relu()])
         x, t = cuda.asarray(problem.x), cuda.asarray(problem.t)
-        return CupyRunner(cuda, make_plan(network, x, t, SGD(0.5), 400))
+        return cuda.compile(make_plan(network, x, t, SGD(0.5), 400))
 
     def everything():
         size, taken = 1 << 26, []
@@ -341,9 +342,7 @@ def over(runner: CupyRunner, rows: Any, expected: list[bytes]) -> bool:
 
 
 class Own:
-    """A layer of the user's own that passes on what it gets, and offers to be captured."""
-
-    capturable = True
+    """A layer of the user's own that passes on what it gets."""
 
     def forward(self, x: Any) -> Any:
         return self.work(1 * x)
@@ -353,145 +352,6 @@ class Own:
 
     def work(self, x: Any) -> Any:
         return x
-
-
-class ReadsForward(Own):
-    def work(self, x: Any) -> Any:
-        return x if float(x.sum()) > -1e30 else 2 * x
-
-
-class ReadsBackward(Own):
-    def backward(self, dout: Any) -> Any:
-        return dout * (1.0 if float(dout.sum()) > -1e30 else 2.0)
-
-
-class FromTheHost(Own):
-    def work(self, x: Any) -> Any:
-        import cupy
-
-        return x + cupy.asarray(np.zeros(x.shape[1], x.dtype.name))
-
-
-class Multiplies(Own):
-    def work(self, x: Any) -> Any:
-        import cupy
-
-        return x @ cupy.eye(x.shape[1], dtype=x.dtype)
-
-
-class Forks(Own):
-    """Does its work on another stream, and never waits for it while it is captured."""
-
-    streams: ClassVar[list[Any]] = []
-
-    def work(self, x: Any) -> Any:
-        import cupy
-
-        here = cupy.cuda.get_current_stream()
-        if not here.is_capturing():
-            return x
-        there = cupy.cuda.Stream(non_blocking=True)
-        self.streams.append(there)
-        event = cupy.cuda.Event(disable_timing=True)
-        event.record(here)
-        there.wait_event(event)
-        with there:
-            return 1 * x
-
-
-class Grows(Own):
-    def work(self, x: Any) -> Any:
-        import cupy
-
-        before = getattr(self, "seen", None)
-        self.seen = x[:1] if before is None else cupy.concatenate([before, x[:1]])
-        return x
-
-
-class Later(Own):
-    """Makes one array more in each of its first four calls, of which the last is captured."""
-
-    def work(self, x: Any) -> Any:
-        for name in ("first", "second", "third", "fourth"):
-            if not hasattr(self, name):
-                setattr(self, name, 0 * x[0])
-                break
-        return x
-
-
-class Counts(Own):
-    calls = 0
-
-    def work(self, x: Any) -> Any:
-        self.calls += 1
-        return x
-
-
-class Hides(Own):
-    def work(self, x: Any) -> Any:
-        self.cache = [x]
-        return x
-
-
-@pytest.mark.parametrize(
-    ("layer", "reason"),
-    [
-        (ReadsForward, "forward of ReadsForward could not be captured (RuntimeError: the current"),
-        (ReadsBackward, "backward of ReadsBackward could not be captured (RuntimeError: the curr"),
-        (FromTheHost, "forward of FromTheHost could not be captured (RuntimeError: the current s"),
-        (Multiplies, "forward of Multiplies could not be captured (NotImplementedError: calling "),
-        (Forks, "a training step could not be captured (CUDARuntimeError: cudaErrorStreamCapture"),
-        (Grows, "a training step could not be captured (RuntimeError: Grows.seen is another kind"),
-        (Later, "a training step could not be captured (RuntimeError: Later.fourth is another ki"),
-        (Counts, "Counts.calls changes from step to step"),
-        (Hides, "Hides.cache cannot be compared from step to step"),
-    ],
-)
-def test_a_layer_that_says_it_may_be_captured_and_may_not(
-    cuda: Any, layer: Any, reason: str, capturing: list[bool]
-) -> None:
-    problem = Problem([12, 9, 4], 20)
-
-    def train(offers: bool) -> tuple[Any, Any]:
-        one = layer()
-        one.capturable = offers
-        network = Sequential([*problem.network(cuda, "float32").layers.values(), one])
-        options: Any = {"batch_size": 4, "epochs": 3, "seed": 1, "progress": False}
-        history = fit(network, problem.x[:20], problem.t[:20], **options)
-        return history, {name: cuda.to_numpy(a).tolist() for name, a in network.params.items()}
-
-    expected, parameters = train(offers=False)  # and that is no fault
-    with pytest.warns(CaptureWarning, match=re.escape(reason)) as warned:
-        found, others = train(offers=True)
-    assert len(warned) == 1
-    assert warned[0].filename == __file__
-    assert "leave capturable = True out. Results are the same, but" in str(warned[0].message)
-    assert found.losses == expected.losses
-    assert others == parameters
-    assert not capturing[0]
-
-
-def test_what_a_failed_capture_made_is_gone(cuda: Any, numbers: Any) -> None:
-    problem, rows = numbers
-
-    class Made(Own):
-        def work(self, x: Any) -> Any:
-            import cupy
-
-            if cupy.cuda.get_current_stream().is_capturing():
-                self.made, self.mean = 0 * x, 0 * x
-                raise ValueError("not today")
-            self.mean = 1 * x
-            assert not hasattr(self, "made")
-            return x
-
-    layer = Made()
-    expected = without_graphs(cuda, problem, rows, Own())
-    check_that_training_goes_on(
-        runner_of(cuda, problem, layer), rows, expected, "Made could .* .ValueError: not today.*Wri"
-    )
-    assert not hasattr(layer, "made")
-    assert float(abs(layer.mean).sum()) > 0
 
 
 def test_an_interruption_within_a_capture_leaves_a_runner_that_works(
@@ -521,13 +381,10 @@ def test_what_is_launched_call_by_call_on_purpose_says_so_when_asked(
     """Without a warning, as it is documented."""
     problem, rows = numbers
 
-    class Silent(Own):
-        capturable = False
-
-    runner = runner_of(cuda, problem, Silent())
+    runner = runner_of(cuda, problem, Own())
     runner.run(rows, {"lr": 0.1})
     runner.flush()
-    assert runner.call_by_call == "Silent does not say capturable = True"
+    assert runner.call_by_call == "Own is a layer of your own"
 
     monkeypatch.setattr(cuda.products, "by_cublas", lambda *_: True)
     runner = runner_of(cuda, problem)

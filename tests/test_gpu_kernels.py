@@ -18,7 +18,6 @@ from test_primitives import CASES, Specification, error_of, run
 
 from fastnn.backends import Backend
 from fastnn.backends.cupy.fused import FusedStep
-from fastnn.backends.cupy.runner import CupyRunner
 from fastnn.backends.loop import Loop
 
 pytestmark = pytest.mark.gpu
@@ -54,7 +53,7 @@ def cuda() -> Iterator[Any]:
 
 def check_step(cuda: Any, problem: Problem, dtype: str) -> None:
     plan = problem.plan(cuda, dtype)
-    runner = CupyRunner(cuda, plan)
+    runner = cuda.compile(plan)
     step: Any = runner.step
     assert isinstance(step, FusedStep)
     before = [(W.astype("float64"), b.astype("float64")) for W, b in problem.parameters]
@@ -147,7 +146,7 @@ def test_a_label_or_row_out_of_range_is_no_address(cuda: Any, dtype: str) -> Non
                 problem.t[problem.rows[0, 2]] = value
             else:
                 continue
-            runner = CupyRunner(cuda, problem.plan(cuda, dtype))
+            runner = cuda.compile(problem.plan(cuda, dtype))
             losses = runner.run(cuda.asarray(problem.rows[:1]), {"lr": 0.5})
             step: Any = runner.step
             assert np.isnan(cuda.to_numpy(losses)).all()

@@ -5,7 +5,6 @@ The counts come from the simulated device; the rest also holds on a real one.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,12 @@ from conftest import affine_of
 from gpu import BOUNDS, Problem, check_errors_of_a_step, cupy_backend, run_script, simulator
 
 import fastnn
-from fastnn import SGD, CaptureWarning, Relu, Sequential, TwoLayerNet, fit
+from fastnn import SGD, Relu, Sequential, TwoLayerNet, fit
 from fastnn.backends.cupy import runner as cupy_runner
 from fastnn.backends.cupy.fused import FusedStep
-from fastnn.backends.cupy.op_by_op import PlainStep
+from fastnn.backends.cupy.op_by_op import OpByOpStep
 from fastnn.backends.cupy.runner import STEPS, CupyRunner
 from fastnn.backends.loop import Loop
-from fastnn.diagnostics import cublas_crossing as cupy_crossing
 
 pytestmark = pytest.mark.gpu
 
@@ -55,7 +53,7 @@ def rows_of(cuda: Any, problem: Problem, steps: int, seed: int = 0) -> Any:
 def test_kernels_of_a_step(cuda: Any, sizes: list[int], kernels: int) -> None:
     cupysim = simulator()
     problem = Problem(sizes, 20)
-    runner = CupyRunner(cuda, problem.plan(cuda, "float32"))
+    runner = cuda.compile(problem.plan(cuda, "float32"))
     rows = rows_of(cuda, problem, STEPS)
     runner.run(rows, {"lr": 0.1})
     before = cupysim.counters()
@@ -149,7 +147,7 @@ def test_replays_and_single_launches_give_the_same_bits(
     results = []
     for graphs in (True, False):
         plan = problem.plan(cuda, dtype)
-        runner = CupyRunner(cuda, plan)
+        runner = cuda.compile(plan)
         runner.uses_graphs = graphs
         losses = runner.run(rows_of(cuda, problem, STEPS + 5), {"lr": 0.1})
         assert has_graphs(runner) == graphs
@@ -161,7 +159,7 @@ def test_the_learning_rate_is_read_from_the_device(cuda: Any) -> None:
     problem = Problem([12, 9, 4], 8)
     rates = [0.5, 0.1, 0.0, 0.25]
     plan = problem.plan(cuda, "float64")
-    runner = CupyRunner(cuda, plan)
+    runner = cuda.compile(plan)
     numpy = fastnn.backends.selection.load_backend("numpy")
     twin = problem.plan(numpy, "float64")
     loop = Loop(numpy, twin)
@@ -188,7 +186,7 @@ SAME_BITS = """
         for dtype in ("float32", "float64"):
             problem = Problem(sizes, 37, data=data)
             plan = problem.plan(backend, dtype)
-            runner = CupyRunner(backend, plan)
+            runner = backend.compile(plan)
             losses = runner.run(backend.asarray(np.concatenate([problem.rows] * 2)), {"lr": 0.1})
             for name in sorted(plan.arrays):
                 digest.update(fastnn.to_numpy(plan.arrays[name]).tobytes())
@@ -221,7 +219,6 @@ class Scale:
     """A layer of the user's own, with a parameter."""
 
     parameters = ("s",)
-    capturable = True
 
     def __init__(self, width: int) -> None:
         self.s = np.linspace(0.5, 1.5, width)
@@ -282,9 +279,8 @@ class Modal(Scale):
 
 
 class Silent(Scale):
-    """One that counts its calls where nothing sees it, and does not offer to be captured."""
+    """One that counts its calls where nothing sees it, as well as any other."""
 
-    capturable = False
     calls = 0
 
     def __init__(self, width: int) -> None:
@@ -314,36 +310,23 @@ def train(layers: list[Any], backend: Any) -> tuple[Any, Any]:
     return network, history
 
 
-@pytest.mark.parametrize(
-    ("layer", "captured"),
-    [
-        (Scale, True),
-        (Centring, True),
-        (Modal, True),
-        (Counting, False),
-        (Caching, False),
-        (Reading, False),
-        (Silent, False),
-    ],
-)
-def test_layers_of_the_users_own(
-    cuda: Any, layer: Any, captured: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("layer", [Scale, Centring, Modal, Counting, Caching, Reading, Silent])
+def test_layers_of_the_users_own(cuda: Any, layer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are called at each step, whatever they do in Python, and nobody is warned."""
     runners: list[CupyRunner] = []
     compiled = CupyRunner.__init__
 
-    def remember(self: CupyRunner, backend: Any, plan: Any) -> None:
-        compiled(self, backend, plan)
+    def remember(self: CupyRunner, *arguments: Any) -> None:
+        compiled(self, *arguments)
         runners.append(self)
 
     monkeypatch.setattr(CupyRunner, "__init__", remember)
     with fastnn.use_backend("numpy"):
         expected, right = train(zoo(layer(9)), fastnn.get_backend())
-    refused = layer.capturable and not captured
-    with pytest.warns(CaptureWarning, match=layer.__name__) if refused else nullcontext():
-        found, history = train(zoo(layer(9)), cuda)
-    assert isinstance(runners[0].step, PlainStep)
-    assert has_graphs(runners[0]) == captured
+    found, history = train(zoo(layer(9)), cuda)
+    assert isinstance(runners[0].step, OpByOpStep)
+    assert not has_graphs(runners[0])
+    assert runners[0].call_by_call == f"{layer.__name__} is a layer of your own"
     np.testing.assert_allclose(history.losses, right.losses, rtol=1e-10)
     for name in expected.params:
         difference = fastnn.to_numpy(found.params[name]) - expected.params[name]
@@ -390,12 +373,12 @@ def test_large_products_go_to_cublas_without_a_graph(
 ) -> None:
     problem = Problem([30, 20, 5], 16)
     plan = problem.plan(cuda, dtype)
-    assert isinstance(CupyRunner(cuda, plan).step, FusedStep)
+    assert isinstance(cuda.compile(plan).step, FusedStep)
     monkeypatch.setattr(cuda.products, "by_cublas", lambda *_: True)
     numpy = fastnn.backends.selection.load_backend("numpy")
     twin = problem.plan(numpy, dtype)
-    runner = CupyRunner(cuda, plan)
-    assert isinstance(runner.step, PlainStep)
+    runner = cuda.compile(plan)
+    assert isinstance(runner.step, OpByOpStep)
     rows = rows_of(cuda, problem, 6)
     losses = runner.run(rows, {"lr": 0.1})
     right = Loop(numpy, twin).run(cuda.to_numpy(rows), {"lr": 0.1})
@@ -417,7 +400,7 @@ def test_a_user_s_stream_is_honoured(cuda: Any) -> None:
     import cupy
 
     problem = Problem([40, 20, 10], 20)
-    expected = CupyRunner(cuda, problem.plan(cuda, "float64")).run(
+    expected = cuda.compile(problem.plan(cuda, "float64")).run(
         rows_of(cuda, problem, 3), {"lr": 0.1}
     )
     stream = cupy.cuda.Stream(non_blocking=True)
@@ -426,7 +409,7 @@ def test_a_user_s_stream_is_honoured(cuda: Any) -> None:
         for name in ("W1", "W2"):
             plan.arrays[name] *= 2
             plan.arrays[name] /= 2
-        losses = CupyRunner(cuda, plan).run(rows_of(cuda, problem, 3), {"lr": 0.1})
+        losses = cuda.compile(plan).run(rows_of(cuda, problem, 3), {"lr": 0.1})
         twice = 2 * losses
     stream.synchronize()
     np.testing.assert_array_equal(twice.get(stream=stream), 2 * cuda.to_numpy(expected))
@@ -434,24 +417,8 @@ def test_a_user_s_stream_is_honoured(cuda: Any) -> None:
 
 def test_a_graph_is_kept_for_each_length(cuda: Any) -> None:
     problem = Problem([40, 20, 10], 20)
-    runner = CupyRunner(cuda, problem.plan(cuda, "float32"))
+    runner = cuda.compile(problem.plan(cuda, "float32"))
     for steps in (STEPS, 2 * STEPS + 5, 5, STEPS + 5):
         assert runner.run(rows_of(cuda, problem, steps), {"lr": 0.1}).shape == (steps,)
     assert set(runner.graphs) == {(20, STEPS), (20, 5)}
     assert cupy_runner.STEPS >= 16
-
-
-def test_the_crossing_can_be_measured(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cupy_crossing, "REPEATS", 1)
-    decided = cuda.products.crossing
-    row = cupy_crossing.measure(cuda, widths=(1, 2))
-    assert cuda.products.crossing is decided
-    assert row.source.startswith("measured on ")
-    assert row.device == cuda.info().device
-    tried = [256 * width * 794 for width in (1, 2)]
-    assert tried[0] <= row.float32 <= tried[1]
-    assert tried[0] <= row.float64 <= tried[1]
-    # Which way is faster decides: here a clock that says so.
-    ahead = {1: (1.0, 2.0), 4: (1.0, 1.5), 16: (2.0, 1.0)}
-    monkeypatch.setattr(cupy_crossing, "_seconds_of_a_step", lambda b, d, width: ahead[width])
-    assert cupy_crossing.measure(cuda, widths=(1, 4, 16)).float32 == 256 * 8 * 794

@@ -12,9 +12,18 @@ import test_networks
 from conftest import Batch, affine_of, relative_error
 
 import fastnn
-from fastnn import SGD, Affine, History, MultiLayerNet, Relu, Sequential, TwoLayerNet, fit
+from fastnn import (
+    SGD,
+    Affine,
+    History,
+    MultiLayerNet,
+    Optimizer,
+    Relu,
+    Sequential,
+    TwoLayerNet,
+    fit,
+)
 from fastnn.backends import Backend
-from fastnn.backends.plan import Step
 from fastnn.checks import dtype_name
 from fastnn.datasets.directory import DataSet
 from fastnn.training.data import data_set
@@ -278,19 +287,40 @@ def test_an_input_that_is_not_finite_is_named(backend: Backend, data: Batch, bad
 
 
 class Frozen(SGD):
-    """An optimizer of the user's own, described to the plan: biases stay as they are."""
-
-    def step(self, name: str, gradient: str) -> Step:
-        if name.startswith("b"):
-            return Step("sgd_update", (name, gradient), (name,), {"lr": 0.0})
-        return super().step(name, gradient)
-
-
-class Clipped(SGD):
-    """An optimizer of the user's own that only the book's loop knows of."""
+    """An optimizer of the user's own: biases stay as they are."""
 
     def update(self, params: Any, grads: Any) -> None:
-        super().update(params, {name: grads[name] * 0 for name in grads})
+        super().update({name: params[name] for name in params if name[0] != "b"}, grads)
+
+
+class Momentum(Optimizer):
+    """The book's, chapter 6.1.4, on arrays of any backend."""
+
+    def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
+        self.lr = lr
+        self.momentum = momentum
+        self.v: Any = None
+
+    def update(self, params: Any, grads: Any) -> None:
+        if self.v is None:
+            self.v = {}
+            for key, val in params.items():
+                self.v[key] = 0 * val
+        for key in params:
+            self.v[key] = self.momentum * self.v[key] - self.lr * grads[key]
+            params[key] += self.v[key]
+
+
+class Replacing(Momentum):
+    """It puts new arrays in the place of the parameters."""
+
+    def update(self, params: Any, grads: Any) -> None:
+        for key in params:
+            params[key] = params[key] - self.lr * grads[key]
+
+
+class Nothing(Optimizer):
+    """It says nothing of how to update."""
 
 
 class Decaying(TwoLayerNet):
@@ -301,11 +331,52 @@ class Decaying(TwoLayerNet):
         return {name: gradients[name] + 0.1 * self.params[name] for name in gradients}
 
 
-def test_a_step_of_an_optimizer_of_ones_own(backend: Backend, data: Batch) -> None:
+def test_an_update_of_ones_own_trains(backend: Backend, data: Batch) -> None:
     network = small()
     fit(network, data.x, data.t, batch_size=10, optimizer=Frozen(0.5), progress=False)
     assert not np.any(parameters(network)["b1"])
     assert not np.any(parameters(network)["b2"])
+    assert np.any(parameters(network)["W1"] != parameters(small())["W1"])
+
+
+@pytest.mark.parametrize("optimizer", [Momentum, Replacing, SGD])
+def test_fit_does_what_the_books_loop_does(
+    backend: Backend, data: Batch, optimizer: type[Any]
+) -> None:
+    """With an optimizer of any kind, whose rate a callback lowers."""
+    ours, books = optimizer(0.1), optimizer(0.1)
+
+    def lower(network: Any, history: Any) -> None:
+        ours.lr *= 0.5
+
+    network, twin = small(dtype="float64"), small(dtype="float64")
+    history = fit(
+        network, data.x, data.t, epochs=3, batch_size=16, optimizer=ours, seed=7,
+        callbacks=[lower], progress=False,
+    )  # fmt: skip
+    order, losses = np.random.default_rng(7), []
+    for _ in range(3):
+        rows = order.permutation(len(data.x))
+        for start in range(0, len(rows), 16):
+            x, t = data.x[rows[start : start + 16]], data.t[rows[start : start + 16]]
+            losses.append(twin.loss(x, t))
+            params = dict(twin.params)
+            books.update(params, twin.gradient(x, t))
+            for name, array in params.items():
+                twin.params[name] = array
+        books.lr *= 0.5
+    np.testing.assert_allclose(history.losses, losses, rtol=1e-10)
+    for name, array in parameters(twin).items():
+        np.testing.assert_allclose(parameters(network)[name], array, rtol=1e-9, atol=1e-12)
+
+
+def test_an_error_in_an_update_of_ones_own_comes_out(backend: Backend, data: Batch) -> None:
+    class Failing(Optimizer):
+        def update(self, params: Any, grads: Any) -> None:
+            raise ZeroDivisionError("of the user's own")
+
+    with pytest.raises(ZeroDivisionError, match="of the user's own"):
+        fit(small(), data.x, data.t, batch_size=10, optimizer=Failing(), progress=False)
 
 
 def test_what_fit_would_not_call_is_refused(backend: Backend, data: Batch) -> None:
@@ -313,8 +384,8 @@ def test_what_fit_would_not_call_is_refused(backend: Backend, data: Batch) -> No
     before = parameters(network)
     with pytest.raises(TypeError, match="Decaying has a gradient of its own"):
         fit(network, data.x, data.t, progress=False, batch_size=10)
-    with pytest.raises(TypeError, match="Clipped has an update of its own, but no step"):
-        fit(small(), data.x, data.t, progress=False, batch_size=10, optimizer=Clipped(0.1))
+    with pytest.raises(TypeError, match="Nothing has no update: write one"):
+        fit(small(), data.x, data.t, progress=False, batch_size=10, optimizer=Nothing())
     for name, array in parameters(network).items():
         np.testing.assert_array_equal(array, before[name])
 

@@ -1,20 +1,123 @@
-"""A training step as data, and what runs it: what an engine is given and gives back."""
+"""A training step as data, and what runs it: what an engine is given and gives back.
+
+A plan says the step twice. Its `Chain` says what the network is: blocks of layers, a loss, an
+update rule. From that follow its `steps`, a flat list of calls of primitives that any engine can
+run (`fastnn.backends.steps`). An engine that can do better asks the chain whether it knows
+everything in there (`StepPlan.affine_blocks`), and compiles it as a whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.stop import Stop
+from fastnn.checks import dtype_name
+
+
+@dataclass(frozen=True)
+class LayerCalls:
+    """A layer that takes part by its own methods.
+
+    Attributes
+    ----------
+    name : str
+        Its class, for messages.
+    forward, backward : callable
+        In training. `backward` gives ``dx``, followed by the gradients of the parameters if there
+        are any. Of a loss `forward` takes scores and labels, and `backward` nothing.
+    users_own : bool
+        Whether it is no unmodified layer of fastnn's: it may do whatever Python can.
+    """
+
+    name: str
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    users_own: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of layers that runs as one: an Affine layer with its activation, or any layer.
+
+    Attributes
+    ----------
+    parameters : tuple of str
+        Names of its parameters in `StepPlan.arrays`: W and b of an Affine layer.
+    units : int
+        What an Affine layer gives for a sample; 0 if that is not known.
+    activation : str or None
+        What an Affine layer's output goes through: "relu", or None.
+    layer : LayerCalls or None
+        The methods of any other layer; None says that it is an Affine layer.
+    """
+
+    parameters: tuple[str, ...]
+    units: int = 0
+    activation: str | None = None
+    layer: LayerCalls | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an optimizer changes a parameter, given its gradient.
+
+    Attributes
+    ----------
+    primitive : str
+        The method of a `Backend` that does it in place: ``primitive(parameter, gradient,
+        **hyperparameters)``.
+    hyperparameters : tuple of str
+        What it reads besides, such as ``lr``; see `fastnn.Optimizer.hyperparameters`.
+    """
+
+    primitive: str
+    hyperparameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a network is, layer after layer.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+        In order.
+    loss : LayerCalls or None
+        A loss layer that takes part by its methods; None for softmax with cross-entropy.
+    parameters : tuple of str
+        All names, in the order in which they are updated.
+    update : Rule or callable
+        How parameters are updated; or a function of two dictionaries, parameters and gradients by
+        name, which updates all of them.
+    """
+
+    blocks: tuple[Block, ...]
+    loss: LayerCalls | None
+    parameters: tuple[str, ...]
+    update: Rule | Callable[[dict[str, Array], dict[str, Array]], None]
 
 
 @dataclass(frozen=True)
 class Step:
     """One call: ``writes = primitive(*reads, **options, **hyperparameters)``.
 
-    `call` stands in for the primitive where a layer of the user's own does the work.
+    Attributes
+    ----------
+    primitive : str
+        A method of the backend, or what the `call` does.
+    reads, writes : tuple of str
+        Arrays, by name.
+    options : mapping
+        Keyword arguments.
+    hyperparameters : tuple of str
+        Keyword arguments that are known at each run.
+    call : callable or None
+        Stands in for the primitive where Python code of a layer or an optimizer does the work.
+    layer : LayerCalls or None
+        The layer whose method that is.
     """
 
     primitive: str
@@ -23,6 +126,7 @@ class Step:
     options: Mapping[str, Any] = field(default_factory=dict)
     hyperparameters: tuple[str, ...] = ()
     call: Callable[..., Any] | None = None
+    layer: LayerCalls | None = None
 
     @property
     def in_place(self) -> bool:
@@ -36,27 +140,30 @@ class StepPlan:
 
     Attributes
     ----------
-    steps : list of Step
-        In the order in which they run. They read ``x_data`` and ``t_data`` (the data set),
-        ``rows`` (which samples make the batch) and the parameters, and write ``loss``.
-    arrays : dict
-        The data set, the parameters and the optimizer's state, by name.
-    shapes : dict
-        Shape and dtype of every buffer, for a full batch.
-    per_sample : set of str
-        Those buffers whose first axis is the batch; a shorter batch uses their leading rows.
     dtype : str
         The network's dtype.
     batch_size : int
         The largest batch.
     scale : float
         What ``x_data`` is multiplied by as a batch is gathered.
+    arrays : dict
+        The data set, ``x_data`` and ``t_data``, and the parameters, by name.
+    chain : Chain
+        What the network is.
+    steps : list of Step
+        In the order in which they run. They read `arrays` and ``rows`` (which samples make the
+        batch), and write ``loss``.
+    shapes : dict
+        Shape and dtype of every buffer, for a full batch.
+    per_sample : set of str
+        Those buffers whose first axis is the batch; a shorter batch uses their leading rows.
     """
 
     dtype: str
     batch_size: int
     scale: float
     arrays: dict[str, Array]
+    chain: Chain
     steps: list[Step] = field(default_factory=list)
     shapes: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
     per_sample: set[str] = field(default_factory=set)
@@ -71,6 +178,31 @@ class StepPlan:
         """Describe a buffer of the shape of a parameter."""
         self.shapes[name] = (tuple(self.arrays[parameter].shape), self.dtype)
         return name
+
+    def affine_blocks(
+        self, *, activations: Collection[str | None], rules: Collection[str]
+    ) -> tuple[Block, ...] | None:
+        """Give the blocks, if an engine that knows these activations and rules knows all there is.
+
+        Returns
+        -------
+        tuple of Block, or None
+            None unless all blocks are Affine layers, the loss is softmax with cross-entropy, the
+            data set is (K, D) with labels as int64, and no two parameters are one array.
+        """
+        chain = self.chain
+        x, t = self.arrays["x_data"], self.arrays["t_data"]
+        known = (
+            bool(chain.blocks)
+            and all(b.layer is None and b.activation in activations for b in chain.blocks)
+            and chain.loss is None
+            and isinstance(chain.update, Rule)
+            and chain.update.primitive in rules
+        )
+        if not known or x.ndim != 2 or t.ndim != 1 or dtype_name(t) != "int64":
+            return None
+        parameters = [self.arrays[name] for name in chain.parameters]
+        return chain.blocks if len(set(map(id, parameters))) == len(parameters) else None
 
 
 class Runner(Protocol):

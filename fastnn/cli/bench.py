@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fastnn.backends import available_backends
-from fastnn.backends.selection import load_backend
 from fastnn.cli.options import DtypeOption, sizes
 from fastnn.cli.output import is_terminal, say_aside
 from fastnn.diagnostics.speed import MNIST_SHAPE, Measurement, best, measure_backends
-
-if TYPE_CHECKING:
-    from fastnn.backends.cupy.products import Crossing
 
 
 def bench(
@@ -35,8 +31,7 @@ def bench(
     """Measure which backend and how many threads train a network fastest on this machine.
 
     Prints a table with the time of a training step, the fastest first, and what to write into a
-    script. Takes under 20 seconds unless a single step takes seconds. With ``--backend cupy`` it
-    also measures, which takes longer, from which size on cuBLAS is faster than fastnn's kernels.
+    script. Takes under 20 seconds unless a single step takes seconds.
     """
     units = sizes(layers, "--layers")
     data = "MNIST" if units[0] == MNIST_SHAPE[1] else "random numbers"
@@ -45,7 +40,6 @@ def bench(
         say_aside(f"measuring {title} ...")
     rows = measure_backends(units, batch, dtype, backends=backend or None, seconds=seconds)
     chosen = best(rows)
-    crossings = [_crossing(name) for name in backend or [] if name.partition(":")[0] == "cupy"]
     if as_json:
         described = {
             "layers": units,
@@ -54,7 +48,6 @@ def bench(
             "data": data,
             "measurements": [asdict(row) for row in rows],
             "best": asdict(chosen),
-            "crossings": [asdict(crossing) for crossing in crossings],
         }
         print(json.dumps(described, indent=2))
         return
@@ -67,14 +60,6 @@ def bench(
         if not info.usable and not backend:
             print(f"{name} was not measured: {info.reason}")
     print(_advice(chosen, rows))
-    for crossing in crossings:
-        print(f"the row of this device for fastnn/backends/cupy_products.py: {crossing}")
-
-
-def _crossing(name: str) -> Crossing:
-    from fastnn.diagnostics import cublas_crossing as cupy_crossing
-
-    return cupy_crossing.measure(load_backend(name))  # type: ignore[arg-type]
 
 
 def _line(row: Measurement, chosen: bool) -> str:

@@ -130,7 +130,7 @@ def fit(
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
             "optimizer must be one of fastnn's, SGD(0.1), or one derived from fastnn.Optimizer "
-            f"with a step of its own, got {shown(optimizer)}; any other trains in a loop: "
+            f"with an update of its own, got {shown(optimizer)}; any other trains in a loop: "
             "optimizer.update(network.params, network.gradient(x, t))"
         )
     _check_what_fit_calls(network, optimizer)
@@ -184,11 +184,7 @@ def _check_what_fit_calls(network: Sequential, optimizer: Optimizer) -> None:
             f"{type(network).__name__} has a {method} of its own, which fit does not call: it "
             "goes through the layers; train it in a loop, with gradient and optimizer.update"
         )
-    if not issubclass(_definer(optimizer, "step"), _definer(optimizer, "update")):
-        raise TypeError(
-            f"{type(optimizer).__name__} has an update of its own, but no step, which is what fit "
-            "calls: describe the same rule there, or train in a loop"
-        )
+    optimizer.described_update()
 
 
 def _check_parameters(network: Sequential) -> None:
@@ -227,10 +223,6 @@ def _check_scale(scale: float, network: Sequential) -> float:
             "than 0 and finite"
         )
     return rate
-
-
-def _definer(optimizer: Optimizer, method: str) -> type:
-    return next(cls for cls in type(optimizer).__mro__ if method in vars(cls))
 
 
 def _train(

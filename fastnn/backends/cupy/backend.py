@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +18,12 @@ from fastnn.backends.base import Backend, BackendInfo
 from fastnn.backends.cupy.detection import problem_with_cupy, problem_with_device
 from fastnn.backends.cupy.interop import device_array
 from fastnn.backends.cupy.memory import explained, free_bytes
-
-if TYPE_CHECKING:
-    from fastnn.backends.feed import Feed
-    from fastnn.backends.plan import Runner, StepPlan
+from fastnn.backends.cupy.products import Products
+from fastnn.backends.cupy.runner import CupyRunner
+from fastnn.backends.cupy.streaming import PinnedFeed
+from fastnn.backends.feed import Feed
+from fastnn.backends.plan import StepPlan
+from fastnn.kernels import cuda
 
 THREADS = 256
 """Threads of a block where one thread does one entry."""
@@ -46,12 +48,8 @@ class CupyBackend(Backend):
         import array_api_compat.cupy
         import cupy
 
-        from fastnn.backends.cupy.products import Products
-        from fastnn.kernels import cuda
-
         self.xp = array_api_compat.cupy
         self._cupy = cupy
-        self._cuda = cuda
         self.device = cupy.cuda.Device(device)
         self.products = Products(self.device)
 
@@ -152,8 +150,6 @@ class CupyBackend(Backend):
         self, x: np.ndarray[Any, Any], t: np.ndarray[Any, Any], dtype: str, batch_size: int
     ) -> Feed:
         """See `Backend.feed`."""
-        from fastnn.backends.cupy.streaming import PinnedFeed
-
         return PinnedFeed(self, x, t, dtype, batch_size)
 
     # Primitives
@@ -173,13 +169,13 @@ class CupyBackend(Backend):
         else:
             splits, depth = self.products.slices(N, D, M)
             parts = result if splits == 1 else cp.empty((splits, N, M), dtype)
-            product = self._cuda.kernel("product", "plain_product", dtype)
+            product = cuda.kernel("product", "plain_product", dtype)
             grid = self.products.tiles(N, M, splits)
             x = cp.ascontiguousarray(x)
             sizes = [np.int32(size) for size in (N, D, M, depth)]
             product(grid, (self.products.threads,), (x, W, parts, *sizes))
         arguments = (parts, np.int32(splits), b, np.int32(relu), result)
-        finish = self._cuda.kernel("product", "finish", dtype)
+        finish = cuda.kernel("product", "finish", dtype)
         finish(*_one_each(N * M), (*arguments, np.int64(N * M), np.int32(M)))
         return result
 
@@ -211,9 +207,9 @@ class CupyBackend(Backend):
         sizes = (np.int32(N), np.int32(D), np.int32(M))
         block = (self.products.threads,)
         if input_gradient:
-            back = self._cuda.kernel("back", "back", dtype)
+            back = cuda.kernel("back", "back", dtype)
             back(self.products.tiles(N, D), block, (dout, W, x, np.int32(relu), dx, *sizes))
-        gradients = self._cuda.kernel("weights", "weight_gradients", dtype)
+        gradients = cuda.kernel("weights", "weight_gradients", dtype)
         grid = self.products.weight_tiles(D, M)
         gradients((grid[1], grid[0]), block, (x, dout, dW, db, *sizes))
         return (dx if input_gradient else None), dW, db
@@ -228,7 +224,7 @@ class CupyBackend(Backend):
             return super().softmax_cross_entropy(x, t, out=out)
         N, C = x.shape
         losses, y = out or (cp.empty((N,), dtype), cp.empty((N, C), dtype))
-        kernel = self._cuda.kernel("primitives", "softmax_cross_entropy", dtype)
+        kernel = cuda.kernel("primitives", "softmax_cross_entropy", dtype)
         x, t = cp.ascontiguousarray(x), cp.ascontiguousarray(t)
         kernel(*_warp_each(N), (x, t, losses, y, np.int64(N), np.int32(C)))
         return losses, y
@@ -242,7 +238,7 @@ class CupyBackend(Backend):
             return super().softmax_cross_entropy_backward(y, t, out=out)
         N, C = y.shape
         dx = cp.empty((N, C), dtype) if out is None else out
-        kernel = self._cuda.kernel("primitives", "softmax_cross_entropy_backward", dtype)
+        kernel = cuda.kernel("primitives", "softmax_cross_entropy_backward", dtype)
         y, t = cp.ascontiguousarray(y), cp.ascontiguousarray(t)
         kernel(*_one_each(N * C), (y, t, dx, np.int64(N), np.int32(C)))
         return dx
@@ -253,7 +249,7 @@ class CupyBackend(Backend):
             return super().count_correct(scores, t)
         cp = self._cupy
         correct = cp.zeros((), "int64")
-        kernel = self._cuda.kernel("primitives", "count_correct", scores.dtype.name)
+        kernel = cuda.kernel("primitives", "count_correct", scores.dtype.name)
         scores, t = cp.ascontiguousarray(scores), cp.ascontiguousarray(t)
         N, C = scores.shape
         kernel(*_warp_each(N), (scores, t, correct, np.int64(N), np.int32(C)))
@@ -270,12 +266,12 @@ class CupyBackend(Backend):
     ) -> Array:
         """See `Backend.take_rows`; with cast and scale, each of which would be a second pass."""
         given, wanted = x.dtype.name, dtype or x.dtype.name
-        ours = wanted in ("float32", "float64") and given in self._cuda.C_TYPES
+        ours = wanted in ("float32", "float64") and given in cuda.C_TYPES
         if not ours or not _contiguous(x) or not _can_fill(out, wanted):
             return super().take_rows(x, rows, dtype=dtype, scale=scale, out=out)
         cp = self._cupy
         batch = cp.empty((len(rows), *x.shape[1:]), wanted) if out is None else out
-        kernel = self._cuda.kernel("primitives", "take_rows", wanted, given)
+        kernel = cuda.kernel("primitives", "take_rows", wanted, given)
         width = math.prod(x.shape[1:])
         sizes = [np.int64(size) for size in (x.shape[0], batch.size, width)]
         factor = np.dtype(wanted).type(scale)
@@ -287,7 +283,7 @@ class CupyBackend(Backend):
         of_arrays = hasattr(dW, "dtype")  # a layer of the user's own may give a number
         if not (of_arrays and _same_floats(W, dW) and _contiguous(W)):
             return super().sgd_update(W, dW, lr=lr)
-        kernel = self._cuda.kernel("primitives", "sgd_update", W.dtype.name)
+        kernel = cuda.kernel("primitives", "sgd_update", W.dtype.name)
         on_device = isinstance(lr, self._cupy.ndarray)
         rate = (W.dtype.type(0), lr) if on_device else (W.dtype.type(lr), np.uintp(0))
         dW = self._cupy.ascontiguousarray(dW)
@@ -298,14 +294,12 @@ class CupyBackend(Backend):
 
     def seconds_compiling(self) -> float:
         """See `Backend.seconds_compiling`."""
-        return float(self._cuda.seconds_compiling())
+        return float(cuda.seconds_compiling())
 
-    def compile(self, plan: StepPlan) -> Runner:
+    def compile(self, plan: StepPlan) -> CupyRunner:
         """See `Backend.compile`: a few kernels a step, many steps in one CUDA graph."""
-        from fastnn.backends.cupy.runner import CupyRunner
-
         with self.current():
-            return CupyRunner(self, plan)
+            return CupyRunner(self, self.products, plan)
 
 
 class _Addresses:

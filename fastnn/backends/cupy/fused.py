@@ -15,18 +15,15 @@ its product is one more ``hidden_product``, and `loss` and `back` follow: 2 L + 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from fastnn.backends.cupy.products import GRID, ROWS
-from fastnn.backends.plain_network import plain_network
-
-if TYPE_CHECKING:
-    from fastnn.backends.arrays import Array
-    from fastnn.backends.cupy.backend import CupyBackend
-    from fastnn.backends.plain_network import AffineLayer
-    from fastnn.backends.plan import StepPlan
+from fastnn.backends.arrays import Array
+from fastnn.backends.base import Backend
+from fastnn.backends.cupy.products import GRID, ROWS, Products
+from fastnn.backends.plan import Block, StepPlan
+from fastnn.kernels.cuda import kernel
 
 SHARED_MEMORY = 48 * 1024
 """Bytes of shared memory that every device gives a block without being asked."""
@@ -41,53 +38,52 @@ LAYER_UPDATE = np.dtype(
 """``LayerUpdate`` of ``weights.cu``."""
 
 
-def fused_layers(plan: StepPlan) -> list[AffineLayer] | None:
-    """Read a plan as layers that the kernels can run; None if it is not of such.
+def fused_blocks(plan: StepPlan) -> tuple[Block, ...] | None:
+    """Give the blocks of a plan that the kernels can run as a whole; None if they cannot.
 
     A data set that is not contiguous is made so, once.
     """
-    layers = plain_network(plan)
+    blocks = plan.affine_blocks(activations=(None, "relu"), rules=("sgd_update",))
     x = plan.arrays["x_data"]
     if (
-        layers is None
+        blocks is None
         or x.dtype.name not in (*DATA_DTYPES, plan.dtype)
         or plan.batch_size > GRID * ROWS
     ):
         return None
-    parameters = [plan.arrays[name] for layer in layers for name in (layer.W, layer.b)]
+    parameters = [plan.arrays[name] for name in plan.chain.parameters]
     if not all(array.flags.c_contiguous for array in parameters):
         return None
     for name in ("x_data", "t_data"):
         if not plan.arrays[name].flags.c_contiguous:
             plan.arrays[name] = plan.arrays[name].copy(order="C")
-    return layers
+    return blocks
 
 
 class FusedStep:
     """Launches the kernels of one step; see the module."""
 
     doing = "a kernel of the training step"
-    advice = ""
 
-    def __init__(self, backend: CupyBackend, plan: StepPlan, layers: list[AffineLayer]) -> None:
+    def __init__(
+        self, backend: Backend, products: Products, plan: StepPlan, blocks: tuple[Block, ...]
+    ) -> None:
         import cupy
 
-        from fastnn.kernels.cuda import kernel
-
-        self._layers = layers
-        self._products = backend.products
+        self._blocks = blocks
+        self._products = products
         self._dtype = dtype = plan.dtype
         self._x, self._t = plan.arrays["x_data"], plan.arrays["t_data"]
         self._scale = np.dtype(dtype).type(plan.scale)
-        self._W = [plan.arrays[layer.W] for layer in layers]
-        self._b = [plan.arrays[layer.b] for layer in layers]
-        N, L = plan.batch_size, len(layers)
+        self._W = [plan.arrays[block.parameters[0]] for block in blocks]
+        self._b = [plan.arrays[block.parameters[1]] for block in blocks]
+        N, L = plan.batch_size, len(blocks)
         widths = [W.shape[1] for W in self._W]
         self._slices = [self._products.slices(N, *W.shape) for W in self._W]
         self._warps = self._warps_of_head(N)
-        products = L - 1 if self._warps else L
+        count = L - 1 if self._warps else L
         self._parts = [
-            backend.empty((self._slices[i][0], N, widths[i]), dtype) for i in range(products)
+            backend.empty((self._slices[i][0], N, widths[i]), dtype) for i in range(count)
         ]
         self._h = [backend.empty((N, width), dtype) for width in widths[:-1]]
         self._dout = [backend.empty((N, width), dtype) for width in widths]
@@ -111,7 +107,7 @@ class FusedStep:
 
     def launch(self, n: int) -> None:
         """Launch the kernels of the next step, of n samples."""
-        last = len(self._layers) - 1
+        last = len(self._blocks) - 1
         self._forward_from_data(n)
         for i in range(1, last if self._warps else last + 1):
             self._forward(i, n)
@@ -121,7 +117,7 @@ class FusedStep:
             self._launch_loss(n)
         for i in range(last - 1 if self._warps else last, 0, -1):
             self._backward(i, n)
-        arguments = (self._control, self._updates, np.int32(len(self._layers)), self._x)
+        arguments = (self._control, self._updates, np.int32(len(self._blocks)), self._x)
         self._update_weights(
             (self._update_blocks,),
             (self._products.threads,),
@@ -131,17 +127,6 @@ class FusedStep:
     def obstacle(self, n: int) -> None:
         """See `StepLauncher.obstacle`: there is none."""
 
-    def launch_many(self, n: int, count: int) -> None:
-        """See `StepLauncher.launch_many`."""
-        for _ in range(count):
-            self.launch(n)
-
-    def resume(self, kept: Any) -> None:
-        """See `StepLauncher.resume`: there is nothing but the control block."""
-
-    def reload(self) -> None:
-        """See `Runner.reload`: the kernels work on the plan's own parameters."""
-
     def _forward_from_data(self, n: int) -> None:
         W, parts = self._W[0], self._parts[0]
         data = (self._x, np.int64(len(self._x)), self._scale)
@@ -150,14 +135,14 @@ class FusedStep:
 
     def _forward(self, i: int, n: int) -> None:
         before = (self._parts[i - 1], np.int32(self._slices[i - 1][0]), self._b[i - 1])
-        relu = np.int32(self._layers[i - 1].relu)
+        relu = np.int32(self._blocks[i - 1].activation == "relu")
         arguments = (*before, relu, self._h[i - 1], self._W[i], self._parts[i])
         self._hidden_product(*self._product_grid(i, n), (*arguments, *self._sizes(i, n)))
 
     def _launch_head(self, n: int) -> None:
         M, C = self._W[-1].shape
         before = (self._parts[-1], np.int32(self._slices[-2][0]), self._b[-2])
-        relu = np.int32(self._layers[-2].relu)
+        relu = np.int32(self._blocks[-2].activation == "relu")
         labels = (self._t, np.int64(len(self._t)))
         results = (self._h[-1], self._dout[-1], self._dout[-2], self._losses)
         sizes = (np.int32(n), np.int32(M), np.int32(C))
@@ -177,7 +162,7 @@ class FusedStep:
 
     def _backward(self, i: int, n: int) -> None:
         D, M = self._W[i].shape
-        relu = np.int32(self._layers[i - 1].relu)
+        relu = np.int32(self._blocks[i - 1].activation == "relu")
         arguments = (self._dout[i], self._W[i], self._h[i - 1], relu, self._dout[i - 1])
         sizes = (np.int32(n), np.int32(D), np.int32(M))
         grid = self._products.tiles(n, D)
@@ -193,7 +178,7 @@ class FusedStep:
 
     def _warps_of_head(self, N: int) -> int:
         """Give the warps of a block of `head`; 0 where the last layer does not fit there."""
-        if len(self._layers) < 2:
+        if len(self._blocks) < 2:
             return 0
         many = self._products.multiprocessors
         for warps in (4, 2, 1) if 4 * many <= N else (2, 1):
@@ -208,7 +193,7 @@ class FusedStep:
 
     def _describe_updates(self, cupy: Any) -> tuple[Array, int]:
         """Lay out the table of ``update_weights`` on the device, and count its blocks."""
-        table = np.zeros(len(self._layers), LAYER_UPDATE)
+        table = np.zeros(len(self._blocks), LAYER_UPDATE)
         block = 0
         for i, W in enumerate(self._W):
             down, across = self._products.weight_tiles(*W.shape)

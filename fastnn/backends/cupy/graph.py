@@ -34,10 +34,9 @@ class Obstacle:
 
 
 class CapturedGraph:
-    """A graph, the memory that belongs to it, and what the captured work gave."""
+    """A graph, and the memory that belongs to it."""
 
-    def __init__(self, graph: Any, memory: GraphMemory, result: Any) -> None:
-        self.result = result
+    def __init__(self, graph: Any, memory: GraphMemory) -> None:
         self._graph = graph
         self._memory = memory
 
@@ -46,7 +45,7 @@ class CapturedGraph:
         self._graph.launch()
 
 
-def capture(work: Callable[[], Any]) -> CapturedGraph:
+def capture(work: Callable[[], object]) -> CapturedGraph:
     """Capture what `work` queues on the current stream; nothing runs.
 
     Whatever goes wrong, the stream that is current and the memory are as they were before.
@@ -63,12 +62,12 @@ def capture(work: Callable[[], Any]) -> CapturedGraph:
     with stream, cupy.cuda.using_allocator(memory.malloc):
         stream.begin_capture()
         try:
-            result = work()
+            work()
         except BaseException:
             with contextlib.suppress(Exception):
                 stream.end_capture()  # and drop what there is
             raise
-        return CapturedGraph(stream.end_capture(), memory, result)
+        return CapturedGraph(stream.end_capture(), memory)
 
 
 class GraphMemory:

@@ -50,7 +50,7 @@ TABLE = (
     Crossing("", 180_000_000, 11_000_000, "computed"),
 )
 """The first row that fits decides. Nothing here has been measured yet; docs/gpu.md has the
-computation, and ``fastnn bench --backend cupy`` measures the device at hand and prints its row."""
+computation, and ``bench/cublas_crossing.py`` measures the device at hand and prints its row."""
 
 
 class Products:

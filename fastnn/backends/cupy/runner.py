@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from fastnn.backends.cupy.fused import FusedStep, fused_layers
+from fastnn.backends.arrays import Array
+from fastnn.backends.base import Backend
+from fastnn.backends.cupy.fused import FusedStep, fused_blocks
 from fastnn.backends.cupy.graph import CapturedGraph, Obstacle, capture
-from fastnn.backends.cupy.op_by_op import PlainStep
-from fastnn.backends.plan import Runner
+from fastnn.backends.cupy.op_by_op import OpByOpStep
+from fastnn.backends.cupy.products import Products
+from fastnn.backends.plan import Runner, StepPlan
+from fastnn.backends.stop import Stop
 from fastnn.errors import CaptureWarning
 from fastnn.system.caller import depth_of_caller
-
-if TYPE_CHECKING:
-    from fastnn.backends.arrays import Array
-    from fastnn.backends.cupy.backend import CupyBackend
-    from fastnn.backends.plan import StepPlan
-    from fastnn.backends.stop import Stop
 
 STEPS = 32
 """Steps of a graph. At some 10 us for its launch, and 2 us or more on the device for each of three
@@ -46,15 +44,10 @@ class StepLauncher(Protocol):
     ----------
     doing : str
         What it launches at the moment, in words.
-    advice : str
-        What to do if that cannot be captured: sentences, to go on with; or empty.
     """
 
     @property
     def doing(self) -> str: ...
-
-    @property
-    def advice(self) -> str: ...
 
     def obstacle(self, n: int) -> Obstacle | None:
         """Say why a replay of `launch` for n samples would not do what another call would do."""
@@ -64,15 +57,6 @@ class StepLauncher(Protocol):
 
     def launch(self, n: int) -> None:
         """Launch the next step, of n samples."""
-
-    def launch_many(self, n: int, count: int) -> Any:
-        """Launch steps that are being captured; give what `resume` needs before each replay."""
-
-    def resume(self, kept: Any) -> None:
-        """Get ready for a replay."""
-
-    def reload(self) -> None:
-        """See `Runner.reload`."""
 
 
 class CupyRunner(Runner):
@@ -84,10 +68,10 @@ class CupyRunner(Runner):
         Why steps are launched call by call; empty if that is not known yet, or they are not.
     """
 
-    def __init__(self, backend: CupyBackend, plan: StepPlan) -> None:
+    def __init__(self, backend: Backend, products: Products, plan: StepPlan) -> None:
         self.backend = backend
         self.plan = plan
-        self.step = step_launcher(backend, plan)
+        self.step = step_launcher(backend, products, plan)
         self.graphs: dict[tuple[int, int], CapturedGraph] = {}
         self.uses_graphs = True
         self.call_by_call = ""
@@ -123,10 +107,9 @@ class CupyRunner(Runner):
         self._say()
 
     def reload(self) -> None:
-        """See `Runner.reload`."""
+        """See `Runner.reload`: a callback may have changed what layers do, which a graph holds."""
         if not isinstance(self.step, FusedStep):
             self.graphs.clear()
-            self.step.reload()
 
     def _graph(self, n: int, count: int) -> CapturedGraph | None:
         """Give the graph of `count` steps of n samples; None where there can be none."""
@@ -147,16 +130,19 @@ class CupyRunner(Runner):
         A layer that raises an error of its own will raise it again when it is called directly.
         """
         try:
-            self.graphs[n, count] = capture(lambda: self.step.launch_many(n, count))
+            self.graphs[n, count] = capture(lambda: self._launch(n, count))
         except Exception as error:
             return Obstacle(_words_for(error, self.step))
         return None
+
+    def _launch(self, n: int, count: int) -> None:
+        for _ in range(count):
+            self.step.launch(n)
 
     def _launched(self, graph: CapturedGraph, key: tuple[int, int]) -> bool:
         """Queue the steps of a graph. A graph that CUDA does not take runs nothing."""
         import cupy
 
-        self.step.resume(graph.result)
         try:
             graph.launch()
         except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -189,19 +175,19 @@ def _words_for(error: Exception, step: StepLauncher) -> str:
     said = f"{step.doing} could not be captured ({_what(error)})"
     if isinstance(error, MemoryError):
         return said + MORE_MEMORY
-    return said + step.advice
+    return said
 
 
 def _what(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(".")
 
 
-def step_launcher(backend: CupyBackend, plan: StepPlan) -> StepLauncher:
-    """Choose how a plan's steps run: fused, or plain if products are large or nothing fits."""
-    layers = fused_layers(plan)
-    if layers is None:
-        return PlainStep(backend, plan)
-    weights = sum(plan.arrays[layer.W].size for layer in layers)
-    if backend.products.by_cublas(plan.batch_size * weights, plan.dtype):
-        return PlainStep(backend, plan)
-    return FusedStep(backend, plan, layers)
+def step_launcher(backend: Backend, products: Products, plan: StepPlan) -> StepLauncher:
+    """Choose how a plan's steps run: fused, or op by op if products are large or nothing fits."""
+    blocks = fused_blocks(plan)
+    if blocks is None:
+        return OpByOpStep(backend, products, plan)
+    weights = sum(plan.arrays[block.parameters[0]].size for block in blocks)
+    if products.by_cublas(plan.batch_size * weights, plan.dtype):
+        return OpByOpStep(backend, products, plan)
+    return FusedStep(backend, products, plan, blocks)

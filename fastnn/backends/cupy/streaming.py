@@ -13,18 +13,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from fastnn.backends.arrays import Array
+from fastnn.backends.base import Backend
 from fastnn.backends.cupy.memory import free_bytes
 from fastnn.chunks import chunks
 from fastnn.errors import TrainingWarning
 from fastnn.system.caller import depth_of_caller
-
-if TYPE_CHECKING:
-    from fastnn.backends.arrays import Array
-    from fastnn.backends.cupy.backend import CupyBackend
 
 PIECE_BYTES = 1 << 26
 """Of a piece. At 25 GB/s it is under way for 3 ms, hundreds of times as long as starting a copy
@@ -40,7 +38,7 @@ class PinnedFeed:
 
     def __init__(
         self,
-        backend: CupyBackend,
+        backend: Backend,
         x: np.ndarray[Any, Any],
         t: np.ndarray[Any, Any],
         dtype: str,

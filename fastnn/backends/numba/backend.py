@@ -229,14 +229,14 @@ class NumbaBackend(NumpyBackend):
 
     def compile(self, plan: StepPlan) -> Runner | None:
         """See `Backend.compile`: a plain network under SGD runs in compiled code as a whole."""
-        from fastnn.backends.plain_network import plain_network
         from fastnn.system.forking import no_fork
 
+        blocks = plan.affine_blocks(activations=(None, "relu"), rules=("sgd_update",))
+        if blocks is None:
+            return None
         with no_fork:
             from fastnn.backends.numba.runner import CompiledStep
-
-        layers = plain_network(plan)
-        return None if layers is None else CompiledStep(plan, layers)
+        return CompiledStep(plan, blocks)
 
 
 def _product_kernels(x: Array, B: Array, *, inner: int) -> tuple[bool, bool]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.plain_network import AffineLayer
+from fastnn.backends.plan import Block
 from fastnn.kernels.cpu import dense, evaluation, step, strips, tall
 
 BLOCK_BYTES = 102400
@@ -40,7 +40,7 @@ class Layout:
         Groups of input features, and blocks in each.
     """
 
-    layers: list[AffineLayer]
+    layers: tuple[Block, ...]
     dtype: Any
     batch_size: int
     threads: int
@@ -65,7 +65,7 @@ class Layout:
         features = math.ceil(inputs / self.groups)
         self.blocks = math.ceil(features * strip * itemsize / BLOCK_BYTES)
         for number, layer in enumerate(self.layers):
-            self._place_layer(number, layer.relu, capacity)
+            self._place_layer(number, layer.activation == "relu", capacity)
         x_row = _up(_up(inputs, tall.TALL), LINE // itemsize)
         if x_row * itemsize // LINE % 2 == 0:
             x_row += LINE // itemsize  # rows at an odd distance do not collide in the cache
@@ -129,8 +129,8 @@ class Layout:
         self.memory[:] = 0
         for number, layer in enumerate(self.layers):
             inputs, outputs, strip = self._row(number, "INPUTS", "OUTPUTS", "STRIP")
-            W = arrays[layer.W]
-            self.bias(number)[:] = arrays[layer.b]
+            W, b = (arrays[name] for name in layer.parameters)
+            self.bias(number)[:] = b
             for s, some in enumerate(self.weights(number)):
                 columns = W[:, s * strip : (s + 1) * strip]
                 some[:inputs, : columns.shape[1]] = columns
@@ -144,8 +144,8 @@ class Layout:
         """Give the parameters back to the plan's arrays."""
         for number, layer in enumerate(self.layers):
             inputs, strip = self._row(number, "INPUTS", "STRIP")
-            W = arrays[layer.W]
-            arrays[layer.b][...] = self.bias(number)
+            W, b = (arrays[name] for name in layer.parameters)
+            b[...] = self.bias(number)
             for s, some in enumerate(self.weights(number)):
                 columns = W[:, s * strip : (s + 1) * strip]
                 columns[...] = some[:inputs, : columns.shape[1]]

@@ -14,8 +14,7 @@ import numpy as np
 from fastnn.backends.arrays import Array
 from fastnn.backends.numba.layout import Layout
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
-from fastnn.backends.plain_network import AffineLayer
-from fastnn.backends.plan import Runner, StepPlan
+from fastnn.backends.plan import Block, Runner, StepPlan
 from fastnn.backends.stop import Stop
 from fastnn.kernels.cpu import barrier, by_feature, evaluation, sparse, step, strips
 from fastnn.threads import get_num_threads
@@ -48,25 +47,25 @@ class CompiledStep(Runner):
     arrays again after `flush`.
     """
 
-    def __init__(self, plan: StepPlan, layers: list[AffineLayer]) -> None:
+    def __init__(self, plan: StepPlan, blocks: tuple[Block, ...]) -> None:
         self.plan = plan
         self.x = for_a_kernel(plan.arrays["x_data"])
         self.labels = for_a_kernel(plan.arrays["t_data"])
-        sizes = [self.x.shape[1], *[plan.arrays[layer.b].shape[0] for layer in layers]]
+        sizes = [self.x.shape[1], *[block.units for block in blocks]]
         some = some_rows(self.x)
         density = float(some.mean())
         self.threads = threads_for(sizes, plan.batch_size, density)
         self.compressed = density <= sparse_up_to(sizes[1])
         self.layout = layout = Layout(
-            layers, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes, not self.compressed
+            blocks, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes, not self.compressed
         )
         self.edges = layout.edges(some.mean(axis=0))
         self.scale = layout.dtype.type(plan.scale)
         if self.compressed:
             self.data = compress(self.x, self.edges, self.scale)
             self.room = room_for_sorting(self.data, layout)
-            blocks = layout.groups * layout.blocks + 1
-            self.places = np.zeros((self.threads, 2, plan.batch_size * blocks), np.int64)
+            stride = layout.groups * layout.blocks + 1
+            self.places = np.zeros((self.threads, 2, plan.batch_size * stride), np.int64)
             self.norms = np.full(layout.groups * layout.table[0, strips.STRIPS], np.inf)
             del self.x
         else:

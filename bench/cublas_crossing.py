@@ -1,14 +1,20 @@
-"""Measures, on the GPU at hand, from which size on cuBLAS is faster than our kernels in a graph."""
+"""Measures, on the GPU at hand, from which size on cuBLAS is faster than our kernels in a graph.
+
+Prints the row of this device for ``fastnn.backends.cupy.products.TABLE``::
+
+    python bench/cublas_crossing.py
+"""
 
 from __future__ import annotations
 
 import datetime
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from fastnn.backends.cupy.backend import CupyBackend
 from fastnn.backends.cupy.products import Crossing
 from fastnn.backends.cupy.runner import STEPS, CupyRunner
 from fastnn.backends.selection import use_backend
@@ -16,9 +22,6 @@ from fastnn.checks import DTYPES
 from fastnn.nn.networks import MultiLayerNet
 from fastnn.nn.optimizers import SGD
 from fastnn.training.planner import make_plan
-
-if TYPE_CHECKING:
-    from fastnn.backends.cupy.backend import CupyBackend
 
 FEATURES, CLASSES, BATCH = 784, 10, 256
 WIDTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -38,9 +41,9 @@ def measure(backend: CupyBackend, widths: Sequence[int] = WIDTHS) -> Crossing:
     Returns
     -------
     Crossing
-        The row for this device in ``cupy_products.TABLE``: multiply-adds halfway, on a logarithmic
-        scale, between the last width where our kernels win and the next one; where they win or
-        lose throughout, the largest or smallest that was tried.
+        The row for this device in ``fastnn.backends.cupy.products.TABLE``: multiply-adds halfway,
+        on a logarithmic scale, between the last width where our kernels win and the next one; where
+        they win or lose throughout, the largest or smallest that was tried.
     """
     import cupy
 
@@ -88,7 +91,7 @@ def _runner(backend: CupyBackend, dtype: str, width: int) -> CupyRunner:
         network = MultiLayerNet(FEATURES, [width], CLASSES, dtype=dtype, seed=0)
     x = backend.asarray(generator.integers(0, 256, (4 * BATCH, FEATURES)).astype("uint8"))
     t = backend.asarray(generator.integers(0, CLASSES, 4 * BATCH))
-    return CupyRunner(backend, make_plan(network, x, t, SGD(1e-6), BATCH))
+    return backend.compile(make_plan(network, x, t, SGD(1e-6), BATCH))
 
 
 def _time(backend: CupyBackend, runner: CupyRunner) -> float:
@@ -103,3 +106,7 @@ def _time(backend: CupyBackend, runner: CupyRunner) -> float:
     end.record()
     end.synchronize()
     return float(cupy.cuda.get_elapsed_time(begin, end)) / 1e3 / STEPS
+
+
+if __name__ == "__main__":
+    print(measure(CupyBackend()))

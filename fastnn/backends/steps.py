@@ -1,0 +1,118 @@
+"""The flat list of steps that follows from a chain: which primitive reads and writes what.
+
+What no layer should know is decided here. The first layer needs no input gradient; an activation is
+computed with the Affine layer before it, and taken back with the one behind it. The names of
+buffers are made here: ``x:0`` is the batch, ``x:1`` what the first block gives, ``dx:1`` the
+gradient by that, ``dW1`` the gradient by the parameter W1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastnn.backends.arrays import Array
+from fastnn.backends.plan import Block, Rule, Step, StepPlan
+
+
+def lay_out(plan: StepPlan) -> None:
+    """Fill a plan's steps and buffers from its chain."""
+    x = plan.add_batch("x:0", tuple(plan.arrays["x_data"].shape[1:]))
+    options = {"dtype": plan.dtype, "scale": plan.scale}
+    plan.steps.append(Step("take_rows", ("x_data", "rows"), (x,), options))
+    plan.steps.append(Step("take_rows", ("t_data", "rows"), ("t",)))
+    for index, block in enumerate(plan.chain.blocks):
+        _forward(plan, index, block)
+    dout = _loss(plan, f"x:{len(plan.chain.blocks)}")
+    for index in reversed(range(len(plan.chain.blocks))):
+        dout = _backward(plan, index, dout)
+    _update(plan)
+
+
+def _forward(plan: StepPlan, index: int, block: Block) -> None:
+    x, out = f"x:{index}", f"x:{index + 1}"
+    if block.layer is not None:
+        forward = block.layer.forward
+        plan.steps.append(Step("forward", (x,), (out,), call=forward, layer=block.layer))
+        return
+    plan.add_batch(out, (block.units,))
+    options = {"relu": block.activation == "relu"}
+    plan.steps.append(Step("affine", (x, *block.parameters), (out,), options))
+
+
+def _loss(plan: StepPlan, scores: str) -> str:
+    loss = plan.chain.loss
+    if loss is not None:
+        plan.steps += [
+            Step("forward", (scores, "t"), ("loss",), call=loss.forward, layer=loss),
+            Step("backward", (), ("dout",), call=loss.backward, layer=loss),
+        ]
+        return "dout"
+    plan.shapes["loss"] = ((), plan.dtype)
+    if scores in plan.shapes:
+        width = plan.shapes[scores][0][1:]
+        for name in ("y", "dout"):
+            plan.add_batch(name, width)
+        plan.add_batch("losses", ())
+    plan.steps += [
+        Step("softmax_cross_entropy", (scores, "t"), ("losses", "y")),
+        Step("mean", ("losses",), ("loss",)),
+        Step("softmax_cross_entropy_backward", ("y", "t"), ("dout",)),
+    ]
+    return "dout"
+
+
+def _backward(plan: StepPlan, index: int, dout: str) -> str:
+    block = plan.chain.blocks[index]
+    x, dx = f"x:{index}", f"dx:{index}"
+    gradients = tuple(map(_gradient, block.parameters))
+    if block.layer is not None:
+        backward = block.layer.backward
+        writes = (dx, *gradients)
+        plan.steps.append(Step("backward", (dout,), writes, call=backward, layer=block.layer))
+        return dx
+    for gradient, name in zip(gradients, block.parameters, strict=True):
+        plan.add_like(gradient, name)
+    W = block.parameters[0]
+    if index > 0:
+        plan.add_batch(dx, (int(plan.arrays[W].shape[0]),))
+    activation = plan.chain.blocks[index - 1].activation if index > 0 else None
+    options = {"relu": activation == "relu", "input_gradient": index > 0}
+    plan.steps.append(Step("affine_backward", (dout, x, W), (dx, *gradients), options))
+    return dx
+
+
+def _update(plan: StepPlan) -> None:
+    names, update = plan.chain.parameters, plan.chain.update
+    if not isinstance(update, Rule):
+        reads = (*names, *map(_gradient, names))
+        plan.steps.append(Step("update", reads, names, call=_on_dictionaries(update, names)))
+        return
+    for name in names:
+        reads, options = (name, _gradient(name)), update.hyperparameters
+        plan.steps.append(Step(update.primitive, reads, (name,), hyperparameters=options))
+
+
+def _gradient(parameter: str) -> str:
+    return f"d{parameter}"
+
+
+def _on_dictionaries(
+    update: Callable[[dict[str, Array], dict[str, Array]], None], names: tuple[str, ...]
+) -> Callable[..., tuple[Array, ...]]:
+    """Give an update of dictionaries as a step that changes the plan's own arrays.
+
+    Where it puts a new array in the place of a parameter, the numbers are copied.
+    """
+
+    def step(*arrays: Array) -> Any:
+        own = dict(zip(names, arrays, strict=False))
+        params = dict(own)
+        update(params, dict(zip(names, arrays[len(names) :], strict=True)))
+        for name, array in own.items():
+            if params.get(name) is not array:
+                array[...] = params[name]
+        changed = tuple(own.values())
+        return changed if len(changed) > 1 else changed[0]
+
+    return step
