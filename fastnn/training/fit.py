@@ -72,8 +72,8 @@ def fit(
         not be copied to become floats then. It holds for `validation`, too. The network learns from
         ``scale * x``: that is what `predict` and `accuracy` want afterwards.
     optimizer : Optimizer, optional
-        By default ``SGD(lr=0.1)``. One of your own that has nothing but an ``update(params, grads)``
-        is called for each step, from Python: nothing is compiled as a whole then, nor captured in a
+        By default ``SGD(lr=0.1)``. One of your own that has but an ``update(params, grads)`` is
+        called for each step, from Python: nothing is compiled as a whole then, nor captured in a
         CUDA graph. A step of the book's network takes 200 us instead of 100 on Numba, and as long
         as ever on NumPy (784-50-10, batch 100, one core of a Xeon with AVX-512).
     seed : int, optional
