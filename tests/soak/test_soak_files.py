@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rounds import rounds
-from test_datasets import read_damaged
-from test_storage import NETWORK, killed_while_saving, load_crafted, load_damaged
+
+from tests.helpers.damaged_idx import read_damaged
+from tests.helpers.rounds import rounds
+from tests.helpers.saved_files import NETWORK, killed_while_saving, load_crafted, load_damaged
 
 pytestmark = pytest.mark.soak
 

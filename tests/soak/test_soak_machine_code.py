@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip("numba")
 
 from fastnn.kernels.cpu.machine_code import Store
-from kernel_store import (
+
+from tests.helpers.kernel_store import (
     DTYPES,
     TAKE_ROWS,
     dtypes_together,
@@ -20,7 +21,7 @@ from kernel_store import (
     right,
     started,
 )
-from rounds import rounds
+from tests.helpers.rounds import rounds
 
 pytestmark = pytest.mark.soak
 

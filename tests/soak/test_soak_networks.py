@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from random_networks import Plain, case, check_case
-from rounds import rounds
 
 import fastnn
+from tests.helpers.random_networks import Plain, case, check_case
+from tests.helpers.rounds import rounds
 
 pytestmark = pytest.mark.soak
 
@@ -50,7 +50,7 @@ def test_plain_float64_against_torch() -> None:
 
 def test_the_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba")
-    from test_random_networks import check_bits
+    from tests.helpers.random_checks import check_bits
 
     for seed in rounds(700):
         check_bits(seed, monkeypatch)
@@ -61,8 +61,8 @@ def test_the_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) 
 def test_every_access_is_in_bounds(mode: str) -> None:
     """Between pages that may not be touched, and under Numba's checks: 50 networks a process."""
     pytest.importorskip("numba")
-    from kernel_script import run_script
-    from test_compiled_training import SCRIPT
+    from tests.helpers.compiled_networks import SCRIPT
+    from tests.helpers.kernel_script import run_script
 
     seeds = rounds(1000)
     environment = {"NUMBA_BOUNDSCHECK": "1"} if mode == "checked" else {}
@@ -72,6 +72,6 @@ def test_every_access_is_in_bounds(mode: str) -> None:
 
 
 def test_many_trainings_in_one_process() -> None:
-    from test_random_networks import check_flat
+    from tests.helpers.random_checks import check_flat
 
     check_flat(len(rounds(40_000)))

@@ -1,0 +1,88 @@
+"""The roofline of a step, computed from what the simulated device counts. Nothing here is a time.
+
+    CUPYSIM=1 CUPYSIM_PROFILE=1 python tests/gpu_roofline.py
+
+prints the tables of docs/gpu.md: for each kernel, how long its arithmetic, its instructions, its
+shared memory and its global memory would take at the device's published peak rates, were there
+nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from tests.helpers.gpu_profile import BOOK, profile
+
+LAUNCH = 0.5
+"""Microseconds between two kernels of a graph (NVIDIA, Getting Started with CUDA Graphs, 2019)."""
+
+SAMPLED_BLOCKS = 4
+"""Of how many blocks of a launch the profiler keeps the memory accesses."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Published peak rates."""
+
+    name: str
+    multiprocessors: int
+    clock: float  # GHz, boost
+    float32: float  # TFLOPS, without tensor cores
+    bandwidth: float  # GB/s
+
+
+DEVICES = (
+    Device("T4", 40, 1.59, 8.1, 320),
+    Device("A100", 108, 1.41, 19.5, 1555),
+    Device("H100", 132, 1.98, 67, 3350),
+)
+
+
+def times(kernel: dict[str, Any], device: Device) -> dict[str, float]:
+    """Microseconds that each resource sets, at its peak rate."""
+    blocks = kernel["blocks"]
+    rounds = math.ceil(blocks / device.multiprocessors) / blocks  # of all work, on the fullest one
+    cost = {"shared": 0.0, "global": 0.0}
+    for access in kernel["accesses"]:
+        cost[access["space"]] += access["cost"] * blocks / min(blocks, SAMPLED_BLOCKS)
+    kinds = ("fma32", "fma64", "float", "other", "global", "shared", "barrier", "atomic")
+    warp_instructions = sum(kernel[kind] for kind in kinds) / 32
+    flops = device.float32 * 1e6 / device.multiprocessors  # of one, in a microsecond
+    cycles = device.clock * 1e3
+    return {
+        "arithmetic": 2 * kernel["fma32"] * rounds / flops,
+        "instructions": warp_instructions * rounds / 4 / cycles,
+        "shared memory": cost["shared"] * rounds / cycles,
+        "global memory": 32 * cost["global"] / (device.bandwidth * 1e3),
+    }
+
+
+def tables() -> str:
+    """Make the tables of docs/gpu.md."""
+    order = ["gather_product", "head", "update_weights"]
+    kernels = [one for one in profile(BOOK, 100, ("float32",)) if one["kernel"][:5] != "begin"]
+    kernels.sort(key=lambda one: order.index(one["kernel"].partition("<")[0]))
+    lines = []
+    for device in DEVICES:
+        lines += [
+            f"\n{device.name}, computed, microseconds:\n",
+            "| kernel | arithmetic | instructions | shared memory | global memory "
+            "| launch | binds |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        step = 0.0
+        for kernel in kernels:
+            some = times(kernel, device)
+            binds = max(some, key=lambda name: some[name])
+            step += some[binds] + LAUNCH
+            cells = " | ".join(f"{value:.2f}" for value in some.values())
+            name = kernel["kernel"].partition("<")[0]
+            lines.append(f"| `{name}` | {cells} | {LAUNCH} | {binds} |")
+        lines.append(f"\nStep: {step:.1f} us, {100 / step:.1f} million samples a second at most.")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(tables())

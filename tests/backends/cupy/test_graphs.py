@@ -1,0 +1,399 @@
+"""Graphs own the memory that they use, and where there can be none training goes on and says so."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import SGD, CaptureWarning, Relu, Sequential, fit
+from fastnn.backends.cupy.graph import CapturedGraph
+from fastnn.backends.cupy.runner import CupyRunner
+from fastnn.training.planner import make_plan
+from tests.helpers.gpu import Problem, cupy_backend, run_script, simulator
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def cuda() -> Any:
+    with fastnn.use_backend(cupy_backend()) as backend:
+        yield backend
+
+
+@pytest.fixture
+def numbers(cuda: Any) -> tuple[Problem, Any]:
+    """A problem and the rows of seven batches of 20."""
+    problem = Problem([12, 9, 4], 20)
+    return problem, cuda.asarray(np.concatenate([problem.rows] * 4)[:7])
+
+
+def runner_of(cuda: Any, problem: Problem, *more: Any) -> CupyRunner:
+    """Give the runner of a network; with layers behind the last Affine it is not a fused one."""
+    network = problem.network(cuda, "float32")
+    if more:
+        network = Sequential([*network.layers.values(), *more])
+    x, t = cuda.asarray(problem.x, "float32"), cuda.asarray(problem.t)
+    runner: CupyRunner = cuda.compile(make_plan(network, x, t, SGD(0.5), problem.samples))
+    return runner
+
+
+def state(runner: CupyRunner, losses: Any) -> list[bytes]:
+    names = sorted(name for name in runner.plan.arrays if name[0] in "Wb")
+    arrays = [losses, *(runner.plan.arrays[name] for name in names)]
+    return [fastnn.to_numpy(array).tobytes() for array in arrays]
+
+
+def without_graphs(cuda: Any, problem: Problem, rows: Any, *more: Any) -> list[bytes]:
+    runner = runner_of(cuda, problem, *more)
+    runner.uses_graphs = False
+    losses = runner.run(rows, {"lr": 0.1})
+    assert not runner.graphs
+    return state(runner, losses)
+
+
+# Whose memory it is
+
+PRESSURE = """
+    import cupy, numpy as np, fastnn, cupysim
+    from tests.helpers.gpu import Problem
+    from fastnn import SGD, CaptureWarning, Relu, Sequential
+    from fastnn.backends.cupy.runner import CupyRunner
+    from fastnn.training.planner import make_plan
+    cuda = fastnn.set_backend("cupy", strict=True)
+    runtime, pooled = cupy.cuda.runtime, cupy.cuda.get_allocator()
+    problem = Problem([64, 128, 4], 400)
+
+    def runner():
+        network = problem.network(cuda, "float32")
+        network = Sequential([*network.layers.values(), Relu()])
+        x, t = cuda.asarray(problem.x), cuda.asarray(problem.t)
+        return cuda.compile(make_plan(network, x, t, SGD(0.5), 400))
+
+    def everything():
+        size, taken = 1 << 26, []
+        while size >= 512:
+            try:
+                taken.append(runtime.malloc(size))
+            except runtime.CUDARuntimeError:
+                size //= 2
+        return taken
+
+    rows = cuda.asarray(np.stack([problem.rows[0]] * 32))
+    few = cupy.ascontiguousarray(rows[:, :50])
+    for allocator in (pooled, None):
+        cupy.cuda.set_allocator(allocator)
+        expected = runner()
+        expected.uses_graphs = False
+        right = [cuda.to_numpy(expected.run(few, {"lr": 0.1})) for _ in range(2)]
+        del expected
+        pressed = runner()
+        found = [cuda.to_numpy(pressed.run(few, {"lr": 0.1}))]
+        assert (50, 32) in pressed.graphs
+        cupy.get_default_memory_pool().free_all_blocks()
+        spare = runtime.malloc(1 << 16)  # for the losses, not for a step
+        taken = everything()
+        runtime.free(spare)
+        try:
+            pressed.run(rows, {"lr": 0.1})
+        except (MemoryError, runtime.CUDARuntimeError) as error:
+            print("refused:", error)
+        # Whoever uses what is left finds no block of the graph there.
+        for pointer in taken:
+            runtime.free(pointer)
+        others = [cupy.full(1 << k, np.nan, "float32") for k in range(5, 20) for _ in range(3)]
+        try:
+            found.append(cuda.to_numpy(pressed.run(few, {"lr": 0.1})))
+        except CaptureWarning as warning:  # an error here, before anything is queued
+            print(warning)
+            found.append(cuda.to_numpy(pressed.run(few, {"lr": 0.1})))
+        assert all(np.array_equal(one, other) for one, other in zip(found, right)), allocator
+        assert all(bool(cupy.isnan(array).all()) for array in others)
+        del pressed, others
+    assert cupysim.counters().faults == 0
+    print("unharmed")
+"""
+
+
+@pytest.mark.parametrize("lazy", ["0", "1"])
+def test_a_graph_keeps_its_memory_when_there_is_no_more(lazy: str) -> None:
+    simulator()
+    said = run_script(PRESSURE, CUPYSIM_MEMORY=str(1 << 26), CUPYSIM_LAZY=lazy)
+    assert said.count("refused: ") == said.count("could not be captured (") == 2
+    assert "unharmed" in said
+
+
+def test_a_limit_of_the_pool_holds_for_graphs(cuda: Any, numbers: Any) -> None:
+    import cupy
+
+    problem, rows = numbers
+    pool = cupy.get_default_memory_pool()
+    runner = runner_of(cuda, problem, Relu())
+    used = pool.used_bytes()
+    losses = runner.run(rows, {"lr": 0.1})
+    assert list(runner.graphs) == [(20, 7)]
+    assert pool.used_bytes() > used + losses.nbytes  # its temporaries are counted
+
+
+@pytest.mark.parametrize("more", [(), (Relu,)], ids=["fused", "plain"])
+def test_two_runners_at_once(cuda: Any, numbers: Any, more: Any) -> None:
+    import cupy
+
+    problem, rows = numbers
+    layers = [layer() for layer in more]
+    expected = without_graphs(cuda, problem, rows, *layers)
+    runners = [runner_of(cuda, problem, *layers) for _ in range(2)]
+    losses: list[list[Any]] = [[], []]
+    for some in (rows[:2], rows[2:4], rows[4:]):
+        for runner, kept in zip(runners, losses, strict=True):
+            kept.append(runner.run(some, {"lr": 0.1}))
+            cupy.get_default_memory_pool().free_all_blocks()
+    for runner, kept in zip(runners, losses, strict=True):
+        assert set(runner.graphs) == {(20, 2), (20, 3)}
+        assert state(runner, cupy.concatenate(kept)) == expected
+
+
+@pytest.mark.parametrize("more", [(), (Relu,)], ids=["fused", "plain"])
+def test_a_runner_that_goes_leaves_nothing(cuda: Any, numbers: Any, more: Any) -> None:
+    """At once, without a run of the garbage collector."""
+    import cupy
+
+    cupysim = simulator()
+    problem, rows = numbers
+    pool = cupy.get_default_memory_pool()
+    gc.collect()
+    pool.free_all_blocks()
+    used, before = pool.used_bytes(), cupysim.counters()
+    gc.disable()
+    try:
+        for _ in range(3):
+            runner = runner_of(cuda, problem, *(layer() for layer in more))
+            runner.run(rows, {"lr": 0.1})
+            runner.run(rows[:, :5], {"lr": 0.1})
+            assert len(runner.graphs) == 2
+            assert pool.used_bytes() > used
+            del runner
+            assert pool.used_bytes() == used
+    finally:
+        gc.enable()
+    pool.free_all_blocks()
+    spent = cupysim.counters() - before
+    assert spent.mallocs == spent.frees > 0
+
+
+@pytest.mark.filterwarnings("ignore:the loss has not moved:fastnn.TrainingWarning")
+def test_training_again_takes_no_more_memory(cuda: Any, numbers: Any) -> None:
+    import cupy
+
+    problem, _ = numbers
+    pool = cupy.get_default_memory_pool()
+    network = Sequential([*problem.network(cuda, "float32").layers.values(), Relu()])
+    sizes = []
+    for _ in range(12):
+        fit(network, problem.x, problem.t, batch_size=3, epochs=2, progress=False)
+        sizes.append((pool.used_bytes(), pool.total_bytes()))
+    assert len({used for used, _ in sizes}) == 1
+    assert len({total for _, total in sizes[6:]}) == 1
+
+
+# Where there can be none
+
+
+@pytest.fixture
+def capturing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """Tells whether a capture is under way, and in the end that none is."""
+    import cupy
+
+    begin, end = cupy.cuda.Stream.begin_capture, cupy.cuda.Stream.end_capture
+    now = [False]
+
+    def begun(stream: Any, *arguments: Any) -> None:
+        begin(stream, *arguments)
+        now[0] = True
+
+    def ended(stream: Any) -> Any:
+        now[0] = False
+        return end(stream)
+
+    monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", begun)
+    monkeypatch.setattr(cupy.cuda.Stream, "end_capture", ended)
+    yield now
+    assert not now[0]
+    cupy.cuda.Device().synchronize()
+
+
+def check_that_training_goes_on(
+    runner: CupyRunner, rows: Any, expected: list[bytes], reason: str
+) -> None:
+    losses = runner.run(rows, {"lr": 0.1})
+    with pytest.warns(CaptureWarning, match=reason) as warned:
+        runner.flush()
+    assert str(runner.call_by_call) in str(warned[0].message)
+    assert not runner.graphs
+    assert state(runner, losses) == expected
+    runner.run(rows[:2], {"lr": 0.1})  # said once
+    runner.flush()
+    assert not runner.graphs
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    import cupy
+
+    raise cupy.cuda.runtime.CUDARuntimeError(2)  # cudaErrorMemoryAllocation
+
+
+@pytest.mark.parametrize("more", [(), (Relu,)], ids=["fused", "plain"])
+@pytest.mark.parametrize("point", ["begin_capture", "end_capture", "instantiate", "launch"])
+def test_cuda_refuses(
+    cuda: Any, numbers: Any, more: Any, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cupy
+
+    problem, rows = numbers
+    layers = [layer() for layer in more]
+    expected = without_graphs(cuda, problem, rows, *layers)
+    end = cupy.cuda.Stream.end_capture
+
+    def ended_but_not_instantiated(stream: Any) -> None:
+        end(stream)
+        refuse()
+
+    runner = runner_of(cuda, problem, *layers)
+    with monkeypatch.context() as patch:
+        if point == "launch":
+            patch.setattr(CapturedGraph, "launch", refuse)
+        elif point == "instantiate":
+            patch.setattr(cupy.cuda.Stream, "end_capture", ended_but_not_instantiated)
+        else:
+            patch.setattr(cupy.cuda.Stream, point, refuse)
+        check_that_training_goes_on(runner, rows, expected, "cudaErrorMemoryAllocation: ")
+
+    # It was no fault of the stream: whoever comes next is served.
+    again = runner_of(cuda, problem, *layers)
+    assert state(again, again.run(rows, {"lr": 0.1})) == expected
+    assert list(again.graphs) == [(20, 7)]
+
+
+KERNELS = [
+    *[((), name) for name in ("_gather_product", "_head", "_update_weights")],
+    *[((Relu,), name) for name in ("_next_batch", "_keep_loss")],
+]
+
+
+@pytest.mark.parametrize(("more", "name"), KERNELS, ids=lambda value: str(value).strip("_"))
+@pytest.mark.parametrize("call", [1, 4])
+def test_a_launch_is_refused_within_a_capture(
+    cuda: Any, numbers: Any, capturing: list[bool], more: Any, name: str, call: int
+) -> None:
+    problem, rows = numbers
+    layers = [layer() for layer in more]
+    expected = without_graphs(cuda, problem, rows, *layers)
+    runner = runner_of(cuda, problem, *layers)
+    kernel, calls = getattr(runner.step, name), [0]
+
+    def launch(*arguments: Any, **options: Any) -> None:
+        calls[0] += capturing[0]
+        refuse() if capturing[0] and calls[0] == call else kernel(*arguments, **options)
+
+    setattr(runner.step, name, launch)
+    check_that_training_goes_on(runner, rows, expected, "could not be captured .CUDARuntimeError")
+
+
+def test_memory_is_refused_within_a_capture(cuda: Any, numbers: Any, capturing: list[bool]) -> None:
+    """Whichever allocation it is."""
+    import cupy
+
+    problem, rows = numbers
+    expected = without_graphs(cuda, problem, rows, Relu())
+    allocator = cupy.cuda.get_allocator()
+    for refused in range(1, 100):
+        asked = [0]
+
+        def lend(size: int, refused: int = refused, asked: list[int] = asked) -> Any:
+            asked[0] += capturing[0]
+            if capturing[0] and asked[0] == refused:
+                raise cupy.cuda.memory.OutOfMemoryError(size, 0)
+            return allocator(size)
+
+        runner = runner_of(cuda, problem, Relu())
+        with cupy.cuda.using_allocator(lend):
+            if asked[0] < refused and refused > 1 and over(runner, rows, expected):
+                break
+            runner = runner_of(cuda, problem, Relu())
+            asked[0] = 0
+            check_that_training_goes_on(runner, rows, expected, "Take a smaller batch, or free")
+    assert refused > 4
+
+
+def over(runner: CupyRunner, rows: Any, expected: list[bytes]) -> bool:
+    """Whether a capture goes through."""
+    losses = runner.run(rows, {"lr": 0.1})
+    if runner.graphs:
+        assert state(runner, losses) == expected
+        return True
+    with pytest.warns(CaptureWarning):
+        runner.flush()
+    return False
+
+
+class Own:
+    """A layer of the user's own that passes on what it gets."""
+
+    def forward(self, x: Any) -> Any:
+        return self.work(1 * x)
+
+    def backward(self, dout: Any) -> Any:
+        return 1 * dout
+
+    def work(self, x: Any) -> Any:
+        return x
+
+
+def test_an_interruption_within_a_capture_leaves_a_runner_that_works(
+    cuda: Any, numbers: Any, capturing: list[bool]
+) -> None:
+    problem, rows = numbers
+    runner = runner_of(cuda, problem)
+    head, calls = runner.step._head, []  # type: ignore[attr-defined]
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        head(*arguments, **options)
+
+    runner.step._head = interrupted  # type: ignore[attr-defined]
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(rows, {"lr": 0.1})
+    assert not capturing[0]
+    assert state(runner, runner.run(rows, {"lr": 0.1})) == without_graphs(cuda, problem, rows)
+    assert list(runner.graphs) == [(20, 7)]
+
+
+def test_what_is_launched_call_by_call_on_purpose_says_so_when_asked(
+    cuda: Any, numbers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a warning, as it is documented."""
+    problem, rows = numbers
+
+    runner = runner_of(cuda, problem, Own())
+    runner.run(rows, {"lr": 0.1})
+    runner.flush()
+    assert runner.call_by_call == "Own is a layer of your own"
+
+    monkeypatch.setattr(cuda.products, "by_cublas", lambda *_: True)
+    runner = runner_of(cuda, problem)
+    runner.run(rows, {"lr": 0.1})
+    runner.flush()
+    assert re.search(r"20 samples by .12, 9. goes? to cuBLAS", runner.call_by_call)
+
+    monkeypatch.undo()
+    runner = runner_of(cuda, problem)
+    runner.run(rows, {"lr": 0.1})
+    runner.flush()
+    assert runner.call_by_call == ""

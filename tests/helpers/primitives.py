@@ -1,0 +1,163 @@
+"""Every primitive with arguments of every kind, beside its formula in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends import Backend
+from tests.helpers.problems import relative_error
+
+
+class Specification(Backend):
+    """Nothing but `fastnn.backends.base`, over NumPy."""
+
+    name = "specification"
+    xp: Any = np
+
+    def owns(self, array: object) -> bool:
+        return isinstance(array, np.ndarray | np.generic)
+
+    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        return np.asarray(array)
+
+
+def floats(rng: np.random.Generator, *shape: int) -> np.ndarray[Any, Any]:
+    """Numbers that float32 has too, some of them zero."""
+    values = rng.standard_normal(shape)
+    return np.where(rng.random(shape) < 0.2, 0, values).astype("float32").astype("float64")
+
+
+Case = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def affine(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    x, W, b = floats(rng, n, d), floats(rng, d, m), floats(rng, m)
+    yield (x, W, b), {}
+    yield (x, W, b), {"relu": True}
+
+
+def affine_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    dout, x, W = floats(rng, n, m), floats(rng, n, d), floats(rng, d, m)
+    yield (dout, x, W), {}
+    yield (dout, x, W), {"input_gradient": False}
+    yield (dout, np.maximum(x, 0), W), {"relu": True}
+
+
+def relu(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m),), {}
+    yield (floats(rng, n, 2, 3),), {}
+
+
+def relu_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), floats(rng, n, m) <= 0), {}
+
+
+def softmax(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m),), {}
+    yield (8192 * floats(rng, n, m),), {}
+    yield (floats(rng, 2, n, m),), {}
+
+
+def softmax_cross_entropy(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), rng.integers(0, m, n)), {}
+    yield (128 * floats(rng, n, m), rng.integers(0, m, n)), {}
+
+
+def softmax_cross_entropy_backward(
+    rng: np.random.Generator, n: int, d: int, m: int
+) -> Iterator[Case]:
+    yield (np.abs(floats(rng, n, m)), rng.integers(0, m, n)), {}
+
+
+def mean(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (np.abs(floats(rng, n)),), {}
+
+
+def count_correct(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), rng.integers(0, m, n)), {}
+    yield (np.zeros((n, m)), np.zeros(n, dtype="int64")), {}
+
+
+def label_indices(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    t = rng.integers(0, m, n)
+    one_hot = np.eye(m)[t]
+    for kind in ("int64", "uint8", "float64"):
+        yield (t.astype(kind), m), {}
+        yield (one_hot.astype(kind), m), {}
+    for wrong in (-1, m, 0.5, np.nan, np.inf, -np.inf):
+        yield (np.append(t, wrong), m), {}
+        changed = one_hot.copy()
+        changed[n // 2, m // 2] = wrong
+        yield (changed, m), {}
+    yield (np.append(t, m), m), {}
+    yield (np.append(t, -1), m), {}
+    yield (np.concatenate([one_hot, np.zeros((1, m))]), m), {}
+    if m > 1:
+        yield (np.concatenate([np.ones((1, m)), one_hot]), m), {}
+
+
+def take_rows(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), rng.integers(0, n, 2 * n)), {}
+    yield (floats(rng, n, 2, 3), rng.integers(0, n, 5)), {}
+    pixels = rng.integers(0, 256, (n, m)).astype("uint8")
+    yield (pixels, rng.integers(0, n, 5)), {"dtype": "DTYPE"}
+    yield (pixels, rng.integers(0, n, 5)), {"dtype": "DTYPE", "scale": 1 / 255}
+    yield (floats(rng, n, 2, 3), rng.integers(0, n, 5)), {"scale": -3.7}
+    yield (rng.integers(0, 9, n), rng.integers(0, n, 5)), {}
+
+
+def sgd_update(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, d, m), floats(rng, d, m)), {"lr": 0.1}
+    yield (floats(rng, m), floats(rng, m)), {"lr": 0.0}
+
+
+CASES: dict[str, Callable[..., Iterator[Case]]] = {
+    function.__name__: function
+    for function in (
+        affine, affine_backward, relu, relu_backward, softmax, softmax_cross_entropy,
+        softmax_cross_entropy_backward, mean, count_correct, label_indices, take_rows, sgd_update,
+    )
+}  # fmt: skip
+
+
+IN_PLACE = {"sgd_update"}
+
+
+def bring(backend: Backend, value: Any, dtype: str) -> Any:
+    if not isinstance(value, np.ndarray):
+        return dtype if value == "DTYPE" else value
+    return backend.asarray(value.copy(), dtype if value.dtype == "float64" else None)
+
+
+CANCELLING = {"affine", "affine_backward", "softmax_cross_entropy"}
+
+
+def error_of(primitive: str, found: Any, right: Any) -> float:
+    """Error relative to the largest entry.
+
+    The few entries of a tiny result can all cancel to almost nothing, as the loss does that is the
+    logarithm of almost 1: there the error counts relative to 1, which is the size of the inputs.
+    """
+    error = relative_error(found, right)
+    if primitive in CANCELLING and np.size(right) <= 9:
+        return error * min(1.0, float(np.max(np.abs(right))))
+    return error
+
+
+def as_tuple(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+def run(backend: Backend, primitive: str, case: Case, dtype: str) -> tuple[Any, ...]:
+    arguments = [bring(backend, value, dtype) for value in case[0]]
+    options = {name: bring(backend, value, dtype) for name, value in case[1].items()}
+    result = as_tuple(getattr(backend, primitive)(*arguments, **options))
+    for before, after in zip(case[0][primitive in IN_PLACE :], arguments[primitive in IN_PLACE :],
+                             strict=True):  # fmt: skip
+        np.testing.assert_array_equal(backend.to_numpy(after), before, "an input was changed")
+    if primitive in IN_PLACE:
+        assert result[0] is arguments[0]
+    return result

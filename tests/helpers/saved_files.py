@@ -1,0 +1,145 @@
+"""Saved networks that were damaged, and a process that is killed while it saves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import time
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+import fastnn
+from fastnn import CorruptFileError, MultiLayerNet, Sequential, TwoLayerNet
+from fastnn.nn.storage import FORMAT, _digest
+from tests.helpers.mutations import mutated
+
+with fastnn.use_backend("numpy"):
+    NETWORK = TwoLayerNet(3, 2, 2, 0.5, seed=1)
+
+
+def parameters(network: Sequential) -> dict[str, Any]:
+    return {name: fastnn.to_numpy(array) for name, array in network.params.items()}
+
+
+def assert_same(one: Sequential, other: Sequential) -> None:
+    left, right = parameters(one), parameters(other)
+    assert list(left) == list(right)
+    for name, array in left.items():
+        assert array.dtype == right[name].dtype
+        assert array.tobytes() == right[name].tobytes()
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def load_damaged(path: Path, content: bytes, seed: int) -> bool:
+    """Load a damaged file: True if it gives what was saved, False if the documented error."""
+    path.write_bytes(mutated(content, np.random.default_rng(seed)))
+    network = NETWORK.copy()
+    network.params["W1"] += 1
+    before = network.copy()
+    tracemalloc.start()
+    try:
+        loaded, found = Sequential.load(path), network.load(path)
+    except CorruptFileError as error:
+        loaded, found, message = None, before, str(error)
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 2**20, seed
+    assert_same(network, found)
+    if loaded is None:
+        assert path.name in message
+        return False
+    assert_same(loaded, NETWORK)
+    assert_same(network, NETWORK)
+    return True
+
+
+def crafted(arrays: dict[str, Any], described: dict[str, Any]) -> bytes:
+    """Make a file whose digest is right and whose content is not."""
+    text = json.dumps({**described, "sha256": _digest(arrays, described)})
+    return safetensors.numpy.save(arrays, {FORMAT: text})
+
+
+def load_crafted(path: Path, seed: int) -> bool:
+    """Load a file whose digest is right, of layers, shapes and dtypes by chance.
+
+    True if that gives a network, which then computes; False if it gives the documented error.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = rng.choice(["Affine", "Relu", "Scale"], rng.integers(0, 5), p=[0.6, 0.35, 0.05])
+    last = "SoftmaxWithLoss" if rng.random() < 0.95 else "Other"
+    width, arrays = int(rng.integers(1, 4)), {}
+    for n in range(1, 1 + int(np.sum(kinds == "Affine")) + int(rng.random() < 0.05)):
+        M = int(rng.integers(1, 4))
+        shapes = {f"W{n}": (width, M), f"b{n}": (M,)}
+        for name, shape in shapes.items():
+            shape = tuple(rng.integers(0, 4, rng.integers(0, 4))) if rng.random() < 0.05 else shape
+            kind = str(rng.choice(KINDS)) if rng.random() < 0.05 else "float32"
+            arrays[name] = np.ones(shape, kind)
+        width = M
+    layers = [[f"layer {rng.integers(20)}", str(kind)] for kind in kinds]
+    path.write_bytes(crafted(arrays, {"last_layer": last, "layers": layers}))
+    load = [Sequential.load, MultiLayerNet.load, TwoLayerNet.load][rng.integers(3)]
+    try:
+        network, message = load(path), ""
+    except ValueError as error:
+        network, message = None, str(error)
+    if network is None:
+        assert path.name in message, seed
+        return False
+    if arrays:
+        D, C = network.params["W1"].shape[0], list(network.params.values())[-1].shape[0]
+        assert network.predict(np.ones((2, D))).shape == (2, C), seed
+    return True
+
+
+KINDS = ["bool", "uint8", "int8", "uint16", "int64", "uint64", "float16", "complex64"]
+
+
+def killed_while_saving(path: Path, kills: int, seed: int = 0) -> int:
+    """Kill as many processes that save over `path`; give how many of them left something behind.
+
+    Each of them saves one network and another in turn, so that what is found is one of the two.
+    """
+    script = """
+        import sys
+        import fastnn
+        fastnn.set_backend("numpy")
+        networks = [fastnn.TwoLayerNet(300, 50, 10, seed=seed) for seed in (1, 2)]
+        while True:
+            for network in networks:
+                network.save(sys.argv[1])
+                print("saved", flush=True)
+        """
+    with fastnn.use_backend("numpy"):
+        networks = [TwoLayerNet(300, 50, 10, seed=seed) for seed in (1, 2)]
+    rng, left = np.random.default_rng(seed), 0
+    for _ in range(kills):
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script), str(path)], stdout=subprocess.PIPE
+        ) as saver:
+            assert saver.stdout is not None
+            assert saver.stdout.readline() == b"saved\n"
+            time.sleep(rng.uniform(0, 0.03))
+            saver.kill()
+        left += len(names(path.parent)) - 1
+        loaded = Sequential.load(path)
+        same = [
+            all(np.array_equal(array, network.params[name]) for name, array in parameters.items())
+            for network in networks
+            for parameters in [dict(loaded.params)]
+        ]
+        assert sum(same) == 1
+    networks[0].save(path)
+    assert names(path.parent) == [path.name]
+    assert_same(Sequential.load(path), networks[0])
+    return left

@@ -1,0 +1,211 @@
+"""What copies and pickles of networks carry: parameters, and nothing of the data they have seen."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import pickle
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import Affine, Relu, Sequential, SoftmaxWithLoss, TwoLayerNet, fit
+from fastnn.backends import Backend, selection
+from fastnn.nn.layer import Layer
+from tests.helpers.layers import Scale
+from tests.helpers.problems import Batch, affine_of
+
+
+def pickled(network: Any) -> bytes:
+    return pickle.dumps(network)
+
+
+def joblib_dump(network: Any) -> bytes:
+    file = io.BytesIO()
+    pytest.importorskip("joblib").dump(network, file)
+    return file.getvalue()
+
+
+def cloudpickled(network: Any) -> bytes:
+    content: bytes = pytest.importorskip("cloudpickle").dumps(network)
+    return content
+
+
+WAYS: dict[str, Callable[[Any], bytes]] = {
+    "pickle": pickled,
+    "old pickle": lambda network: pickle.dumps(network, 2),
+    "joblib": joblib_dump,
+    "cloudpickle": cloudpickled,
+    "of a copy": lambda network: pickled(copy.copy(network)),
+    "of copy()": lambda network: pickled(network.copy()),
+    "of a deep copy": lambda network: pickled(copy.deepcopy(network)),
+}
+
+USES: dict[str, Callable[[Sequential, Any, Any], object]] = {
+    "predict": lambda network, x, t: network.predict(x),
+    "predict in training": lambda network, x, t: network.predict(x, train_flg=True),
+    "loss": lambda network, x, t: network.loss(x, t),
+    "accuracy": lambda network, x, t: network.accuracy(x, t),
+    "gradient": lambda network, x, t: network.gradient(x, t),
+    "fit": lambda network, x, t: fit(network, x, t, batch_size=100, progress=False),
+}
+
+
+@pytest.mark.parametrize("use", list(USES))
+@pytest.mark.parametrize("way", list(WAYS))
+def test_nothing_of_the_data_is_carried(backend: Backend, way: str, use: str) -> None:
+    batch = Batch(500, 40, 4)
+    layers = TwoLayerNet(40, 6, 4, 0.5, seed=3).layers
+    network = Sequential([*layers.values(), Relu()])  # of which one is trained by itself
+    network.predict(batch.x[:1])
+    unused = len(WAYS[way](network))
+    USES[use](network, batch.x, batch.t)
+    gradients = [layer.dW for layer in network.layers.values() if isinstance(layer, Affine)]
+    content = WAYS[way](network)
+    assert abs(len(content) - unused) < 200
+    if way == "old pickle":
+        return  # which writes bytes as a text
+    for secret in (batch.x[3], batch.x[3].astype("float64"), batch.t[:10], *gradients):
+        if secret is not None:
+            assert fastnn.to_numpy(secret).tobytes() not in content
+
+
+def test_the_size_is_that_of_the_parameters(backend: Backend) -> None:
+    network = TwoLayerNet(784, 50, 10, seed=0)
+    batch = Batch(2000, 784, 10)
+    network.predict(batch.x)
+    network.gradient(batch.x, batch.t)
+    parameters = 4 * (784 * 50 + 50 + 50 * 10 + 10)
+    assert parameters < len(pickle.dumps(network)) < parameters + 3000
+
+
+@pytest.mark.parametrize("use", ["predict", "accuracy"])
+def test_evaluation_does_not_keep_its_input_alive(backend: Backend, use: str) -> None:
+    batch = Batch(50, 12, 4)
+    network = TwoLayerNet(12, 6, 4, seed=3)
+    x = backend.asarray(batch.x)
+    if not hasattr(x, "__weakref__"):
+        x = x.view() if isinstance(x, np.ndarray) else x
+    alive = weakref.ref(x)
+    USES[use](network, x, batch.t)
+    del x
+    gc.collect()
+    assert alive() is None
+    kept = [value for layer in network._all_layers() for value in vars(layer).values()]
+    assert not [one for one in kept if getattr(one, "shape", ())[:1] == (50,)]
+
+
+def test_copies_have_forgotten_and_the_network_has_not(backend: Backend, batch: Batch) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    network.gradient(batch.x, batch.t)
+    layer = network.layers["Affine1"]
+    for twin in (copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert (twin.x, twin.dW, twin.db) == (None, None, None)
+        assert backend.owns(twin.W)
+        assert twin.backend is backend
+    assert layer.dW.shape == (12, 6)
+    assert copy.copy(layer).W is layer.W
+    last = copy.deepcopy(network.last_layer)
+    assert (last.y, last.t, last.loss) == (None, None, None)
+    network.last_layer.backward(1)
+
+
+def test_a_shallow_copy_is_a_network_of_its_own(backend: Backend, batch: Batch) -> None:
+    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    network.note = "mine"  # type: ignore[attr-defined]
+    twin = copy.copy(network)
+    assert type(twin) is TwoLayerNet
+    assert twin.note == "mine"  # type: ignore[attr-defined]
+    assert twin._network_lock is not network._network_lock
+    before = fastnn.to_numpy(network.predict(batch.x))
+    fit(twin, batch.x, batch.t, batch_size=7, progress=False)
+    twin.params["W2"] *= 0
+    np.testing.assert_array_equal(fastnn.to_numpy(network.predict(batch.x)), before)
+
+
+class Named(Sequential):
+    """A network that also knows one of its layers by a name."""
+
+    def __init__(self) -> None:
+        self.scale = Scale(np.ones(4))
+        super().__init__([Affine(np.ones((12, 4)), np.zeros(4)), self.scale], SoftmaxWithLoss())
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [Sequential.copy, copy.copy, copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))],
+)
+def test_layers_that_have_a_name_of_their_own(duplicate: Any) -> None:
+    with fastnn.use_backend("numpy"):
+        network = Named()
+    twin = duplicate(network)
+    assert twin.scale is twin.layers["Scale1"] is not network.scale
+
+
+class Remembering(Layer):
+    """A layer that derives from fastnn's, has a slot, and says what it keeps."""
+
+    __slots__ = ("extra",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extra = [1]
+        self.forget()
+
+    def forget(self) -> None:
+        self.seen: Any = None
+
+    def forward(self, x: Any) -> Any:
+        self.seen = x
+        return x
+
+    def backward(self, dout: Any) -> Any:
+        return dout
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))]
+)
+def test_a_layer_that_derives_from_fastnn_s(backend: Backend, batch: Batch, duplicate: Any) -> None:
+    network = Sequential([affine_of(np.ones((12, 4)), np.zeros(4)), Remembering()])
+    network.predict(batch.x)
+    layer = network.layers["Remembering1"]
+    twin = duplicate(layer)
+    assert twin.seen is None
+    assert twin.extra == [1]
+    assert layer.seen.shape == (7, 4)
+
+
+def test_where_the_backend_is_missing(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("array_api_strict")
+    monkeypatch.setitem(selection.REGISTRY, "strict", "tests.helpers.strict_backend:StrictBackend")
+    with fastnn.use_backend("strict"):
+        network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    before = fastnn.to_numpy(network.predict(batch.x))
+    content = pickle.dumps(network)
+    assert pickle.loads(content).backend is network.backend
+    monkeypatch.setitem(selection._reasons, "strict", "The strict backend cannot run here: gone.")
+    with pytest.warns(fastnn.BackendFallbackWarning, match="gone") as warned:
+        arrived = pickle.loads(content)
+    assert len(warned) == 1
+    assert arrived.backend.on_host
+    np.testing.assert_allclose(arrived.predict(batch.x), before, rtol=1e-5)
+    arrived.params["W1"] -= 1
+    fit(arrived, batch.x, batch.t, batch_size=7, progress=False)
+
+
+def test_read_only_arrays_are_copied_when_they_arrive(batch: Batch) -> None:
+    """As joblib maps the arrays of a file, or of a parent process, for reading only."""
+    with fastnn.use_backend("numpy"):
+        network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    buffers: list[pickle.PickleBuffer] = []
+    content = pickle.dumps(network, protocol=5, buffer_callback=buffers.append)
+    assert len(buffers) == 4
+    twin = pickle.loads(content, buffers=[bytes(buffer.raw()) for buffer in buffers])
+    twin.params["W1"] -= 1
+    np.testing.assert_allclose(network.params["W1"] - 1, twin.params["W1"])

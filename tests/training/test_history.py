@@ -1,0 +1,116 @@
+"""The history of a training, and its progress bar."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from fastnn import History, fit
+from tests.helpers.networks import small
+from tests.helpers.problems import CPU_BACKEND, Batch
+
+
+@pytest.fixture
+def data() -> Batch:
+    return Batch(53, 12, 4)
+
+
+def test_history_as_plain_values(data: Batch) -> None:
+    history = fit(small(), data.x, data.t, epochs=2, batch_size=10, validation=(data.x, data.t),
+                  progress=False)  # fmt: skip
+    plain = json.loads(json.dumps(history.as_dict()))
+    assert plain["losses"] == history.losses
+    assert plain["epochs"] == 2
+    assert plain["samples_per_second"] == history.samples_per_second
+    assert History().samples_per_second == 0
+    assert History(losses=[1.0, np.nan, np.inf]).as_dict()["losses"] == [1.0, None, None]
+
+
+def test_it_prints_in_a_few_lines(data: Batch) -> None:
+    history = fit(small(), data.x, data.t, epochs=50, batch_size=1, validation=(data.x, data.t),
+                  progress=False)  # fmt: skip
+    shown = repr(history)
+    assert len(history.losses) == 2650
+    assert len(shown) < 400
+    assert len(shown.splitlines()) < 8
+    for words in ("50 epochs, 2,650 steps", f"{history.losses[-1]:.4g}", "samples a second",
+                  f"train accuracy {history.train_accuracies[-1]:.4f}"):  # fmt: skip
+        assert words in shown
+    assert "interrupted" in repr(History(interrupted=True))
+    assert "nan" in repr(History(losses=[1.0, np.nan], epoch_seconds=[0.0]))
+
+
+@pytest.mark.skipif(CPU_BACKEND != "numba", reason="Numba is not installed")
+def test_compiling_is_told_and_left_out(tmp_path: object) -> None:
+    program = """
+        import numpy as np, time, fastnn
+        fastnn.set_backend("numba", strict=True)
+        x, t = np.random.default_rng(0).random((500, 30), "float32"), np.arange(500) % 4
+        for network in (fastnn.TwoLayerNet(30, 20, 4), fastnn.TwoLayerNet(30, 20, 4)):
+            began = time.perf_counter()
+            history = fastnn.fit(network, x, t, progress=False)
+            print(time.perf_counter() - began, history.compile_seconds, history.seconds)
+    """
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    first, second = (list(map(float, line.split())) for line in done.stdout.splitlines())
+    assert first[1] > 0.5 * first[0] > 1
+    assert first[2] < 0.5
+    assert second[1] == 0
+
+
+def test_the_progress_bar(data: Batch, capfd: pytest.CaptureFixture[str]) -> None:
+    fit(small(), data.x, data.t, epochs=2, batch_size=10, progress=False)
+    assert capfd.readouterr() == ("", "")
+    fit(small(), data.x, data.t, epochs=2, batch_size=10)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "12/12" in err
+    assert "loss=" in err
+
+
+BROKEN = {
+    "None": "sys.stderr = None",
+    "closed": "sys.stderr.close()",
+    "full": "sys.stderr = open('/dev/full', 'w')",
+    "a broken pipe": (
+        "import os; r, w = os.pipe(); os.close(r); sys.stderr = os.fdopen(w, 'w', buffering=1)"
+    ),
+    "no stream": "sys.stderr = object()",
+    "somebody's own": "sys.stderr = Own()",
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_without_a_standard_error_training_goes_on(case: str) -> None:
+    if case == "full" and not os.path.exists("/dev/full"):  # noqa: PTH110
+        pytest.skip("there is no /dev/full")
+    program = f"""
+        import sys, numpy as np, fastnn
+        fastnn.set_backend("numpy")
+        class Own:
+            def write(self, text): raise ArithmeticError(text)
+            def flush(self): raise ArithmeticError
+        {BROKEN[case]}
+        x, t = np.zeros((500, 30), "float32"), np.arange(500) % 4
+        x[np.arange(500), t] = 1000  # which is warned of
+        network = fastnn.TwoLayerNet(30, 20, 4, seed=0)
+        history = fastnn.fit(network, x, t, epochs=3, progress=True)
+        print(len(history.losses), network.accuracy(x, t))
+        sys.stdout.flush()
+        import os; os._exit(0)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.stdout.startswith("15 "), case
