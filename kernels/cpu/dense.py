@@ -18,43 +18,55 @@ depend on the number of threads.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+from fastnn.kernels.cpu.activations import activate
 from fastnn.kernels.cpu.compiler import inline_kernel
 from fastnn.kernels.cpu.sums import RUN
-from fastnn.kernels.cpu.vector import add, at, fma, load, relu, splat, store
+from fastnn.kernels.cpu.vector import add, at, fma, load, splat, store
 
 Array = Any
 ROWS = 4
 """Rows of a tile."""
 
 
-@inline_kernel
-def multiply(
-    tile: Any, A: Array, a: int, row: int, step: int, B: Array, b: int, strip: int, depth: int
-) -> Any:
-    """``tile[r] += sum over k of A[r, k] * B[k]``.
+class Left(NamedTuple):
+    """The left factor of a product: ``A[r, k]`` is ``array[offset + r * row + k * step]``."""
 
-    ``A[r, k]`` is ``A[a + r * row + k * step]``, ``B[k]`` the vector at ``B[b + k * strip]``.
-    """
+    array: Array
+    offset: int
+    row: int
+    step: int
+
+
+class Right(NamedTuple):
+    """The right factor: ``B[k]`` is the vector at ``array[offset + k * step]``."""
+
+    array: Array
+    offset: int
+    step: int
+
+
+@inline_kernel
+def multiply(tile: Any, A: Any, B: Any, depth: int) -> Any:
+    """``tile[r] += sum over k of A[r, k] * B[k]``, A a `Left` and B a `Right`."""
+    a, b = A.offset, B.offset
     for _ in range(depth):
-        tile = take_step(tile, A, a, row, load(tile[0], B, b))
-        a += step
-        b += strip
+        tile = take_step(tile, A.array, a, A.row, load(tile[0], B.array, b))
+        a += A.step
+        b += B.step
     return tile
 
 
 @inline_kernel
-def multiply_samples(
-    zero: Any, A: Array, a: int, row: int, step: int, B: Array, b: int, strip: int, samples: int
-) -> Any:
+def multiply_samples(zero: Any, A: Any, B: Any, samples: int) -> Any:
     """`multiply` where the depth are the samples, from zero on; see `fastnn.kernels.cpu.sums`."""
     nothing = (zero, zero, zero, zero)
-    tile = multiply(nothing, A, a, row, step, B, b, strip, min(RUN, samples))
+    tile = multiply(nothing, A, B, min(RUN, samples))
     for n in range(RUN, samples, RUN):
-        depth = min(RUN, samples - n)
-        section = multiply(nothing, A, a + n * step, row, step, B, b + n * strip, strip, depth)
-        tile = sum_of_tiles(tile, section)
+        left = Left(A.array, A.offset + n * A.step, A.row, A.step)
+        right = Right(B.array, B.offset + n * B.step, B.step)
+        tile = sum_of_tiles(tile, multiply(nothing, left, right, min(RUN, samples - n)))
     return tile
 
 
@@ -78,10 +90,12 @@ def take_step(tile: Any, A: Array, a: int, row: int, line: Any) -> Any:
 
 
 @inline_kernel
-def relu_tile(tile: Any) -> Any:
-    """``relu(tile)``."""
+def activate_tile(tile: Any, activation: int) -> Any:
+    """`activate` each row of a tile."""
     t0, t1, t2, t3 = tile
-    return relu(t0), relu(t1), relu(t2), relu(t3)
+    t0, t1 = activate(t0, activation), activate(t1, activation)
+    t2, t3 = activate(t2, activation), activate(t3, activation)
+    return t0, t1, t2, t3
 
 
 @inline_kernel

@@ -13,20 +13,11 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.compiler import kernel
-from fastnn.kernels.cpu.hidden import forward as forward_hidden
+from fastnn.kernels.cpu.compressed import Located, locate
+from fastnn.kernels.cpu.forward import forward
 from fastnn.kernels.cpu.loss import is_above
-from fastnn.kernels.cpu.sparse import forward, locate
-from fastnn.kernels.cpu.strips import (
-    BLOCKS,
-    CAPACITY,
-    EXPANDED,
-    GROUPS,
-    OUTPUTS,
-    STRIP,
-    STRIPS,
-    A,
-    strip_of_zeros,
-)
+from fastnn.kernels.cpu.sparse import forward_sparse
+from fastnn.kernels.cpu.strips import strip_of_zeros
 from fastnn.kernels.cpu.vector import at
 
 Array = Any
@@ -37,54 +28,54 @@ TOGETHER = 256
 
 @kernel
 def count_right(
-    width: Any, memory: Array, table: Array, shape: Array, edges: Array, norms: Array,
-    data: Any, labels: Array, rows: Array, places: Array,
-) -> int:  # fmt: skip
+    width: Any, net: Any, data: Any, labels: Array, rows: Array, norms: Array, bounds: Array
+) -> int:
     """Of how many samples the largest score is that of their label.
 
-    Arguments as of `fastnn.kernels.cpu.step.train_compressed`, but
-
-    table, shape
-        Say where this thread's own activations are.
-    norms : (units,)
-        This thread's own, infinite at first: it looks at all weights once.
+    width : Wide or Narrow
+        Of the first layer's strips.
+    net : Net
+        Its records say where this thread's own activations are.
+    data : Compressed
+    labels : (K,)
     rows : (N,)
         The samples that this thread takes.
-    places : (CAPACITY * (groups * blocks + 1),)
+    norms : (units,)
+        This thread's own, infinite at first: it looks at all weights once.
+    bounds : (capacity * (groups * blocks + 1),)
         Room for where the samples are that it takes together.
 
     Ties and NaN count as in `fastnn.kernels.cpu.loss.count_correct`.
     """
-    zero = strip_of_zeros(memory, width)
-    units, blocks = shape[GROUPS] * table[0, STRIPS], shape[GROUPS] * shape[BLOCKS]
+    zero = strip_of_zeros(net.memory, width)
+    shape = net.shape
+    units, blocks = shape.groups * net.layers[0].strip_count, shape.groups * shape.blocks
     right = 0
-    for begin in range(0, rows.size, shape[CAPACITY]):
-        some = rows[begin : begin + shape[CAPACITY]]
-        locate(data, some, blocks, places)
+    for begin in range(0, rows.size, shape.capacity):
+        some = rows[begin : begin + shape.capacity]
+        locate(data, some, blocks, bounds)
+        here = Located(bounds, some.size)
         for unit in range(units):
-            forward(
-                zero, memory, table, shape, data, places, edges, some.size, unit, norms, places[:0],
-                shape[EXPANDED],
-            )  # fmt: skip
-        forward_hidden(memory, table, shape, np.int64(0), some.size)
+            forward_sparse(zero, net, data, here, unit, norms, bounds[:0], shape.expanded)
+        forward(net, np.int64(0), some.size)
         for n in range(some.size):
             label = labels[min(max(some[n], 0), labels.size - 1)]
-            right += _best_class(memory, table, shape, n) == label
+            right += _best_class(net, n) == label
     return right
 
 
 @kernel
-def _best_class(memory: Array, table: Array, shape: Array, n: int) -> int:
+def _best_class(net: Any, n: int) -> int:
     """The class of the largest score of a sample."""
-    layer = table.shape[0] - 1
-    strip, classes = table[layer, STRIP], table[layer, OUTPUTS]
-    place = table[layer, A] + n * strip
-    best, top = 0, at(memory, place)
-    for start in range(0, classes, strip):
-        for c in range(min(strip, classes - start)):
-            score = at(memory, place + c)
+    layer = net.layers[net.layers.size - 1]
+    width = layer.strip_width
+    place = layer.out + n * width
+    best, top = 0, at(net.memory, place)
+    for start in range(0, layer.outputs, width):
+        for c in range(min(width, layer.outputs - start)):
+            score = at(net.memory, place + c)
             above = is_above(score, top)
             top = score if above else top
             best = start + c if above else best
-        place += shape[CAPACITY] * strip
+        place += net.shape.capacity * width
     return best

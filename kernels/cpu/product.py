@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
-from fastnn.kernels.cpu.dense import ROWS, multiply_samples, store_tile
+from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply_samples, store_tile
 from fastnn.kernels.cpu.strips import narrow, wide, wide_tile
 from fastnn.kernels.cpu.vector import lanes, load, store
 
@@ -77,8 +77,10 @@ def _multiply(
     for piece in range(0, strip, lanes(zero)):
         whole = rows // ROWS * ROWS
         for r in range(0, whole, ROWS):
-            tile = multiply_samples(zero, A, r * row, row, step, B, piece, strip, depth)
+            left, right = Left(A, r * row, row, step), Right(B, piece, strip)
+            tile = multiply_samples(zero, left, right, depth)
             store_tile(tile, result, r * strip + piece, strip)
         for r in range(whole, rows):
-            tile = multiply_samples(zero, A, r * row, 0, step, B, piece, strip, depth)
+            left, right = Left(A, r * row, 0, step), Right(B, piece, strip)
+            tile = multiply_samples(zero, left, right, depth)
             store_tile(tile, result, r * strip + piece, 0)

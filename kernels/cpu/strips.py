@@ -1,25 +1,7 @@
-"""How a step's numbers lie in memory: one array of floats, and a table that says what is where.
+"""How wide the strips of a layer are, and zeros of that width to start vectors from.
 
-Matrices lie in strips of columns (see `fastnn.kernels.cpu.dense`): 256 bytes wide, or 16 numbers
-where a layer has no more outputs than that, as a layer of classes has; see `strip_of`. Layer ``l``
-has
-
-- ``W`` in strips of its outputs, each (inputs, STRIP); inputs counted as the strips of the layer
-  before lay them out, its padding included
-- ``WT``, the transposed weights in strips of its *inputs*, each (outputs, STRIP before): for the
-  gradient by the input. The first layer has none.
-- ``B``, the bias, padded
-- ``A`` and ``G``, what it gives and the gradient by that, in strips, each (CAPACITY, STRIP)
-- ``PARTS``, sums over some of its inputs only, in as many parts as there are groups (see below);
-  only the first layer has them
-
-and each thread has room for its sums over samples, twice as much as a strip of the first layer's W:
-``SUMS``, see `fastnn.kernels.cpu.sums`.
-
-The first layer's work is cut into *units*: a group of input features times a strip. A narrow layer
-has one strip and several groups; a wide one has strips enough for the threads and one group. A
-unit's weights are read and written by one thread only, so they stay in its cache. How a layer is
-cut depends on its shape alone, never on the number of threads, and so do the bits.
+A strip is 256 bytes wide, or 16 numbers where a layer has no more outputs than that, as a layer of
+classes has.
 """
 
 from __future__ import annotations
@@ -33,13 +15,6 @@ from numba.extending import intrinsic
 
 STRIP_BYTES = 256
 NARROW = 16
-
-# Columns of the table, which has a row for each layer.
-(INPUTS, OUTPUTS, STRIP, STRIPS, RELU, W, W_SIZE, WT, WT_SIZE, B, A, G, PARTS, COLUMNS) = range(14)
-
-# Places in the step's shape.
-(CAPACITY, FEATURES, GROUPS, BLOCKS, X, X_SIZE, X_ROW, PEAKS, LOSSES, EXPANDED, SUMS) = range(11)
-SHAPE = 11  # places
 
 
 def _tile_bytes() -> int:

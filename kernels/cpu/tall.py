@@ -14,9 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.kernels.cpu import dense
+from fastnn.kernels.cpu.activations import activate
 from fastnn.kernels.cpu.compiler import inline_kernel
 from fastnn.kernels.cpu.strips import STRIP_BYTES, TILE_BYTES
-from fastnn.kernels.cpu.vector import add, at, fma, load, relu, splat, store
+from fastnn.kernels.cpu.vector import add, at, fma, load, splat, store
 
 Array = Any
 FOUR = TILE_BYTES == STRIP_BYTES
@@ -35,29 +36,28 @@ def _six_of(row: Any) -> Any:
 
 
 @inline_kernel
-def _multiply_six(
-    tile: Any, A: Array, a: int, row: int, step: int, B: Array, b: int, strip: int, depth: int
-) -> Any:
+def _multiply_six(tile: Any, A: Any, B: Any, depth: int) -> Any:
     """See `dense.multiply`."""
     t0, t1, t2, t3, t4, t5 = tile
     four = (t0, t1, t2, t3)
+    a, b = A.offset, B.offset
     for _ in range(depth):
-        line = load(t4, B, b)
-        four = dense.take_step(four, A, a, row, line)
-        t4 = fma(splat(t4, at(A, a + 4 * row)), line, t4)
-        t5 = fma(splat(t5, at(A, a + 5 * row)), line, t5)
-        a += step
-        b += strip
+        line = load(t4, B.array, b)
+        four = dense.take_step(four, A.array, a, A.row, line)
+        t4 = fma(splat(t4, at(A.array, a + 4 * A.row)), line, t4)
+        t5 = fma(splat(t5, at(A.array, a + 5 * A.row)), line, t5)
+        a += A.step
+        b += B.step
     t0, t1, t2, t3 = four
     return t0, t1, t2, t3, t4, t5
 
 
 @inline_kernel
-def _relu_six(tile: Any) -> Any:
-    """See `dense.relu_tile`."""
+def _activate_six(tile: Any, activation: int) -> Any:
+    """See `dense.activate_tile`."""
     t0, t1, t2, t3, t4, t5 = tile
-    t0, t1, t2, t3 = dense.relu_tile((t0, t1, t2, t3))
-    return t0, t1, t2, t3, relu(t4), relu(t5)
+    t0, t1, t2, t3 = dense.activate_tile((t0, t1, t2, t3), activation)
+    return t0, t1, t2, t3, activate(t4, activation), activate(t5, activation)
 
 
 @inline_kernel
@@ -101,7 +101,7 @@ def _sum_of_six(one: Any, other: Any) -> Any:
 rows_of = _four_of if FOUR else _six_of
 """A tile whose rows are all this one."""
 multiply = dense.multiply if FOUR else _multiply_six
-relu_tile = dense.relu_tile if FOUR else _relu_six
+activate_tile = dense.activate_tile if FOUR else _activate_six
 store_tile = dense.store_tile if FOUR else _store_six
 add_tile = dense.add_tile if FOUR else _add_six
 load_tile = dense.load_tile if FOUR else _load_six

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu import strips
-from fastnn.kernels.cpu.sparse import Compressed
+from fastnn.kernels.cpu.compressed import Compressed
 
 import fastnn
 from fastnn.backends.loop import Loop
@@ -151,24 +151,24 @@ def guard_everything(*, at_end: bool) -> None:
 
     def initialise(self: CompiledStep, *arguments: Any) -> None:
         whole(self, *arguments)
-        self.labels, self.edges = place(self.labels), place(self.edges)
+        self.labels, self.block_starts = place(self.labels), place(self.block_starts)
         if self.compressed:
-            self.norms, self.places = place(self.norms), place(self.places)
+            self.norms, self.bounds = place(self.norms), place(self.bounds)
         else:
             self.x = place(self.x)
 
     CompiledStep.__init__ = initialise  # type: ignore[assignment,method-assign]
     compress = numba_runner.compress
 
-    def compress_guarded(x: Any, edges: Any, scale: Any) -> Compressed:
-        data = compress(place(x), place(edges), scale)
+    def compress_guarded(x: Any, block_starts: Any, scale: Any) -> Compressed:
+        data = compress(place(x), place(block_starts), scale)
         return Compressed(*[place(part) for part in data[:-2]], *data[-2:])
 
     numba_runner.compress = compress_guarded
     rooms = Layout.rooms
 
     def guarded_rooms(self: Layout, threads: int) -> list[tuple[Any, Any]]:
-        return [(place(table), place(shape)) for table, shape in rooms(self, threads)]
+        return [(place(records), place(s).reshape(())) for records, s in rooms(self, threads)]
 
     Layout.rooms = guarded_rooms  # type: ignore[method-assign]
 

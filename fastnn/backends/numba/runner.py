@@ -16,7 +16,16 @@ from fastnn.backends.numba.layout import Layout
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
 from fastnn.backends.plan import Block, Runner, StepPlan
 from fastnn.backends.stop import Stop
-from fastnn.kernels.cpu import barrier, by_feature, evaluation, sparse, step, strips
+from fastnn.kernels.cpu import (
+    barrier,
+    by_feature,
+    compressed,
+    evaluation,
+    net,
+    step_dense,
+    step_sparse,
+    strips,
+)
 from fastnn.threads import get_num_threads
 
 SPARSE_UP_TO = {"fast products": 0.3, "others": 0.45}
@@ -59,18 +68,18 @@ class CompiledStep(Runner):
         self.layout = layout = Layout(
             blocks, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes, not self.compressed
         )
-        self.edges = layout.edges(some.mean(axis=0))
+        self.block_starts = layout.block_starts(some.mean(axis=0))
         self.scale = layout.dtype.type(plan.scale)
         if self.compressed:
-            self.data = compress(self.x, self.edges, self.scale)
+            self.data = compress(self.x, self.block_starts, self.scale)
             self.room = room_for_sorting(self.data, layout)
             stride = layout.groups * layout.blocks + 1
-            self.places = np.zeros((self.threads, 2, plan.batch_size * stride), np.int64)
-            self.norms = np.full(layout.groups * layout.table[0, strips.STRIPS], np.inf)
+            self.bounds = np.zeros((self.threads, 2, plan.batch_size * stride), np.int64)
+            self.norms = np.full(layout.groups * layout.records["strip_count"][0], np.inf)
             del self.x
         else:
             self.x = self.x.reshape(-1)
-        narrow = layout.table[0, strips.STRIP] == strips.NARROW
+        narrow = layout.records["strip_width"][0] == strips.NARROW
         self.width = strips.Narrow() if narrow else strips.Wide()
         self.give_way = barrier.address_of_give_way()
         self.rooms: list[tuple[Array, Array]] = []
@@ -86,27 +95,11 @@ class CompiledStep(Runner):
         place, taken = np.zeros(barrier.SIZE, np.int64), [0] * self.threads
         if stop is not None:
             stop.tell(place[barrier.REQUESTED :])
-        layout, lr = self.layout, float(hyperparameters["lr"])
-        shared = (
-            place,
-            self.give_way,
-            layout.memory,
-            layout.table,
-            layout.shape,
-            self.edges,
-        )
+        run = net.Run(rows, self.labels, float(hyperparameters["lr"]), losses)
 
         def job(thread: int) -> None:
-            common = self.width, thread, self.threads, *shared
-            if self.compressed:
-                taken[thread] = step.train_compressed(
-                    *common, self.norms, self.data, self.room, self.labels,
-                    rows, self.places[thread], lr, losses,
-                )  # fmt: skip
-            else:
-                taken[thread] = step.train_dense(
-                    *common, self.x, self.scale, self.labels, rows, lr, losses
-                )
+            team = net.Team(thread, self.threads, place, self.give_way)
+            taken[thread] = self.take_part(team, run)
 
         watched = stop is not None and stop.watched
         here = not watched or self.step_seconds * len(rows) < AWAY_SECONDS
@@ -119,6 +112,16 @@ class CompiledStep(Runner):
                 self.threads, here = error.threads, True
         self.step_seconds = (time.perf_counter() - began) / taken[0]
         return losses[: taken[0]]
+
+    def take_part(self, team: net.Team, run: net.Run) -> int:
+        """Do a thread's part of the steps of a run; give how many were taken."""
+        layout = self.layout
+        network = net.Net(layout.memory, layout.records, layout.shape[()], self.block_starts)
+        if not self.compressed:
+            data = step_dense.Dense(self.x, self.scale)
+            return int(step_dense.train(self.width, network, team, data, run))
+        own = step_sparse.Workspace(self.norms, self.room, self.bounds[team.thread])
+        return int(step_sparse.train(self.width, network, team, self.data, own, run))
 
     def flush(self) -> None:
         """See `Runner.flush`."""
@@ -139,26 +142,26 @@ class CompiledStep(Runner):
             x = for_a_kernel(held_out[0].reshape(len(held_out[0]), -1))
             if float(some_rows(x).mean()) > sparse_up_to(self.layout.sizes[1]):
                 return None
-            data, labels = compress(x, self.edges, self.scale), for_a_kernel(held_out[1])
+            data, labels = compress(x, self.block_starts, self.scale), for_a_kernel(held_out[1])
         samples, sizes = len(labels), self.layout.sizes
         threads = threads_for(sizes, samples, data.values.size / (samples * sizes[0]))
         if threads > len(self.rooms):
             self.rooms += self.layout.rooms(threads - len(self.rooms))
         return functools.partial(self._count_right, data, labels, threads)
 
-    def _count_right(self, data: sparse.Compressed, labels: Array, threads: int) -> int:
+    def _count_right(self, data: compressed.Compressed, labels: Array, threads: int) -> int:
         """Count on so many threads, each over its share of the samples."""
         samples, counts = len(labels), [0] * threads
 
         def job(thread: int) -> None:
-            table, shape = self.rooms[thread]
+            records, shape = self.rooms[thread]
+            network = net.Net(self.layout.memory, records, shape[()], self.block_starts)
             norms = np.full(self.norms.size, np.inf)
             rows = np.arange(thread * samples // threads, (thread + 1) * samples // threads)
-            places = np.empty(shape[strips.CAPACITY] * len(self.edges), np.int64)
+            bounds = np.empty(int(shape["capacity"]) * len(self.block_starts), np.int64)
             counts[thread] = evaluation.count_right(
-                self.width, self.layout.memory, table, shape, self.edges, norms,
-                data, labels, rows, places,
-            )  # fmt: skip
+                self.width, network, data, labels, rows, norms, bounds
+            )
 
         share_out(job, threads)
         return sum(counts)
@@ -178,16 +181,16 @@ def sparse_up_to(outputs: int) -> float:
     return SPARSE_UP_TO["fast products" if fast else "others"]
 
 
-def room_for_sorting(data: sparse.Compressed, layout: Layout) -> by_feature.Sorted:
+def room_for_sorting(data: compressed.Compressed, layout: Layout) -> by_feature.Sorted:
     """Allocate what a step needs to update the first layer feature by feature, if it pays."""
-    pieces = -(-layout.batch_size // by_feature.SAMPLES) * layout.sizes[0]
+    chunks = -(-layout.batch_size // by_feature.SAMPLES) * layout.sizes[0]
     most = np.max(data.offsets.reshape(len(data.starts), -1)[:, -1])
     entries = layout.batch_size * int(most)
-    if layout.table[0, strips.STRIPS] < BY_FEATURE_FROM or entries > np.iinfo(np.int32).max:
-        pieces = entries = 0
+    if layout.records["strip_count"][0] < BY_FEATURE_FROM or entries > np.iinfo(np.int32).max:
+        chunks = entries = 0
     return by_feature.Sorted(
-        np.empty((2, pieces), np.int32),
-        np.empty((2, pieces), np.int32),
+        np.empty((2, chunks), np.int32),
+        np.empty((2, chunks), np.int32),
         np.empty((2, entries), np.uint16),
         np.empty((2, entries), layout.dtype),
     )
@@ -214,7 +217,7 @@ def for_a_kernel(array: Array) -> Array:
     return np.frombuffer(memory, array.dtype).reshape(array.shape)
 
 
-def compress(x: Array, edges: Array, scale: np.floating[Any]) -> sparse.Compressed:
+def compress(x: Array, block_starts: Array, scale: np.floating[Any]) -> compressed.Compressed:
     """Compress a data set (K, D), leaving out its zeros; each thread takes some of its samples.
 
     Floats are scaled now, bytes when they are used.
@@ -226,22 +229,23 @@ def compress(x: Array, edges: Array, scale: np.floating[Any]) -> sparse.Compress
 
     def count(thread: int) -> None:
         first, last = shares[thread]
-        counts[thread] = sparse.count_nonzero(x[first:last].reshape(-1))
+        counts[thread] = compressed.count_nonzero(x[first:last].reshape(-1))
 
     share_out(count, threads)
     ends = list(accumulate(counts, initial=0))
     small = np.uint16 if features < 1 << 16 else np.uint32
     starts = np.empty(samples, np.int64)
-    offsets = np.empty((samples, len(edges)), small)
+    offsets = np.empty((samples, len(block_starts)), small)
     positions, values = np.empty(ends[-1], small), np.empty(ends[-1], x.dtype)
 
     def fill(thread: int) -> None:
         first, last = shares[thread]
         begin, end = ends[thread], ends[thread + 1]
-        found = sparse.compress(
-            x[first:last].reshape(-1), edges, begin, starts[first:last],
-            offsets[first:last].reshape(-1), positions[begin:end], values[begin:end],
+        into = compressed.Compressed(
+            starts[first:last], offsets[first:last].reshape(-1), positions[begin:end],
+            values[begin:end], None, 0.0,
         )  # fmt: skip
+        found = compressed.compress(x[first:last].reshape(-1), block_starts, begin, into)
         if found != end - begin:
             raise RuntimeError("x was changed while fit read it: it must stay as it is meanwhile")
 
@@ -253,4 +257,4 @@ def compress(x: Array, edges: Array, scale: np.floating[Any]) -> sparse.Compress
     elif scale != 1:
         later = scale
     most *= abs(float(scale))
-    return sparse.Compressed(starts, offsets.reshape(-1), positions, values, later, most)
+    return compressed.Compressed(starts, offsets.reshape(-1), positions, values, later, most)

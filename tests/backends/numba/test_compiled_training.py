@@ -198,11 +198,11 @@ def test_compressed_data_holds_what_is_not_zero(
 def test_data_that_changes_while_it_is_compressed(
     threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fastnn.kernels.cpu import sparse
+    from fastnn.kernels.cpu import compressed
 
     x, _ = data_set(50, 30, 2)
     for wrong in (0, 50 * 30):
-        monkeypatch.setattr(sparse, "count_nonzero", lambda x, wrong=wrong: wrong)
+        monkeypatch.setattr(compressed, "count_nonzero", lambda x, wrong=wrong: wrong)
         with pytest.raises(RuntimeError, match="x was changed"):
             numba_runner.compress(x, np.array([0, 10, 30]), np.float64(1))
 
@@ -342,7 +342,7 @@ def test_parameters_of_any_layout(dtype: str) -> None:
 @pytest.mark.parametrize("density", [0.2, 1.0])
 def test_data_that_may_not_be_written(density: float, dtype: str) -> None:
     """Nothing is compiled anew for it, and its memory lives as long as it is needed."""
-    from fastnn.kernels.cpu import step
+    from fastnn.kernels.cpu import step_dense, step_sparse
 
     x, t = data_set(50, 30, 4, density=density)
     rows = batches(50, 10, 5)
@@ -356,9 +356,9 @@ def test_data_that_may_not_be_written(density: float, dtype: str) -> None:
                 assert not plan.arrays[name].flags.writeable
         runner = compiled(plan)
         plan.arrays.update(x_data=None, t_data=None)
-        compiled_before = len(step.train_compressed.signatures) + len(step.train_dense.signatures)
+        compiled_before = len(step_sparse.train.signatures) + len(step_dense.train.signatures)
         losses.append(runner.run(rows, {"lr": 0.1}))
-    compiled_now = len(step.train_compressed.signatures) + len(step.train_dense.signatures)
+    compiled_now = len(step_sparse.train.signatures) + len(step_dense.train.signatures)
     assert compiled_now == compiled_before
     np.testing.assert_array_equal(losses[0], losses[1])
 
@@ -423,7 +423,7 @@ def test_an_error_of_another_thread_is_raised_here() -> None:
 
 def test_an_aborted_meeting_leaves_the_parameters_alone() -> None:
     """The others of a step find that one will never come: they leave, and nothing was written."""
-    from fastnn.kernels.cpu import barrier, step
+    from fastnn.kernels.cpu import barrier, net
 
     for density in (0.2, 1.0):
         x, t = data_set(30, 20, 3, density=density)
@@ -433,26 +433,9 @@ def test_an_aborted_meeting_leaves_the_parameters_alone() -> None:
             runner = compiled(plan)
             place = np.zeros(barrier.SIZE, np.int64)
             barrier.abort(place)
-            layout = runner.layout
-            shared = (
-                place,
-                runner.give_way,
-                layout.memory,
-                layout.table,
-                layout.shape,
-                runner.edges,
-            )
             rows, losses = batches(30, 5, 2), np.empty(2, "float32")
-            if runner.compressed:
-                step.train_compressed(
-                    runner.width, 0, 2, *shared, runner.norms, runner.data, runner.room,
-                    runner.labels, rows, runner.places[0], 0.1, losses,
-                )  # fmt: skip
-            else:
-                step.train_dense(
-                    runner.width, 0, 2, *shared, runner.x, runner.scale, runner.labels, rows, 0.1,
-                    losses,
-                )  # fmt: skip
+            team = net.Team(0, 2, place, runner.give_way)
+            assert runner.take_part(team, net.Run(rows, runner.labels, 0.1, losses)) == 0
             runner.flush()
             for name, array in before.items():
                 np.testing.assert_array_equal(plan.arrays[name], array)

@@ -1,0 +1,88 @@
+"""The layers behind the first one, from the scores to the gradient by the first layer's output.
+
+As in `fastnn.kernels.cpu.forward` a thread takes its share of the samples. The gradient by an input
+is a product with the transposed weights, which are kept in strips of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from fastnn.kernels.cpu.activations import activate_backward
+from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply, store_tile
+from fastnn.kernels.cpu.forward import forward
+from fastnn.kernels.cpu.net import row_of
+from fastnn.kernels.cpu.softmax_in_strips import loss
+from fastnn.kernels.cpu.strips import NARROW, narrow, narrow_tile, wide_tile
+from fastnn.kernels.cpu.vector import lanes, largest, largest_lane, load, magnitude, splat
+from fastnn.kernels.cpu.vector import multiply as times
+
+Array = Any
+
+
+@kernel
+def forward_and_backward(
+    net: Any, labels: Array, batch: Array, samples: Any, lr: Any, back_to_first: bool
+) -> Any:
+    """Take the samples from the first layer's output to the gradient by the second's.
+
+    `samples` is the range of them. With `back_to_first`, to the gradient by the first layer's
+    output, times ``-lr`` (which spares its update the multiplication); give the largest magnitude
+    in it, or NaN.
+    """
+    layers, begin = net.layers.size, np.int64(0)
+    forward(net, samples[0], samples[1])
+    one = net.memory.dtype.type(1)
+    factor = -lr if layers == 1 else one
+    peak = loss(narrow(net.memory), net, labels, batch, samples, factor)
+    for number in range(layers - 1, 0 if back_to_first else 1, -1):
+        factor = -lr if number == 1 else one
+        strips = (begin, net.layers[number - 1].strip_count)
+        if net.layers[number - 1].strip_width == NARROW:
+            zero = narrow_tile(net.memory)
+            peak = input_gradient(zero, net, number, strips, samples, factor)
+        else:
+            other = wide_tile(net.memory)
+            peak = input_gradient(other, net, number, strips, samples, factor)
+    return peak
+
+
+@kernel
+def input_gradient(zero: Any, net: Any, number: int, strips: Any, samples: Any, factor: Any) -> Any:
+    """``dout of the layer before = factor * (dout @ W.T)``, taken back through its activation.
+
+    For a range of strips of the layer before and a range of samples. Gives the largest magnitude,
+    or NaN.
+    """
+    memory, layer, before = net.memory, net.layers[number], net.layers[number - 1]
+    width = before.strip_width
+    peak = zero
+    for part in range(strips[0], strips[1]):
+        for column in range(0, width, lanes(zero)):
+            weights = layer.WT + part * layer.WT_size + column
+            for n in range(samples[0], samples[1], ROWS):
+                tile = (zero, zero, zero, zero)
+                for strip in range(layer.strip_count):
+                    start = strip * layer.strip_width
+                    dout = row_of(net, layer.dout, layer, strip, n)
+                    left = Left(memory, dout, layer.strip_width, 1)
+                    right = Right(memory, weights + start * width, width)
+                    tile = multiply(
+                        tile, left, right, min(layer.strip_width, layer.outputs - start)
+                    )
+                f = splat(zero, factor)
+                t0, t1, t2, t3 = tile
+                t0, t1, t2, t3 = times(f, t0), times(f, t1), times(f, t2), times(f, t3)
+                out = row_of(net, before.out, before, part, n) + column
+                kind = before.activation
+                t0 = activate_backward(t0, load(zero, memory, out), kind)
+                t1 = activate_backward(t1, load(zero, memory, out + width), kind)
+                t2 = activate_backward(t2, load(zero, memory, out + 2 * width), kind)
+                t3 = activate_backward(t3, load(zero, memory, out + 3 * width), kind)
+                tile = (t0, t1, t2, t3)
+                for row in tile:
+                    peak = largest(peak, magnitude(row))
+                store_tile(tile, memory, row_of(net, before.dout, before, part, n) + column, width)
+    return largest_lane(peak)

@@ -1,0 +1,72 @@
+"""The layers behind the first one, forward, for a few samples after another.
+
+What happens to a sample behind the first layer needs no other sample, so each thread takes its
+share of them through all layers without waiting. The products are tiles of
+`fastnn.kernels.cpu.dense`; bias and activation are done on a tile while it is in registers. Samples
+are taken four at a time; where the batch is no multiple of four, the rows that follow it in the
+buffers are computed along and never used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn.kernels.cpu.activations import activate
+from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile, multiply, store_tile
+from fastnn.kernels.cpu.net import row_of
+from fastnn.kernels.cpu.strips import NARROW, narrow, narrow_tile, wide, wide_tile
+from fastnn.kernels.cpu.vector import add, lanes, load, store
+
+
+@kernel
+def forward(net: Any, first: int, last: int) -> None:
+    """Take the samples from the sums of the first layer's units to the scores."""
+    if net.shape.groups > 1:
+        if net.layers[0].strip_width == NARROW:
+            add_parts(narrow(net.memory), net, first, last)
+        else:
+            add_parts(wide(net.memory), net, first, last)
+    for number in range(1, net.layers.size):
+        if net.layers[number].strip_width == NARROW:
+            affine(narrow_tile(net.memory), net, number, first, last)
+        else:
+            affine(wide_tile(net.memory), net, number, first, last)
+
+
+@kernel
+def add_parts(zero: Any, net: Any, first: int, last: int) -> None:
+    """``out = activation(b + the sum of the parts)`` for the first layer."""
+    layer = net.layers[0]
+    size = layer.strip_count * net.shape.capacity * layer.strip_width
+    for strip in range(layer.strip_count):
+        bias = load(zero, net.memory, layer.b + strip * layer.strip_width)
+        for n in range(first, last):
+            place = row_of(net, layer.parts, layer, strip, n)
+            total = bias
+            for part in range(net.shape.groups):
+                total = add(total, load(zero, net.memory, place + part * size))
+            total = activate(total, layer.activation)
+            store(net.memory, row_of(net, layer.out, layer, strip, n), total)
+
+
+@kernel
+def affine(zero: Any, net: Any, number: int, first: int, last: int) -> None:
+    """``out = activation(out of the layer before @ W + b)``, for samples from `first` to `last`."""
+    memory, layer, before = net.memory, net.layers[number], net.layers[number - 1]
+    for strip in range(layer.strip_count):
+        for column in range(0, layer.strip_width, lanes(zero)):
+            bias = load(zero, memory, layer.b + strip * layer.strip_width + column)
+            weights = layer.W + strip * layer.W_size + column
+            for n in range(first, last, ROWS):
+                tile = (bias, bias, bias, bias)
+                for part in range(before.strip_count):
+                    start = part * before.strip_width
+                    x = Left(
+                        memory, row_of(net, before.out, before, part, n), before.strip_width, 1
+                    )
+                    W = Right(memory, weights + start * layer.strip_width, layer.strip_width)
+                    tile = multiply(tile, x, W, min(before.strip_width, layer.inputs - start))
+                tile = activate_tile(tile, layer.activation)
+                place = row_of(net, layer.out, layer, strip, n) + column
+                store_tile(tile, memory, place, layer.strip_width)

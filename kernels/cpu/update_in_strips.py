@@ -1,0 +1,75 @@
+"""The update of the layers behind the first one, and of every bias, by SGD.
+
+Both forms of the weights are updated. A thread takes a share of the units of a layer; a unit is a
+strip of inputs by a tile of outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.dense import ROWS, Left, Right, add_tile, multiply_samples
+from fastnn.kernels.cpu.net import row_of, share
+from fastnn.kernels.cpu.strips import NARROW, narrow_tile, wide_tile
+from fastnn.kernels.cpu.sums import RUN
+from fastnn.kernels.cpu.vector import add, at, fma, lanes, load, splat, store
+
+
+@kernel
+def update_hidden(net: Any, team: Any, start: int, samples: int, lr: Any) -> None:
+    """Update a thread's share of every layer from `start` on, and of every bias but the first."""
+    for number in range(start, net.layers.size):
+        layer, before = net.layers[number], net.layers[number - 1]
+        tiles = layer.strip_count * layer.strip_width // ROWS
+        units = share(team.thread, team.threads, before.strip_count * tiles)
+        if before.strip_width == NARROW:
+            update_weights(narrow_tile(net.memory), net, number, units, samples, lr)
+        else:
+            update_weights(wide_tile(net.memory), net, number, units, samples, lr)
+    for number in range(1, net.layers.size):
+        strips = share(team.thread, team.threads, net.layers[number].strip_count)
+        update_bias(narrow_tile(net.memory), net, number, strips, samples, -lr)
+
+
+@kernel
+def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, lr: Any) -> None:
+    """``W -= lr * before.out.T @ layer.dout``, in both forms of W, for a range of units."""
+    memory, layer, before = net.memory, net.layers[number], net.layers[number - 1]
+    strip, width = layer.strip_width, before.strip_width
+    tiles = layer.strip_count * strip // ROWS
+    for unit in range(units[0], units[1]):
+        part, output = unit // tiles, unit % tiles * ROWS
+        if output >= layer.outputs:
+            continue
+        s, column = output // strip, output % strip
+        dout = Left(memory, row_of(net, layer.dout, layer, s, 0) + column, 1, strip)
+        inputs = min(width, layer.inputs - part * width)
+        weights = layer.W + s * layer.W_size + part * width * strip + column
+        for start in range(0, width, lanes(zero)):
+            x = Right(memory, row_of(net, before.out, before, part, 0) + start, width)
+            tile = multiply_samples(zero, dout, x, samples)
+            place = layer.WT + part * layer.WT_size + output * width + start
+            add_tile(tile, memory, place, width, -lr)
+            for lane in range(min(lanes(zero), inputs - start)):
+                for r in range(min(ROWS, layer.outputs - output)):
+                    value = at(memory, place + r * width + lane)
+                    memory[weights + (start + lane) * strip + r] = value
+
+
+@kernel
+def update_bias(zero: Any, net: Any, number: int, strips: Any, samples: int, factor: Any) -> None:
+    """``b += factor * sum of dout`` for a range of strips of a layer."""
+    memory, layer = net.memory, net.layers[number]
+    strip = layer.strip_width
+    for s in range(strips[0], strips[1]):
+        for column in range(0, strip, lanes(zero)):
+            total, dout = zero, row_of(net, layer.dout, layer, s, 0) + column
+            for begin in range(0, samples, RUN):
+                section = zero
+                for n in range(begin, min(begin + RUN, samples)):
+                    section = add(section, load(zero, memory, dout + n * strip))
+                total = add(total, section)
+            place = layer.b + s * strip + column
+            b = load(zero, memory, place)
+            store(memory, place, fma(splat(zero, factor), total, b))
