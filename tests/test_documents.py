@@ -1,0 +1,66 @@
+"""The files and folders that the documents name are there, and so are the headings they link to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("fastnn/", "kernels/", "tests/", "bench/", "docs/", "examples/")
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+OF_TODAY = [document for document in DOCUMENTS if not document.stem.endswith("-log")]
+"""A log names the files of the day that it tells of."""
+
+
+def named_files(text: str) -> list[str]:
+    """Give the paths that a text names in code; of several in a cell, one may leave out its folder.
+
+    Such a one, as in ``kernels/cpu/dense.py``, ``tall.py``, lies where the one before lies.
+    """
+    found: list[str] = []
+    for line in text.splitlines():
+        folder = ""
+        for name in re.findall(r"`([\w./-]+)`", line):
+            is_file = "/" not in name and name.endswith((".py", ".cu", ".cuh"))
+            path = folder + name if is_file else name
+            if path.startswith(ROOMS):
+                found.append(path)
+                folder = path.rpartition("/")[0] + "/"
+    return found
+
+
+def anchor(heading: str) -> str:
+    """Give the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("document", OF_TODAY, ids=lambda path: path.name)
+def test_what_is_named_is_there(document: Path) -> None:
+    missing = [name for name in named_files(document.read_text("utf-8")) if not exists(name)]
+    assert missing == []
+
+
+def exists(name: str) -> bool:
+    return (ROOT / name).exists()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text("utf-8")):
+        file, _, heading = target.partition("#")
+        if "://" in file:
+            continue
+        path = document.parent / file if file else document
+        assert path.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+            assert heading in map(anchor, headings), target
+
+
+def test_a_wrong_name_is_found() -> None:
+    text = "| the tile | `kernels/cpu/dense.py`, `nowhere.py` and `fastnn/backends/numpy.py` |"
+    names = named_files(text)
+    assert [name for name in names if not exists(name)] == ["kernels/cpu/nowhere.py"]
+    assert anchor("2026-11-26: sums over the samples") == "2026-11-26-sums-over-the-samples"
