@@ -9,7 +9,6 @@
 //          threads read 16 neighbouring rows of w: 4 words each, 36 words apart, all banks once
 //          for every 8 of them
 
-constexpr int ROWS = 32, COLUMNS = 64, DEPTH = 32, THREADS = 128;
 constexpr int BLOCKS = 3;  // a multiprocessor: leaves a thread 168 registers, so that none spills
 
 template <typename T>

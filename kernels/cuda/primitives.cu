@@ -1,14 +1,14 @@
 // Primitives of fastnn.backends.base that CuPy would make of several kernels, each reading and
 // writing all of its array; here one. Small and memory-bound, so: coalesced, and that is all.
 //
-//   softmax_cross_entropy, its gradient, count_correct: one warp a row, four rows a block
+//   softmax_cross_entropy, its gradient, count_correct: one warp a row, WARPS rows a block
 //   take_rows, sgd_update: one thread an entry
 
 template <typename T>
-__global__ void __launch_bounds__(4 * WARP, 4) softmax_cross_entropy(
+__global__ void __launch_bounds__(WARPS * WARP, 4) softmax_cross_entropy(
     const T* x, const int64* t, T* losses, T* y, int64 N, int C)
 {
-    const int64 n = int64(blockIdx.x) * 4 + threadIdx.x / WARP;
+    const int64 n = int64(blockIdx.x) * WARPS + threadIdx.x / WARP;
     if (n >= N) return;
     softmax_cross_entropy_row<T, true>(
         x + n * C, y + n * C, C, t[n], T(1), threadIdx.x % WARP, losses + n);
@@ -32,11 +32,11 @@ template <typename T> __device__ bool ahead(T x, int i, T y, int j)
 
 // Adds to `correct`, with integers, whose sum does not depend on the order.
 template <typename T>
-__global__ void __launch_bounds__(4 * WARP, 4) count_correct(
+__global__ void __launch_bounds__(WARPS * WARP, 4) count_correct(
     const T* scores, const int64* t, unsigned long long* correct, int64 N, int C)
 {
     const int lane = threadIdx.x % WARP;
-    const int64 n = int64(blockIdx.x) * 4 + threadIdx.x / WARP;
+    const int64 n = int64(blockIdx.x) * WARPS + threadIdx.x / WARP;
     if (n >= N) return;
     T best = -infinity<T>();
     int place = C;

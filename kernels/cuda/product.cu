@@ -21,7 +21,6 @@
 //
 // `finish` ends a product that stands by itself: parts added up, bias, ReLU.
 
-constexpr int ROWS = 32, COLUMNS = 64, DEPTH = 32, THREADS = 128;
 constexpr int BLOCKS = 3;  // a multiprocessor: leaves a thread 168 registers, so that none spills
 
 template <typename T> struct Hidden {

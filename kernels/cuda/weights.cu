@@ -19,7 +19,6 @@
 //
 // `weight_gradients` is the same for one layer by itself, and writes dW and db instead.
 
-constexpr int ROWS = 32, COLUMNS = 16, DEPTH = 32, THREADS = 128;
 constexpr int LONG = 32 * DEPTH;  // samples of a long sum, which is made of short ones of DEPTH
 constexpr int BLOCKS = 4;  // a multiprocessor: leaves a thread 128 registers, so that none spills
 

@@ -24,12 +24,10 @@ from fastnn.backends.cupy.streaming import PinnedFeed
 from fastnn.backends.feed import Feed
 from fastnn.backends.plan import StepPlan
 from fastnn.kernels import cuda
-
-THREADS = 256
-"""Threads of a block where one thread does one entry."""
-
-ROWS_OF_A_BLOCK = 4
-"""Where one warp does one row; see ``primitives.cu``."""
+from fastnn.kernels.cuda import primitives
+from fastnn.kernels.cuda.back import Back
+from fastnn.kernels.cuda.product import Finish, PlainProduct
+from fastnn.kernels.cuda.weights import WeightGradients
 
 
 class CupyBackend(Backend):
@@ -169,14 +167,9 @@ class CupyBackend(Backend):
         else:
             splits, depth = self.products.slices(N, D, M)
             parts = result if splits == 1 else cp.empty((splits, N, M), dtype)
-            product = cuda.kernel("product", "plain_product", dtype)
-            grid = self.products.tiles(N, M, splits)
             x = cp.ascontiguousarray(x)
-            sizes = [np.int32(size) for size in (N, D, M, depth)]
-            product(grid, (self.products.threads,), (x, W, parts, *sizes))
-        arguments = (parts, np.int32(splits), b, np.int32(relu), result)
-        finish = cuda.kernel("product", "finish", dtype)
-        finish(*_one_each(N * M), (*arguments, np.int64(N * M), np.int32(M)))
+            PlainProduct(dtype)(x=x, W=W, parts=parts, splits=splits, depth=depth)
+        Finish(dtype)(parts=parts, splits=splits, b=b, relu=relu, out=result)
         return result
 
     def affine_backward(
@@ -204,14 +197,9 @@ class CupyBackend(Backend):
             cp.empty(shape, dtype) if given is None else given
             for shape, given in zip(shapes, into, strict=True)
         )
-        sizes = (np.int32(N), np.int32(D), np.int32(M))
-        block = (self.products.threads,)
         if input_gradient:
-            back = cuda.kernel("back", "back", dtype)
-            back(self.products.tiles(N, D), block, (dout, W, x, np.int32(relu), dx, *sizes))
-        gradients = cuda.kernel("weights", "weight_gradients", dtype)
-        grid = self.products.weight_tiles(D, M)
-        gradients((grid[1], grid[0]), block, (x, dout, dW, db, *sizes))
+            Back(dtype)(dout=dout, W=W, x=x, relu=relu, dx=dx, N=N)
+        WeightGradients(dtype)(x=x, dout=dout, dW=dW, db=db)
         return (dx if input_gradient else None), dW, db
 
     def softmax_cross_entropy(
@@ -224,9 +212,8 @@ class CupyBackend(Backend):
             return super().softmax_cross_entropy(x, t, out=out)
         N, C = x.shape
         losses, y = out or (cp.empty((N,), dtype), cp.empty((N, C), dtype))
-        kernel = cuda.kernel("primitives", "softmax_cross_entropy", dtype)
         x, t = cp.ascontiguousarray(x), cp.ascontiguousarray(t)
-        kernel(*_warp_each(N), (x, t, losses, y, np.int64(N), np.int32(C)))
+        primitives.softmax_cross_entropy(x=x, t=t, losses=losses, y=y)
         return losses, y
 
     def softmax_cross_entropy_backward(
@@ -238,9 +225,8 @@ class CupyBackend(Backend):
             return super().softmax_cross_entropy_backward(y, t, out=out)
         N, C = y.shape
         dx = cp.empty((N, C), dtype) if out is None else out
-        kernel = cuda.kernel("primitives", "softmax_cross_entropy_backward", dtype)
         y, t = cp.ascontiguousarray(y), cp.ascontiguousarray(t)
-        kernel(*_one_each(N * C), (y, t, dx, np.int64(N), np.int32(C)))
+        primitives.softmax_cross_entropy_backward(y=y, t=t, dx=dx)
         return dx
 
     def count_correct(self, scores: Array, t: Array) -> Array:
@@ -249,10 +235,8 @@ class CupyBackend(Backend):
             return super().count_correct(scores, t)
         cp = self._cupy
         correct = cp.zeros((), "int64")
-        kernel = cuda.kernel("primitives", "count_correct", scores.dtype.name)
         scores, t = cp.ascontiguousarray(scores), cp.ascontiguousarray(t)
-        N, C = scores.shape
-        kernel(*_warp_each(N), (scores, t, correct, np.int64(N), np.int32(C)))
+        primitives.count_correct(scores=scores, t=t, correct=correct)
         return correct
 
     def take_rows(
@@ -271,11 +255,8 @@ class CupyBackend(Backend):
             return super().take_rows(x, rows, dtype=dtype, scale=scale, out=out)
         cp = self._cupy
         batch = cp.empty((len(rows), *x.shape[1:]), wanted) if out is None else out
-        kernel = cuda.kernel("primitives", "take_rows", wanted, given)
-        width = math.prod(x.shape[1:])
-        sizes = [np.int64(size) for size in (x.shape[0], batch.size, width)]
-        factor = np.dtype(wanted).type(scale)
-        kernel(*_one_each(batch.size), (x, cp.ascontiguousarray(rows), factor, batch, *sizes))
+        rows = cp.ascontiguousarray(rows)
+        primitives.take_rows(x=x, rows=rows, scale=scale, out=batch)
         return batch
 
     def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:
@@ -283,11 +264,7 @@ class CupyBackend(Backend):
         of_arrays = hasattr(dW, "dtype")  # a layer of the user's own may give a number
         if not (of_arrays and _same_floats(W, dW) and _contiguous(W)):
             return super().sgd_update(W, dW, lr=lr)
-        kernel = cuda.kernel("primitives", "sgd_update", W.dtype.name)
-        on_device = isinstance(lr, self._cupy.ndarray)
-        rate = (W.dtype.type(0), lr) if on_device else (W.dtype.type(lr), np.uintp(0))
-        dW = self._cupy.ascontiguousarray(dW)
-        kernel(*_one_each(W.size), (W, dW, *rate, np.int64(W.size)))
+        primitives.sgd_update(W=W, dW=self._cupy.ascontiguousarray(dW), lr=lr)
         return W
 
     # Training
@@ -332,11 +309,3 @@ def _contiguous(*arrays: Array) -> bool:
 
 def _can_fill(out: Array | None, dtype: str) -> bool:
     return out is None or (out.dtype.name == dtype and out.flags.c_contiguous)
-
-
-def _one_each(entries: int) -> tuple[tuple[int], tuple[int]]:
-    return (-(-entries // THREADS),), (THREADS,)
-
-
-def _warp_each(rows: int) -> tuple[tuple[int], tuple[int]]:
-    return (-(-rows // ROWS_OF_A_BLOCK),), (ROWS_OF_A_BLOCK * 32,)

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.cupy.graph import Obstacle
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.loop import Loop
 from fastnn.backends.plan import Step, StepPlan
-from fastnn.kernels.cuda import kernel
-
-THREADS = 128
+from fastnn.kernels.cuda.control import ControlBlock, KeepLoss, NextBatch
 
 
 class OpByOpStep(Loop):
@@ -31,13 +27,12 @@ class OpByOpStep(Loop):
         super().__init__(backend, plan)
         self._cupy = cupy
         self._products = products
-        self._control = cupy.zeros(4, "int64")
+        self._control = ControlBlock(plan.dtype)
         self._rows = backend.empty((plan.batch_size,), "int64")
         names = {name for step in plan.steps for name in step.hyperparameters}
         self._hyperparameters = {name: backend.empty((), plan.dtype) for name in names}
-        self._begin = kernel("control", "begin", plan.dtype)
-        self._next_batch = kernel("control", "next_batch", plan.dtype)
-        self._keep_loss = kernel("control", "keep_loss", plan.dtype)
+        self._next_batch = NextBatch(plan.dtype)
+        self._keep_loss = KeepLoss(plan.dtype)
         self._now: Step | None = None
 
     @property
@@ -80,19 +75,18 @@ class OpByOpStep(Loop):
 
     def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, float]) -> None:
         """Start many steps: their rows, where their losses go, the hyperparameters."""
-        zero = np.dtype(self.plan.dtype).type(0)
-        self._begin((1,), (1,), (self._control, rows, losses, zero))
+        self._control.begin(rows, losses)
         for name, array in self._hyperparameters.items():
             array.fill(hyperparameters[name])
 
     def launch(self, n: int) -> None:
         """Run the next step, of n samples."""
         rows = self._rows[:n]
-        self._next_batch((-(-n // THREADS),), (THREADS,), (self._control, rows, np.int32(n)))
+        self._next_batch(control=self._control.array, rows=rows)
         arrays = {**self.plan.arrays, **self._leading(n), "rows": rows}
         for step in self.plan.steps:
             self._now = step
             self._bind(step, arrays, self._hyperparameters)()
         self._now = None
         loss = self._cupy.asarray(arrays["loss"], dtype=self.plan.dtype)
-        self._keep_loss((1,), (1,), (self._control, loss))
+        self._keep_loss(control=self._control.array, loss=loss)

@@ -10,17 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-ROWS, COLUMNS, DEPTH = 32, 64, 32
-"""Tile of a product, and the step in which K goes by, as in ``product.cu`` and ``back.cu``."""
-
-WEIGHT_ROWS, WEIGHT_COLUMNS = 32, 16
-"""Tile of a weight gradient, as in ``weights.cu``."""
+from fastnn.kernels.cuda.sizes import MOST_BLOCKS, PRODUCT, blocks_of
 
 BLOCKS_OF_A_MULTIPROCESSOR = 2
 """A product is cut into as many blocks, where K allows it: one computes while another loads."""
-
-GRID = 65535
-"""Blocks that CUDA allows along the second and third axis of a grid."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +49,6 @@ computation, and ``bench/cublas_crossing.py`` measures the device at hand and pr
 class Products:
     """The decisions for one device."""
 
-    threads = 128
-
     def __init__(self, device: Any) -> None:
         import cupy
 
@@ -72,22 +63,17 @@ class Products:
 
     def by_ours(self, N: int, D: int, M: int, dtype: str) -> bool:
         """Say whether (N, D) @ (D, M) goes to a kernel of ours, and fits into its grid."""
-        return not self.by_cublas(N * D * M, dtype) and max(N, D) <= GRID * ROWS
+        return not self.by_cublas(N * D * M, dtype) and self.fits(max(N, D))
+
+    @staticmethod
+    def fits(rows: int) -> bool:
+        """Say whether a result of so many rows fits into a grid."""
+        return bool(blocks_of(rows, PRODUCT["ROWS"]) <= MOST_BLOCKS)
 
     def slices(self, N: int, D: int, M: int) -> tuple[int, int]:
         """Give into how many slices K = D is cut, and their depth, for (N, D) @ (D, M)."""
-        tiles = -(-N // ROWS) * -(-M // COLUMNS)
-        steps = -(-D // DEPTH)
+        tiles = blocks_of(N, PRODUCT["ROWS"]) * blocks_of(M, PRODUCT["COLUMNS"])
+        steps = blocks_of(D, PRODUCT["DEPTH"])
         wanted = BLOCKS_OF_A_MULTIPROCESSOR * self.multiprocessors // tiles
-        depth = -(-steps // min(max(1, wanted), steps, GRID)) * DEPTH
-        return -(-D // depth), depth
-
-    @staticmethod
-    def tiles(N: int, M: int, splits: int = 1) -> tuple[int, int, int]:
-        """Give the grid of a product whose result is (N, M)."""
-        return -(-M // COLUMNS), -(-N // ROWS), splits
-
-    @staticmethod
-    def weight_tiles(D: int, M: int) -> tuple[int, int]:
-        """Give the tiles of a weight gradient (D, M): down, across."""
-        return -(-D // WEIGHT_ROWS), -(-M // WEIGHT_COLUMNS)
+        depth = -(-steps // min(max(1, wanted), steps, MOST_BLOCKS)) * PRODUCT["DEPTH"]
+        return blocks_of(D, depth), depth

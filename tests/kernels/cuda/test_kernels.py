@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastnn.kernels import cuda as cuda_kernels
+from fastnn.kernels.cuda import loading
 
 from fastnn.backends import Backend
 from fastnn.backends.cupy.fused import FusedStep
@@ -198,11 +199,11 @@ def test_primitives_at_ragged_shapes(cuda: Any, dtype: str, primitive: str) -> N
 
 def test_the_compilers_log_is_in_the_error(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     right = cuda_kernels.source("head").replace("__syncthreads();", "__sync_threads_();", 1)
-    monkeypatch.setattr(cuda_kernels, "source", lambda file: right)
-    cuda_kernels._compiled.cache_clear()
+    monkeypatch.setattr(loading, "source", lambda file: right)
+    loading._compiled.cache_clear()
     with pytest.raises(
         RuntimeError, match=r"NVRTC \d+\.\d+ does not compile head<float> of head.cu"
     ):
-        cuda_kernels.kernel("head", "head", "float32")
+        loading.kernel("head", "head", "float32")
     with pytest.raises(RuntimeError, match=r'head.cu\(\d+\): error: identifier "__sync_threads_"'):
-        cuda_kernels.kernel("head", "head", "float32")
+        loading.kernel("head", "head", "float32")

@@ -1,0 +1,60 @@
+"""Launchers of ``primitives.cu``: primitives that CuPy would make of several kernels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from fastnn.kernels.cuda.loading import kernel
+from fastnn.kernels.cuda.sizes import ENTRY_THREADS, ROW_BY_ROW, WARP, blocks_of
+
+Array = Any
+
+
+def _entries(count: int) -> tuple[tuple[int], tuple[int]]:
+    """Give grid and block where one thread does one entry."""
+    return (blocks_of(count, ENTRY_THREADS),), (ENTRY_THREADS,)
+
+
+def _rows(count: int) -> tuple[tuple[int], tuple[int]]:
+    """Give grid and block where one warp does one row."""
+    warps = ROW_BY_ROW["WARPS"]
+    return (blocks_of(count, warps),), (warps * WARP,)
+
+
+def softmax_cross_entropy(*, x: Array, t: Array, losses: Array, y: Array) -> None:
+    """``losses = -log(y[t])`` and ``y = softmax(x)``; x, y (N, C), t and losses (N,)."""
+    N, C = x.shape
+    launch = kernel("primitives", "softmax_cross_entropy", x.dtype.name)
+    launch(*_rows(N), (x, t, losses, y, np.int64(N), np.int32(C)))
+
+
+def softmax_cross_entropy_backward(*, y: Array, t: Array, dx: Array) -> None:
+    """``dx = (y - one_hot(t)) / N``; y, dx (N, C), t (N,)."""
+    N, C = y.shape
+    launch = kernel("primitives", "softmax_cross_entropy_backward", y.dtype.name)
+    launch(*_entries(N * C), (y, t, dx, np.int64(N), np.int32(C)))
+
+
+def count_correct(*, scores: Array, t: Array, correct: Array) -> None:
+    """Add to `correct`, () int64, of how many scores (N, C) the largest is that of t (N,)."""
+    N, C = scores.shape
+    launch = kernel("primitives", "count_correct", scores.dtype.name)
+    launch(*_rows(N), (scores, t, correct, np.int64(N), np.int32(C)))
+
+
+def take_rows(*, x: Array, rows: Array, scale: float, out: Array) -> None:
+    """``out = scale * x[rows]``, cast; x (K, ...), rows (N,), out (N, ...)."""
+    launch = kernel("primitives", "take_rows", out.dtype.name, x.dtype.name)
+    width = math.prod(x.shape[1:])
+    sizes = (np.int64(len(x)), np.int64(out.size), np.int64(width))
+    launch(*_entries(out.size), (x, rows, out.dtype.type(scale), out, *sizes))
+
+
+def sgd_update(*, W: Array, dW: Array, lr: float | Array) -> None:
+    """``W -= lr * dW`` in place; `lr` may be an array (), which the device reads."""
+    on_device = not isinstance(lr, int | float | np.generic)
+    rate = (W.dtype.type(0), lr) if on_device else (W.dtype.type(lr), np.uintp(0))
+    launch = kernel("primitives", "sgd_update", W.dtype.name)
+    launch(*_entries(W.size), (W, dW, *rate, np.int64(W.size)))

@@ -1,0 +1,80 @@
+"""Launchers of ``product.cu``: the forward product of a layer, split over its inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from fastnn.kernels.cuda.loading import kernel
+from fastnn.kernels.cuda.sizes import ENTRY_THREADS, PRODUCT, blocks_of
+
+Array = Any
+
+
+def _grid(N: int, M: int, splits: int) -> tuple[int, int, int]:
+    return blocks_of(M, PRODUCT["COLUMNS"]), blocks_of(N, PRODUCT["ROWS"]), splits
+
+
+def _sizes(N: int, D: int, M: int, depth: int) -> tuple[np.int32, ...]:
+    return np.int32(N), np.int32(D), np.int32(M), np.int32(depth)
+
+
+class GatherProduct:
+    """``parts[s] = scale * data[rows] @ W`` for a slice of the features each."""
+
+    def __init__(self, dtype: str, data_dtype: str) -> None:
+        self._kernel = kernel("product", "gather_product", dtype, data_dtype)
+
+    def __call__(
+        self, *, control: Array, data: Array, scale: float, W: Array, parts: Array, N: int,
+        depth: int,
+    ) -> None:  # fmt: skip
+        """Launch it for N samples; parts (splits, N or more, M), `depth` features a slice."""
+        D, M = W.shape
+        samples, factor = np.int64(len(data)), W.dtype.type(scale)
+        arguments = (control, data, samples, factor, W, parts, *_sizes(N, D, M, depth))
+        self._kernel(_grid(N, M, len(parts)), (PRODUCT["THREADS"],), arguments)
+
+
+class HiddenProduct:
+    """``h = relu(sum of before + b)``, or without ReLU, and ``parts[s] = h @ W`` slice by slice."""
+
+    def __init__(self, dtype: str) -> None:
+        self._kernel = kernel("product", "hidden_product", dtype)
+
+    def __call__(
+        self, *, before: Array, b: Array, relu: bool, h: Array, W: Array, parts: Array, N: int,
+        depth: int,
+    ) -> None:  # fmt: skip
+        """Launch it for N samples; before (splits, N or more, D), h (N or more, D)."""
+        D, M = W.shape
+        sums = (before, np.int32(len(before)), b, np.int32(relu), h)
+        arguments = (*sums, W, parts, *_sizes(N, D, M, depth))
+        self._kernel(_grid(N, M, len(parts)), (PRODUCT["THREADS"],), arguments)
+
+
+class PlainProduct:
+    """``parts[s] = x @ W`` for a slice of the features each, x being an array."""
+
+    def __init__(self, dtype: str) -> None:
+        self._kernel = kernel("product", "plain_product", dtype)
+
+    def __call__(self, *, x: Array, W: Array, parts: Array, splits: int, depth: int) -> None:
+        """Launch it; x (N, D), W (D, M), parts (splits, N, M)."""
+        (N, D), M = x.shape, W.shape[1]
+        arguments = (x, W, parts, *_sizes(N, D, M, depth))
+        self._kernel(_grid(N, M, splits), (PRODUCT["THREADS"],), arguments)
+
+
+class Finish:
+    """``out = sum of parts + b``, through ReLU on request."""
+
+    def __init__(self, dtype: str) -> None:
+        self._kernel = kernel("product", "finish", dtype)
+
+    def __call__(self, *, parts: Array, splits: int, b: Array, relu: bool, out: Array) -> None:
+        """Launch it; parts (splits, N, M), which may be `out` (N, M) where there is one."""
+        sums = (parts, np.int32(splits), b, np.int32(relu), out)
+        blocks = blocks_of(out.size, ENTRY_THREADS)
+        arguments = (*sums, np.int64(out.size), np.int32(out.shape[1]))
+        self._kernel((blocks,), (ENTRY_THREADS,), arguments)

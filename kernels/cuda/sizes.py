@@ -1,0 +1,36 @@
+"""Sizes that a source and its launchers both know: handed to the compiler as ``#define``.
+
+``ROWS`` and ``COLUMNS`` are of a tile of the result, ``DEPTH`` the step in which the sum goes by,
+``THREADS`` those of a block. Where one warp takes a row, ``WARPS`` are those of a block.
+"""
+
+from __future__ import annotations
+
+WARP = 32
+"""Threads of a warp, on every device."""
+
+PRODUCT = {"ROWS": 32, "COLUMNS": 64, "DEPTH": 32, "THREADS": 128}
+WEIGHTS = {"ROWS": 32, "COLUMNS": 16, "DEPTH": 32, "THREADS": 128}
+ROW_BY_ROW = {"WARPS": 4}
+
+SIZES: dict[str, dict[str, int]] = {
+    "product": PRODUCT,
+    "head": {},
+    "loss": ROW_BY_ROW,
+    "back": PRODUCT,
+    "weights": WEIGHTS,
+    "control": {},
+    "primitives": ROW_BY_ROW,
+}
+"""By the name of the source."""
+
+ENTRY_THREADS = 256
+"""Threads of a block where one thread does one entry: the kernel asks for the size of its block."""
+
+MOST_BLOCKS = 65535
+"""That CUDA allows along the second and third axis of a grid."""
+
+
+def blocks_of(count: int, size: int) -> int:
+    """Give how many blocks of this size cover so many entries."""
+    return -(-count // size)
