@@ -33,9 +33,8 @@ def load_idx(
     directory : str or path-like
         Where the four files are: images and labels for training and for testing, plain or .gz,
         named ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte``
-        and ``t10k-labels-idx1-ubyte``. ``test-`` may stand for ``t10k-``, ``.idx`` for ``-idx``,
-        and EMNIST's prefixes are understood, as in ``emnist-letters-train-images-idx3-ubyte.gz``.
-        Where a file is there both plain and compressed, the plain one is read.
+        and ``t10k-labels-idx1-ubyte``; or as EMNIST's, ``emnist-letters-train-images-idx3-ubyte``
+        and so on, with ``test`` for ``t10k``. Where a file is there both plain and compressed, the plain one is read.
     normalize : bool, default True
         Return the pixels as float32 in [0, 1], each the stored byte divided by 255. Otherwise
         return them as they are stored, for most data sets uint8 in 0..255.
@@ -45,8 +44,8 @@ def load_idx(
         Return each label as a row of float32, one at the label's place and zero elsewhere.
         Otherwise as the label itself, int64.
     name : str, optional
-        Which data set to load where the directory holds several: the prefix of its file names,
-        with or without ``emnist-``. An empty string means the files without a prefix.
+        Which data set to load where the directory holds several: a split of EMNIST, with or
+        without ``emnist-``. An empty string means the files that are called as MNIST's.
 
     Returns
     -------

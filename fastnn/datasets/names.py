@@ -1,4 +1,9 @@
-"""Which files in a directory make up a data set in MNIST's format."""
+"""Which files in a directory make up a data set in MNIST's format.
+
+They are called as MNIST's and Fashion-MNIST's are, ``train-images-idx3-ubyte`` and ``t10k-...``, or
+as those of a split of EMNIST, ``emnist-balanced-train-images-idx3-ubyte`` and ``...-test-...``;
+plain, or compressed as they are published.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 FILE_NAME = re.compile(
-    r"(?:(?P<name>.+)[-_])?(?P<half>train|t10k|test)-"
-    r"(?P<kind>images|labels)(?P<joint>[-.])idx(?P<dimensions>[13])-ubyte(?P<compressed>\.gz)?"
+    r"(?:(?P<mnist>train|t10k)|emnist-(?P<split>.+)-(?P<emnist>train|test))-"
+    r"(?P<kind>images-idx3|labels-idx1)-ubyte(?:\.gz)?"
 )
-DIMENSIONS = {"images": "3", "labels": "1"}
 
 
 class DataSetFiles(NamedTuple):
@@ -23,19 +27,12 @@ class DataSetFiles(NamedTuple):
     test_labels: Path
 
 
-class _Candidate(NamedTuple):
-    compressed: bool
-    dotted: bool
-    stem: str
-    path: Path
-
-
-_Role = tuple[str, str]  # which half and which kind: ("train", "images")
+_Role = tuple[bool, str]  # whether to train with, and the kind
 ROLES: tuple[_Role, ...] = (
-    ("train", "images"),
-    ("train", "labels"),
-    ("test", "images"),
-    ("test", "labels"),
+    (True, "images-idx3"),
+    (True, "labels-idx1"),
+    (False, "images-idx3"),
+    (False, "labels-idx1"),
 )
 
 
@@ -47,34 +44,25 @@ def find_files(directory: Path, name: str | None) -> DataSetFiles:
         raise NotADirectoryError(f"{directory}: expected a directory of IDX files, found a file")
     data_sets = _data_sets(directory)
     if not data_sets:
-        raise FileNotFoundError(
-            f"{directory}: expected {_expected_names('')}, plain or .gz, found none of them"
-        )
+        names = " and ".join(_file_name("", role) for role in ROLES)
+        raise FileNotFoundError(f"{directory}: expected {names}, plain or .gz, found none of them")
     chosen = _choose(data_sets, directory, name)
     return DataSetFiles(*(_pick(data_sets[chosen], role, directory, chosen) for role in ROLES))
 
 
-def _data_sets(directory: Path) -> dict[str, dict[_Role, list[_Candidate]]]:
-    data_sets: dict[str, dict[_Role, list[_Candidate]]] = defaultdict(lambda: defaultdict(list))
+def _data_sets(directory: Path) -> dict[str, dict[_Role, list[Path]]]:
+    """Give the files of each data set by their role; "" is called as MNIST is."""
+    data_sets: dict[str, dict[_Role, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(directory.iterdir()):
         match = FILE_NAME.fullmatch(path.name)
-        # Some archives unpack each file into a directory of the file's name.
-        if match is None or path.is_dir() or match["dimensions"] != DIMENSIONS[match["kind"]]:
-            continue
-        prefix = match["name"] or ""
-        role = ("train" if match["half"] == "train" else "test", match["kind"])
-        candidate = _Candidate(
-            compressed=match["compressed"] is not None,
-            dotted=match["joint"] == ".",
-            stem=f"{prefix}-{match['half']}".removeprefix("-"),
-            path=path,
-        )
-        data_sets[_short(prefix)][role].append(candidate)
+        if match is not None and not path.is_dir():
+            training = "train" in (match["mnist"], match["emnist"])
+            data_sets[match["split"] or ""][training, match["kind"]].append(path)
     return data_sets
 
 
 def _choose(
-    data_sets: dict[str, dict[_Role, list[_Candidate]]], directory: Path, name: str | None
+    data_sets: dict[str, dict[_Role, list[Path]]], directory: Path, name: str | None
 ) -> str:
     found = ", ".join(f'name="{known}"' for known in sorted(data_sets))
     if name is None:
@@ -83,36 +71,24 @@ def _choose(
                 f"{directory}: expected one data set, found {len(data_sets)}; choose one of {found}"
             )
         return next(iter(data_sets))
-    if _short(name) not in data_sets:
+    split = name.removeprefix("emnist-")
+    if split not in data_sets:
         raise ValueError(f'{directory}: expected a data set of name="{name}", found {found}')
-    return _short(name)
+    return split
 
 
-def _pick(files: dict[_Role, list[_Candidate]], role: _Role, directory: Path, chosen: str) -> Path:
-    candidates = files.get(role, [])
-    if not candidates:
-        half, kind = role
+def _pick(files: dict[_Role, list[Path]], role: _Role, directory: Path, split: str) -> Path:
+    if not files.get(role):
+        training, kind = role
         raise FileNotFoundError(
-            f"{directory}: expected {_expected_names(chosen)}, plain or .gz, "
-            f"found no {kind} for the {half} half"
+            f"{directory}: expected {_file_name(split, role)}, plain or .gz, found no "
+            f"{kind.partition('-')[0]} for the {'train' if training else 'test'} half"
         )
-    # Two files that differ more than in compression may hold different data: picking the images
-    # of one and the labels of the other would go unnoticed.
-    if len({candidate.stem for candidate in candidates}) > 1:
-        listed = ", ".join(candidate.path.name for candidate in candidates)
-        raise ValueError(f"{directory}: expected one file for {' '.join(role)}, found {listed}")
-    return min(candidates).path
+    return min(files[role])  # the plain one, if there are both
 
 
-def _short(prefix: str) -> str:
-    return prefix.removeprefix("emnist-")
-
-
-def _expected_names(name: str) -> str:
-    halves = ("train", "t10k (or test)")
-    start = f"[emnist-]{name}-" if name else ""
-    return " and ".join(
-        f"{start}{half}-{kind}-idx{DIMENSIONS[kind]}-ubyte"
-        for half in halves
-        for kind in DIMENSIONS
-    )
+def _file_name(split: str, role: _Role) -> str:
+    training, kind = role
+    if split:
+        return f"emnist-{split}-{'train' if training else 'test'}-{kind}-ubyte"
+    return f"{'train' if training else 't10k'}-{kind}-ubyte"
