@@ -95,7 +95,9 @@ class Sequential:
     """
 
     _owners: tuple[list[Any], list[tuple[str, ...]], Mapping[str, tuple[Any, str]]] = [], [], {}
-    """What `owners` gave last, and the layers and names for which it holds."""
+    """What `owners` gave last, and the layers and names for which it holds.
+
+    Without it `gradient` takes 13 us longer, 8 %, and `SGD.update` 65 us for 38 (784-50-10)."""
     _unnamed: frozenset[int] = frozenset()
     """The layers, by `id`, among those of `_owners` whose class does not name its parameters."""
     made_with: Mapping[str, frozenset[str]]
