@@ -136,7 +136,7 @@ def check_seed(seed: object) -> np.random.Generator:
 
 def is_masked(array: object) -> bool:
     """Whether values of `array` are hidden, which would silently be used."""
-    # NumPy imports np.ma when it is first asked for, which a plain array never needs.
+    # NumPy imports np.ma when it is first asked for, which an array without a mask never needs.
     return type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray)
 
 

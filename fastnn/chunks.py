@@ -1,4 +1,4 @@
-"""Large arrays, a piece at a time."""
+"""Large arrays in chunks."""
 
 from __future__ import annotations
 

@@ -94,14 +94,14 @@ def _physical_cores(processors: set[int]) -> int:
 def _quota(root: Path = Path("/")) -> int | None:
     """Processors that the control groups of this process may use; None without a limit.
 
-    A group is limited by the groups that it is in as well, so all of them are looked at. In version
+    A group is limited by the groups that it is in as well, so all of them are read. In version
     2 of control groups a limit stands in ``cpu.max``, in version 1 in ``cpu.cfs_quota_us`` and
     ``cpu.cfs_period_us`` of the hierarchy of the controller ``cpu``.
 
     Parameters
     ----------
     root : Path, optional
-        Of the file system that is looked at.
+        Of the file system that is read.
     """
     quotas = [_processors_of(group) for group in _control_groups(root)]
     return min((quota for quota in quotas if quota is not None), default=None)

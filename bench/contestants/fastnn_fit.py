@@ -1,7 +1,7 @@
 """fastnn by its public `fit`.
 
-A turn is a call of `fit` for two epochs of the whole data set, with a callback that looks at the
-clock. The second epoch is the turn's time: between the two looks lies everything that `fit` does
+A turn is a call of `fit` for two epochs of the whole data set, with a callback that reads the
+clock. The second epoch is the turn's time: between the two readings lies everything that `fit` does
 for an epoch, drawing the order and showing the network to the callback included. What comes before
 the first step is told apart: it is paid once a training, as are the others' preparations.
 """
@@ -28,21 +28,21 @@ class Fit(FastnnNetwork):
     def take_turn(self, steps: int) -> Turn:
         """Train for two epochs, however many steps that is, and give the time of the second."""
         samples = len(self.workload.x)
-        looks = [time.perf_counter()]
+        times = [time.perf_counter()]
         clocks: list[CudaClock] = []
         device_seconds = None
 
-        def look(network: object, history: object) -> None:
+        def read_clock(network: object, history: object) -> None:
             nonlocal device_seconds
             self.network.backend.synchronize()
-            looks.append(time.perf_counter())
+            times.append(time.perf_counter())
             if self.device == "cuda":
                 device_seconds = clocks[0].seconds() if clocks else None
                 clocks.append(CudaClock())
 
-        self._fit(samples, epochs=2, callbacks=(look,))
-        seconds = looks[2] - looks[1]
-        set_up = max(0.0, looks[1] - looks[0] - seconds)
+        self._fit(samples, epochs=2, callbacks=(read_clock,))
+        seconds = times[2] - times[1]
+        set_up = max(0.0, times[1] - times[0] - seconds)
         return Turn(samples / self.workload.batch, seconds, device_seconds, set_up)
 
     def _fit(

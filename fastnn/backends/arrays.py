@@ -24,7 +24,7 @@ def loaded_backends() -> tuple[Any, ...]:
 
 
 def host_array(array: object, name: str = "array") -> np.ndarray[Any, Any]:
-    """Return `array` (of any library, a number, or nested lists) as a plain NumPy array.
+    """Return `array` (of any library, a number, or nested lists) as a NumPy array.
 
     Raises
     ------
@@ -119,7 +119,7 @@ EFFORT = 1 << 16
 
 
 def views_share_memory(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
-    """Whether two views have memory in common; only their addresses and strides are looked at."""
+    """Whether two views have memory in common; only their addresses and strides are compared."""
     if not np.may_share_memory(one, other):
         return False
     try:

@@ -1,12 +1,12 @@
 """The specification of a backend: an array namespace, the movement of arrays, the primitives.
 
-Every primitive is written once here, in plain code of the Python array API standard
+Every primitive is written once here, in code of the Python array API standard
 (https://data-apis.org/array-api), and says *what* is computed. A backend for a new array library
 names its namespace ``xp`` and inherits the rest; an override may only say the same thing faster.
 Two names of shapes recur: a batch has ``N`` samples, a layer takes ``D`` features and gives ``M``.
 
 The argument ``out`` is a hint as in NumPy: the result is written there, if given, and returned.
-Primitives trust their arguments: shapes, dtypes and labels were checked at the public edge.
+Primitives trust their arguments: shapes, dtypes and labels were checked when a user's call came in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Data sets that have no room on the device, brought there piece by piece."""
+"""Data sets that do not fit on the device, copied there in chunks."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Feed(Protocol):
     Attributes
     ----------
     x, t : array
-        Room for a piece of the data set, filled anew for each piece. The step plan is made over
+        Room for a chunk of the data set, filled anew for each chunk. The step plan is made over
         these.
     """
 
     x: Array
     t: Array
 
-    def pieces(self, order: np.ndarray[Any, Any], stop: Callable[[], bool]) -> Iterator[Array]:
-        """Bring the samples to the device in this order, in pieces of whole batches.
+    def chunks(self, order: np.ndarray[Any, Any], stop: Callable[[], bool]) -> Iterator[Array]:
+        """Bring the samples to the device in this order, in chunks of whole batches.
 
         However it ends, also closed half way, nothing is under way any more when it has.
 
@@ -38,5 +38,5 @@ class Feed(Protocol):
         Yields
         ------
         array, int64
-            The rows of `x` and `t` that hold the piece, in order.
+            The rows of `x` and `t` that hold the chunk, in order.
         """

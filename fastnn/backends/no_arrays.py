@@ -24,8 +24,8 @@ LOOP = (
     "optimizer.update(network.params, grads), or stack its batches to one array"
 )
 GAP = "fill the gap with a number, or leave the sample out"
-LOOKED_AT = 100_000
-"""Elements of text or objects that are looked at for the sake of a message."""
+CHECKED_ELEMENTS = 100_000
+"""How many elements of text or objects are read for the sake of a message."""
 
 
 def _one_of_it(thing: Mapping[Any, Any], name: str) -> str:
@@ -183,7 +183,7 @@ def _of_elements(array: np.ndarray[Any, Any], name: str) -> str:
     """Find the first element that is no number, and say what to do about it."""
     dtype = "int64" if _are_labels(name) else "float32"
     too_large = ""
-    for index, element in islice(np.ndenumerate(array), LOOKED_AT):
+    for index, element in islice(np.ndenumerate(array), CHECKED_ELEMENTS):
         element = element.item() if isinstance(element, np.generic) else element
         place = f"{name}[{', '.join(map(str, index))}]" if index else name
         if isinstance(element, str | bytes):

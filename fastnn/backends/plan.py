@@ -229,7 +229,7 @@ class Runner(Protocol):
         """
 
     def flush(self) -> None:
-        """Make the plan's parameters whole: somebody looks at the network."""
+        """Write the parameters back to the plan's arrays, which a user may see now."""
 
     def reload(self) -> None:
         """Read the plan's parameters again: somebody may have changed them."""

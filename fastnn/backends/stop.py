@@ -8,7 +8,7 @@ from fastnn.backends.arrays import Array
 
 
 class Stop:
-    """Looked at after each step by whatever runs steps.
+    """A flag that whatever runs steps checks after each of them.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Stop:
         self._flag[0] = 1
 
     def tell(self, flag: Array) -> None:
-        """Set ``flag[0]``, int64, with the request: compiled code looks there."""
+        """Set ``flag[0]``, int64, with the request: compiled code checks it there."""
         self._flag = flag
         if self.requested:
             flag[0] = 1

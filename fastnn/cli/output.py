@@ -27,7 +27,7 @@ def say_aside(line: str) -> None:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody looks at a stream, which may be None or closed."""
+    """Whether a stream, which may be None or closed, is a terminal."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:

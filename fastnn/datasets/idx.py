@@ -20,7 +20,7 @@ from fastnn.wording import shown
 
 GZIP_MAGIC = b"\x1f\x8b"
 MAGIC_SIZE = 4
-PIECE_SIZE = 1 << 20
+CHUNK_SIZE = 1 << 20
 
 ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),
@@ -33,7 +33,7 @@ ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
 
 
 def read_idx(path: str | PathLike[str]) -> NDArray[Any]:
-    """Read one IDX file, plain or compressed with gzip.
+    """Read one IDX file, compressed with gzip or not.
 
     Parameters
     ----------
@@ -141,11 +141,11 @@ def _read_header(stream: io.BufferedIOBase, path: Path) -> tuple[np.dtype[Any], 
 
 
 def _read_at_most(stream: io.BufferedIOBase, limit: int) -> bytearray:
-    # Grown piece by piece, because the header of a compressed file may claim any size. A
+    # Grown chunk by chunk, because the header of a compressed file may claim any size. A
     # bytearray, because NumPy can then write to the data in place instead of copying it.
     data = bytearray()
-    while piece := stream.read(min(PIECE_SIZE, limit - len(data))):
-        data += piece
+    while chunk := stream.read(min(CHUNK_SIZE, limit - len(data))):
+        data += chunk
     return data
 
 

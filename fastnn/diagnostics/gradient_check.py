@@ -118,7 +118,7 @@ class GradientReport:
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the report as plain values, for JSON, which has None for an error that is NaN."""
+        """Give the report as values for JSON, which has None for an error that is NaN."""
         rows = [
             {**asdict(c), "error": c.error if math.isfinite(c.error) else None, "passed": c.passed}
             for c in self.comparisons

@@ -203,11 +203,11 @@ class _Candidate:
         """Train for two epochs of some steps, and give the microseconds of a step in the second."""
         steps = min(steps, len(self.x) // self.batch)
         samples = steps * self.batch
-        looks: list[float] = []
+        times: list[float] = []
 
-        def look(network: Sequential, history: History) -> None:
+        def take_time(network: Sequential, history: History) -> None:
             network.backend.synchronize()
-            looks.append(time.perf_counter())
+            times.append(time.perf_counter())
 
         with use_backend(self.backend), limited_to(self.threads), warnings.catch_warnings():
             # It is not to get on: the learning rate leaves the weights where they are.
@@ -219,12 +219,12 @@ class _Candidate:
                 epochs=2,
                 batch_size=self.batch,
                 optimizer=SGD(1e-6),
-                callbacks=[look],
+                callbacks=[take_time],
                 progress=False,
             )
         if history.interrupted:
             raise KeyboardInterrupt
-        return (looks[1] - looks[0]) / steps * 1e6
+        return (times[1] - times[0]) / steps * 1e6
 
 
 def _data(sizes: Sequence[int], batch: int, dtype: str) -> tuple[Any, Any]:

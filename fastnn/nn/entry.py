@@ -1,4 +1,4 @@
-"""The edge of a network: where a user's call enters."""
+"""Where a user's call enters a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastnn.nn.network import Network
 Result = TypeVar("Result")
 
 
-def at_the_edge(method: Callable[..., Result]) -> Callable[..., Result]:
+def at_entry(method: Callable[..., Result]) -> Callable[..., Result]:
     """Run a method of a network as all backends run it.
 
     The network's device is the current one meanwhile. NaN and infinity go through without a
@@ -28,8 +28,8 @@ def at_the_edge(method: Callable[..., Result]) -> Callable[..., Result]:
     return run
 
 
-def alone_at_the_edge(method: Callable[..., Result]) -> Callable[..., Result]:
-    """Do as `at_the_edge`, for one thread at a time, since layers keep something meanwhile."""
+def alone_at_entry(method: Callable[..., Result]) -> Callable[..., Result]:
+    """Do as `at_entry`, for one thread at a time, since layers keep something meanwhile."""
 
     @functools.wraps(method)
     def run(self: Network, *arguments: Any, **options: Any) -> Result:

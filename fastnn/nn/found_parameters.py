@@ -3,7 +3,7 @@
 A layer of the user's own names its parameters in ``parameters``. The book's own layers do not: they
 just leave a gradient ``dW`` beside an array ``W``. So does a layer that keeps its input as ``x``
 and that input's gradient as ``dx``; but an input is another one for each batch. So what a backward
-pass has left is looked at twice, for two batches: an array ``NAME`` that stays as it is, and has
+pass has left is checked twice, for two batches: an array ``NAME`` that stays as it is, and has
 beside it a ``dNAME`` of its shape that the pass has left, is a parameter. An array that the layer
 was made with, and that does not stay as it is, may be one: the user has to say it. The second pass
 is one of a copy of the network, and disturbs nothing. It finds NaN in every gradient, so that what

@@ -75,8 +75,8 @@ class Layer:
         check_real(array, name)
 
 
-def is_plain(layer: Any, cls: type[Layer]) -> bool:
-    """Whether a layer is one of fastnn's as it stands, no subclass and no method replaced."""
+def is_unmodified(layer: Any, cls: type[Layer]) -> bool:
+    """Whether a layer is of this class of fastnn's: no subclass, and no method replaced."""
     return type(layer) is cls and not {"forward", "backward"} & vars(layer).keys()
 
 

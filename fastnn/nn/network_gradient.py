@@ -20,7 +20,7 @@ from typing import Any
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.chunks import chunks
-from fastnn.nn.layer import is_plain
+from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.losses import SoftmaxWithLoss
 from fastnn.nn.modes import call, check_repeatable
@@ -28,7 +28,7 @@ from fastnn.nn.network import Network
 from fastnn.nn.numerical_gradient import STEP, numerical_gradient
 
 ENTRIES = 1 << 21
-"""Numbers that one piece of the large batch may hold, which bounds its memory (16 MB)."""
+"""Numbers that one chunk of the large batch may hold, which bounds its memory (16 MB)."""
 
 
 def network_numerical_gradient(
@@ -61,8 +61,8 @@ def network_numerical_gradient(
 
 
 def _separable(layers: list[Any], last_layer: Any) -> bool:
-    return is_plain(last_layer, SoftmaxWithLoss) and all(
-        is_plain(layer, Affine) or is_plain(layer, Relu) for layer in layers
+    return is_unmodified(last_layer, SoftmaxWithLoss) and all(
+        is_unmodified(layer, Affine) or is_unmodified(layer, Relu) for layer in layers
     )
 
 
@@ -100,7 +100,7 @@ def _without_repeated_zeros(backend: Backend, features: Array) -> tuple[Array, A
 def _column_gradient(
     network: Network, behind: list[Any], given: Array, features: Array, j: int, h: float
 ) -> Iterator[Array]:
-    """Gradients by the weights that reach unit `j` of a layer that gave `given`, piece by piece."""
+    """Gradients by the weights that reach unit `j` of a layer that gave `given`, chunk by chunk."""
     backend = network.backend
     xp = backend.xp
     samples = given.shape[0]

@@ -1,4 +1,4 @@
-"""Any layers in order as a network, and the edge where host arrays enter."""
+"""Any layers in order as a network, and the boundary where host arrays enter."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fastnn.backends.selection import get_backend, load_backend, resolve
 from fastnn.checks import check_dtype, common_dtype
 from fastnn.chunks import chunks
 from fastnn.nn.copies import attributes_of, set_attributes, shallow
-from fastnn.nn.entry import alone_at_the_edge, at_the_edge
+from fastnn.nn.entry import alone_at_entry, at_entry
 from fastnn.nn.found_parameters import find, find_in_copy, name_after
 from fastnn.nn.handed_over import let_go, remember, warn_of_copies
 from fastnn.nn.layer import (
     Layer,
     arrays_of_floats,
     gradient_of,
-    is_plain,
+    is_unmodified,
     named_owners,
     names_its_parameters,
     names_to_move,
@@ -180,10 +180,10 @@ class Sequential:
         return self._unnamed
 
     def forget_owners(self) -> None:
-        """Look at the layers anew: the parameters of one have got their names."""
+        """Read the layers anew: the parameters of one have got their names."""
         self._owners = Sequential._owners
 
-    @at_the_edge
+    @at_entry
     def find_parameters(self, x: object, t: object) -> None:
         """Find the parameters of layers whose class names none, from a batch as for `gradient`.
 
@@ -192,7 +192,7 @@ class Sequential:
         find_in_copy(self, x, t, Sequential.gradient)
         self.differentiated = True
 
-    @at_the_edge
+    @at_entry
     def predict(self, x: object, train_flg: bool = False) -> Array:
         """Give the scores of the classes, before softmax.
 
@@ -223,7 +223,7 @@ class Sequential:
         scores = self._forward(batch, bool(train_flg), bool(train_flg))
         return scores[0, ...] if single else scores
 
-    @alone_at_the_edge
+    @alone_at_entry
     def loss(self, x: object, t: object, train_flg: bool = False) -> float:
         """Give the mean loss of a batch.
 
@@ -256,11 +256,11 @@ class Sequential:
         """
         return float(self._loss(x, t, bool(train_flg), in_float64=True))
 
-    @at_the_edge
+    @at_entry
     def accuracy(self, x: object, t: object) -> float:
         """Give the fraction of samples whose largest score is that of their label.
 
-        Parameters and errors are those of `loss`. Large data sets are evaluated in pieces. As in
+        Parameters and errors are those of `loss`. Large data sets are evaluated in chunks. As in
         `predict`, nothing is dropped, and fastnn's layers keep nothing.
         """
         data, labels = self._samples(x, t)
@@ -273,7 +273,7 @@ class Sequential:
             correct += int(self.backend.count_correct(scores, indices[some]))
         return correct / samples
 
-    @alone_at_the_edge
+    @alone_at_entry
     def gradient(self, x: object, t: object) -> dict[str, Array]:
         """Give the gradient of the mean loss by every parameter, by backpropagation.
 
@@ -299,12 +299,12 @@ class Sequential:
         layers = list(self.layers.values())
         for layer in reversed(layers[1:]):
             dout = layer.backward(dout)
-        if layers and is_plain(layers[0], Affine):
+        if layers and is_unmodified(layers[0], Affine):
             layers[0].backward(dout, input_gradient=False)
         elif layers:
             layers[0].backward(dout)
 
-    @at_the_edge
+    @at_entry
     def numerical_gradient(self, x: object, t: object) -> dict[str, Array]:
         """Give the gradient of the mean loss by central differences, to check `gradient`.
 
@@ -364,7 +364,7 @@ class Sequential:
         self._move(self.backend, check_dtype(dtype))
         return self
 
-    @alone_at_the_edge
+    @alone_at_entry
     def copy(self) -> Self:
         """Give a network of its own with the same parameters, backend and dtype.
 
@@ -497,7 +497,7 @@ class Sequential:
         batch, labels = self.batch_and_targets(x, t)
         scores = self._forward(batch, train_flg, True)
         targets = self.targets(labels, scores.shape[1])
-        if not (in_float64 and is_plain(self.last_layer, SoftmaxWithLoss)):
+        if not (in_float64 and is_unmodified(self.last_layer, SoftmaxWithLoss)):
             return call(self.last_layer.forward, scores, targets, train_flg=train_flg)
         loss = self.last_layer.forward(self.backend.astype(scores, "float64"), targets)
         self.last_layer.y = self.backend.astype(self.last_layer.y, self.dtype)  # for backward

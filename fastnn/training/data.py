@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.backends.arrays import Array
 from fastnn.backends.selection import load_backend
 from fastnn.checks import dtype_name
-from fastnn.nn.layer import is_plain
+from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.validation import (
@@ -64,7 +64,7 @@ def _classes(network: Sequential, data: Array, name: str) -> int:
     own to say.
     """
     first = next(iter(network.layers.values()), None)
-    if first is not None and is_plain(first, Affine):
+    if first is not None and is_unmodified(first, Affine):
         features = int(first.W.shape[0])
         if math.prod(data.shape[1:]) != features:
             raise ValueError(

@@ -18,11 +18,11 @@ from fastnn.nn.parameters import problem_with_parameters
 from fastnn.nn.sequential import Sequential
 from fastnn.training.data import KEPT_AS_THEY_ARE, data_set, held_out_data
 from fastnn.training.evaluation import Accuracy
-from fastnn.training.history import History, LossWatch
-from fastnn.training.interruption import Interruption, watch_for_interruption
+from fastnn.training.history import History, LossQueue
+from fastnn.training.interruption import Interruption, defer_interruption
 from fastnn.training.planner import make_plan
 from fastnn.training.progress import ProgressBar
-from fastnn.training.standstill import StandstillWatch, warn, warn_of_magnitude
+from fastnn.training.standstill import StandstillCheck, warn, warn_of_magnitude
 from fastnn.wording import shown
 
 DEFAULT_BATCH_SIZE = 100
@@ -157,9 +157,9 @@ def fit(
         training = _Training(network, data, labels, optimizer, batch_size, scale)
         steps = math.ceil(samples / batch_size) * epochs
         with ProgressBar(steps, progress) as bar:
-            watch = LossWatch(network.backend, history, bar, compiled_before)
+            queue = LossQueue(network.backend, history, bar, compiled_before)
             try:
-                _train(training, epochs, order, history, watch, held_out, callbacks)
+                _train(training, epochs, order, history, queue, held_out, callbacks)
             except KeyboardInterrupt as error:
                 history.interrupted = True
                 error.history = history  # type: ignore[attr-defined]
@@ -233,23 +233,23 @@ def _train(
     epochs: int,
     order: np.random.Generator,
     history: History,
-    watch: LossWatch,
+    queue: LossQueue,
     held_out: tuple[Array, Array] | None,
     callbacks: Sequence[Callback],
 ) -> None:
     """Go through the epochs, until interrupted or told to end."""
     standstill = training.standstill()
-    with watch_for_interruption() as interruption:
+    with defer_interruption() as interruption:
         try:
             evaluations = [] if held_out is None else training.evaluations(held_out, history)
             for _ in range(epochs):
-                watch.resume()
-                training.epoch(order.permutation(training.samples), history, watch, interruption)
+                queue.resume()
+                training.epoch(order.permutation(training.samples), history, queue, interruption)
                 if interruption.requested:
                     break
                 if evaluations or callbacks:
-                    watch.look()
-                standstill.look(history.losses)
+                    queue.flush()
+                standstill.check(history.losses)
                 found = [interruption.call(accuracy) for _, accuracy in evaluations]
                 for (accuracies, _), accuracy in zip(evaluations, found, strict=True):
                     accuracies.append(accuracy)
@@ -262,10 +262,10 @@ def _train(
         except KeyboardInterrupt:
             interruption.requested = True
         finally:
-            watch.look()
+            queue.flush()
             history.interrupted = interruption.requested
     if not history.interrupted:
-        standstill.look(history.losses, at_the_end=True)
+        standstill.check(history.losses, at_the_end=True)
 
 
 class _Training:
@@ -305,21 +305,21 @@ class _Training:
         self,
         order: np.ndarray[Any, Any],
         history: History,
-        watch: LossWatch,
+        queue: LossQueue,
         interruption: Interruption,
     ) -> None:
         """Queue the training on every sample once, in this order, unless interrupted."""
         history.epoch_seconds.append(0.0)
         queued = 0
         try:
-            with closing(self._pieces(order, interruption)) as pieces:
-                for rows in pieces:
+            with closing(self._chunks(order, interruption)) as chunks:
+                for rows in chunks:
                     samples = int(rows.shape[0])
                     whole = samples // self.batch_size * self.batch_size
                     if whole:
-                        queued += self._run(rows[:whole], self.batch_size, watch, interruption)
+                        queued += self._run(rows[:whole], self.batch_size, queue, interruption)
                     if whole < samples:
-                        queued += self._run(rows[whole:], samples - whole, watch, interruption)
+                        queued += self._run(rows[whole:], samples - whole, queue, interruption)
         finally:
             with self.network._network_lock.alone:
                 self.runner.flush()
@@ -327,10 +327,10 @@ class _Training:
         if not queued:
             history.epoch_seconds.pop()
 
-    def standstill(self) -> StandstillWatch:
-        """Give what looks whether training stands still."""
+    def standstill(self) -> StandstillCheck:
+        """Give what checks whether training stands still."""
         steps = math.ceil(self.samples / self.batch_size)
-        return StandstillWatch(self.network, self.data, self.scale, steps)
+        return StandstillCheck(self.network, self.data, self.scale, steps)
 
     def evaluations(
         self, held_out: tuple[Array, Array], history: History
@@ -382,26 +382,26 @@ class _Training:
                 setattr(*owner, self.plan.arrays[name])
         return problem
 
-    def _pieces(
+    def _chunks(
         self, order: np.ndarray[Any, Any], interruption: Interruption
     ) -> Generator[Array, None, None]:
         """Give the rows of an epoch: at once, or as the data set arrives."""
         if self.feed is None:
             yield self.backend.asarray(order)
         else:
-            yield from self.feed.pieces(order, lambda: interruption.requested)
+            yield from self.feed.chunks(order, lambda: interruption.requested)
 
-    def _run(self, rows: Array, batch: int, watch: LossWatch, interruption: Interruption) -> int:
+    def _run(self, rows: Array, batch: int, queue: LossQueue, interruption: Interruption) -> int:
         """Queue a step for each batch of `rows`, unless interrupted; give the samples queued."""
         lock, rows = self.network._network_lock, self.backend.xp.reshape(rows, (-1, batch))
         done, steps = 0, int(rows.shape[0])
         while done < steps and not interruption.requested:
-            some = rows[done : min(done + watch.steps_at_once, steps), ...]
+            some = rows[done : min(done + queue.steps_at_once, steps), ...]
             # The losses show that it diverged.
             with lock.alone, np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 losses = self.runner.run(some, self.optimizer.hyperparameters(), interruption.stop)
             lock.give_way()
-            watch.add(losses, batch)
+            queue.add(losses, batch)
             done += int(losses.shape[0])
         return done * batch
 

@@ -55,7 +55,7 @@ class History:
         return self.samples / self.seconds if self.seconds else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the history as plain values, for JSON, which has None for a loss that is NaN."""
+        """Give the history as values for JSON, which has None for a loss that is NaN."""
         derived = {"seconds": self.seconds, "samples_per_second": self.samples_per_second}
         losses = [loss if math.isfinite(loss) else None for loss in self.losses]
         return {**asdict(self), "losses": losses, **derived}
@@ -80,17 +80,17 @@ class History:
         return f"<History: {inside}>"
 
 
-LOOK_SECONDS = 0.1
-"""How long training runs on its own before losses are brought to the host and the bar is told."""
+FLUSH_SECONDS = 0.1
+"""How long training runs before its losses are copied to the host and shown by the progress bar."""
 
 
-class LossWatch:
-    """Brings losses into a history, at most ten times a second once it knows the pace.
+class LossQueue:
+    """Copies queued losses to the host about ten times a second, into a history.
 
-    A look waits for the device. So the losses of steps that are queued stay there until enough of
-    them have come together, also from one epoch to the next; `steps_at_once` is how many are
-    queued in the time between two looks, learned by doubling. Its clock stands still while kernels
-    are compiled, which is no training: `compiled_before` is what the backend's had cost before.
+    A copy waits for the device, so losses stay there until enough of them are queued, also across
+    epochs. `steps_at_once` is how many steps to queue between two flushes: it is doubled until they
+    take a tenth of a second. Time in which kernels are compiled does not count;
+    `compiled_before` is how many seconds the backend had spent on that before.
     """
 
     def __init__(
@@ -112,16 +112,16 @@ class LossWatch:
             self._since = self._now()
 
     def add(self, losses: Array, batch: int) -> None:
-        """Take the losses of steps that were queued, and look if it is time."""
+        """Queue the losses of some steps, and flush if it is time."""
         epoch = len(self._history.epoch_seconds) - 1
         self._queued.append((epoch, batch, losses))
         self._steps_queued += int(losses.shape[0])
         enough = self._steps_queued >= self.steps_at_once
-        if enough or self._now() - self._since >= LOOK_SECONDS:
-            self.look()
+        if enough or self._now() - self._since >= FLUSH_SECONDS:
+            self.flush()
 
-    def look(self) -> None:
-        """Bring all losses to the host, and share the time since the last look among epochs."""
+    def flush(self) -> None:
+        """Copy all losses to the host, and divide the time since the last flush among epochs."""
         self._history.compile_seconds = self._backend.seconds_compiling() - self._compiled_before
         if not self._queued:
             return
@@ -145,7 +145,7 @@ class LossWatch:
         return time.perf_counter() - self._backend.seconds_compiling()
 
     def _learn(self, steps: int, seconds: float) -> None:
-        if steps >= self.steps_at_once and seconds < LOOK_SECONDS:
+        if steps >= self.steps_at_once and seconds < FLUSH_SECONDS:
             self.steps_at_once *= 2
-        elif seconds > 2 * LOOK_SECONDS:
+        elif seconds > 2 * FLUSH_SECONDS:
             self.steps_at_once = max(self._backend.steps_at_once, self.steps_at_once // 2)

@@ -1,4 +1,4 @@
-"""Ctrl-C as a request that is looked at between steps, rather than an exception in one."""
+"""Ctrl-C as a request that is checked between steps, not an exception in the middle of one."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _is_inside_call(frame: FrameType | None) -> bool:
 
 
 @contextmanager
-def watch_for_interruption() -> Iterator[Interruption]:
+def defer_interruption() -> Iterator[Interruption]:
     """Turn Ctrl-C in the body into a request; a second one raises when the body has ended.
 
     See `Interruption.take_over` for where nothing is changed.

@@ -12,7 +12,7 @@ from typing import Any
 from fastnn.backends.arrays import Array
 from fastnn.backends.plan import Block, Chain, LayerCalls, StepPlan
 from fastnn.backends.steps import lay_out
-from fastnn.nn.layer import gradient_of, is_plain, parameter_names
+from fastnn.nn.layer import gradient_of, is_unmodified, parameter_names
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.losses import SoftmaxWithLoss
 from fastnn.nn.modes import training_forward
@@ -58,7 +58,7 @@ def make_plan(
     last = network.last_layer
     chain = Chain(
         tuple(_blocks(layers, owners, flat=x.ndim == 2)),
-        None if is_plain(last, SoftmaxWithLoss) else _calls(last, last.backward),
+        None if is_unmodified(last, SoftmaxWithLoss) else _calls(last, last.backward),
         tuple(parameters),
         optimizer.described_update(),
     )
@@ -74,7 +74,7 @@ def _blocks(layers: list[Any], owners: Mapping[str, tuple[Any, str]], *, flat: b
     while position < len(layers):
         layer = layers[position]
         names = tuple(name for name, (owner, _) in owners.items() if owner is layer)
-        if flat and is_plain(layer, Affine) and len(names) == len(Affine.parameters):
+        if flat and is_unmodified(layer, Affine) and len(names) == len(Affine.parameters):
             activation = _activation(layers, position + 1)
             blocks.append(Block(names, int(layer.W.shape[1]), activation))
             position += 1 if activation is None else 2
@@ -87,14 +87,14 @@ def _blocks(layers: list[Any], owners: Mapping[str, tuple[Any, str]], *, flat: b
 
 def _activation(layers: list[Any], position: int) -> str | None:
     """Name the activation at a position, if it stands between two Affine layers."""
-    if position + 1 >= len(layers) or not is_plain(layers[position + 1], Affine):
+    if position + 1 >= len(layers) or not is_unmodified(layers[position + 1], Affine):
         return None
-    names = (name for cls, name in ACTIVATIONS.items() if is_plain(layers[position], cls))
+    names = (name for cls, name in ACTIVATIONS.items() if is_unmodified(layers[position], cls))
     return next(names, None)
 
 
 def _calls(layer: Any, backward: Callable[..., Any]) -> LayerCalls:
-    users_own = not any(is_plain(layer, cls) for cls in FASTNN_LAYERS)
+    users_own = not any(is_unmodified(layer, cls) for cls in FASTNN_LAYERS)
     return LayerCalls(type(layer).__name__, training_forward(layer), backward, users_own)
 
 

@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
-from fastnn.training.history import LOOK_SECONDS
+from fastnn.training.history import FLUSH_SECONDS
 
 
 class ProgressBar:
@@ -30,7 +30,7 @@ class ProgressBar:
             with contextlib.suppress(Exception):
                 stream: Any = QuietStream(sys.stderr)
                 self._bar = _without_a_thread()(
-                    total=steps, unit="step", mininterval=LOOK_SECONDS, miniters=1, file=stream
+                    total=steps, unit="step", mininterval=FLUSH_SECONDS, miniters=1, file=stream
                 )
 
     def update(self, steps: int, loss: float) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.errors import TrainingWarning
-from fastnn.nn.layer import is_plain
+from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.sequential import Sequential
 from fastnn.system.caller import depth_of_caller
@@ -23,8 +23,8 @@ LARGE, SMALL = 20.0, 0.01
 """Typical magnitudes of inputs beyond which a network hardly learns. Standardized data have 1, also
 with rare outliers of some tens; the pixels of MNIST 0.7, as bytes 180."""
 
-ROWS_LOOKED_AT, ENTRIES_LOOKED_AT = 256, 1 << 18
-"""Of a data set, to tell its magnitude."""
+SAMPLED_ROWS, SAMPLED_ENTRIES = 256, 1 << 18
+"""How many rows and entries of a data set its magnitude is estimated from."""
 
 MOVED, STEPS = 0.01, 20
 """By which fraction a loss has to fall in an epoch, of so many steps or more, to have moved."""
@@ -32,8 +32,8 @@ MOVED, STEPS = 0.01, 20
 DEAD_SHARE = 0.9
 """Of the units of a layer that have to be dead to be the reason; some are in any network."""
 
-SAMPLES_LOOKED_AT, LEAST_LOOKED_AT = 8192, 256
-"""Of a data set, to tell that a unit is dead; and the fewest that tell, where memory is scarce."""
+CHECKED_SAMPLES, LEAST_CHECKED = 8192, 256
+"""How many samples tell that a unit is dead; and the fewest that do, where memory is scarce."""
 
 
 def warn_of_magnitude(data: Array, backend: Backend, scale: float) -> None:
@@ -43,7 +43,7 @@ def warn_of_magnitude(data: Array, backend: Backend, scale: float) -> None:
     scale : what they are multiplied by.
     """
     features = max(1, math.prod(data.shape[1:]))
-    rows = min(ROWS_LOOKED_AT, max(1, ENTRIES_LOOKED_AT // features))
+    rows = min(SAMPLED_ROWS, max(1, SAMPLED_ENTRIES // features))
     some = data[:: -(-data.shape[0] // rows), ...]
     values = np.asarray(backend.to_numpy(some) if backend.owns(some) else some)
     values = values[values != 0].astype(np.float64)
@@ -69,10 +69,10 @@ def warn_of_magnitude(data: Array, backend: Backend, scale: float) -> None:
     )
 
 
-class StandstillWatch:
-    """Looks for dead units when the loss has not moved for an epoch, and names them once.
+class StandstillCheck:
+    """Warns once of dead units, if the loss has not moved for an epoch.
 
-    It looks after 1, 2, 4, 8, ... epochs and at the end, at losses that are on the host already.
+    It checks after 1, 2, 4, 8, ... epochs and at the end, from losses that are on the host already.
     """
 
     def __init__(self, network: Sequential, data: Array, scale: float, steps: int) -> None:
@@ -81,8 +81,8 @@ class StandstillWatch:
         self._steps = steps  # of an epoch
         self._next = 1
 
-    def look(self, losses: list[float], *, at_the_end: bool = False) -> None:
-        """Look after an epoch, the network's parameters being whole."""
+    def check(self, losses: list[float], *, at_the_end: bool = False) -> None:
+        """Check after an epoch, when the network holds its parameters."""
         epochs = len(losses) // self._steps
         if epochs < (1 if at_the_end else self._next) or self._next == 0:
             return
@@ -132,16 +132,16 @@ def dead_units(network: Sequential, data: Array, scale: float) -> list[tuple[str
     """
     backend, found = network.backend, []
     samples = _samples_with_room(network, data)
-    if samples < min(LEAST_LOOKED_AT, data.shape[0]):
+    if samples < min(LEAST_CHECKED, data.shape[0]):
         return []
     h, name = data[:: -(-data.shape[0] // samples), ...], ""
     with backend.current(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
         h = backend.asarray(h, network.dtype) * scale
         h = backend.xp.reshape(h, (h.shape[0], -1))
         for key, layer in network.layers.items():
-            if is_plain(layer, Affine) and layer.W.shape[0] == h.shape[1]:
+            if is_unmodified(layer, Affine) and layer.W.shape[0] == h.shape[1]:
                 h, name = backend.affine(h, layer.W, layer.b), key
-            elif is_plain(layer, Relu):
+            elif is_unmodified(layer, Relu):
                 h = backend.relu(h)
                 if name:
                     alive = ~backend.xp.all(h <= 0, axis=0)  # NaN is not dead
@@ -158,7 +158,7 @@ def _samples_with_room(network: Sequential, data: Array) -> int:
     widths = sorted([math.prod(data.shape[1:]), *(shape[-1] for shape in shapes)])
     numbers = sum(widths[-2:]) + widths[-1]  # what goes in, comes out, and is made on the way
     size = numbers * np.dtype(network.dtype).itemsize
-    samples = min(SAMPLES_LOOKED_AT, int(data.shape[0]))
+    samples = min(CHECKED_SAMPLES, int(data.shape[0]))
     while samples and not network.backend.holds(samples * size):
         samples //= 2
     return samples

@@ -81,10 +81,10 @@ def test_pieces_bound_the_memory(batch: Batch, monkeypatch: pytest.MonkeyPatch) 
     whole = network.numerical_gradient(batch.x, batch.t)
     counter = Counter(network.backend, monkeypatch)
     monkeypatch.setattr("fastnn.nn.network_gradient.ENTRIES", 600)
-    in_pieces = network.numerical_gradient(batch.x, batch.t)
+    in_chunks = network.numerical_gradient(batch.x, batch.t)
     assert counter.largest <= 600
     assert counter.products > 20
-    for key, array in in_pieces.items():
+    for key, array in in_chunks.items():
         np.testing.assert_allclose(array, whole[key], rtol=0, atol=1e-11)
 
 

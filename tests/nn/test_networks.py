@@ -109,7 +109,7 @@ def test_the_quick_numerical_gradient_is_the_definition(batch: Batch, name: str)
             np.testing.assert_allclose(quick[key], literal, atol=1e-11, rtol=0)
 
 
-def test_the_quick_numerical_gradient_in_pieces(
+def test_the_quick_numerical_gradient_in_chunks(
     batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = TwoLayerNet(12, 6, 4, 0.5, seed=3)

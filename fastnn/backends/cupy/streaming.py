@@ -1,6 +1,6 @@
 """A data set larger than the device's memory, streamed from pinned memory, ahead of need.
 
-While the device trains on one piece, a thread gathers the samples of the next one into pinned
+While the device trains on one chunk, a thread gathers the samples of the next one into pinned
 memory and a stream of its own carries them into a waiting room on the device. What is left for the
 training's stream to do is to wait for their arrival, which is long past, and to copy them from the
 waiting room, at the speed of device memory: the arrays that the step plan reads stay the same.
@@ -24,13 +24,13 @@ from fastnn.chunks import chunks
 from fastnn.errors import TrainingWarning
 from fastnn.system.caller import depth_of_caller
 
-PIECE_BYTES = 1 << 26
-"""Of a piece. At 25 GB/s it is under way for 3 ms, hundreds of times as long as starting a copy
+CHUNK_BYTES = 1 << 26
+"""Of a chunk. At 25 GB/s it is under way for 3 ms, hundreds of times as long as starting a copy
 takes. It is less where memory is scarce, as the device has two of them, and a batch at least."""
 
 
 GATHER_BYTES = 1 << 20
-"""Gathered between two looks at whether to stop: far less than a tenth of a second of work."""
+"""Gathered between two checks whether to stop: far less than a tenth of a second of work."""
 
 
 class PinnedFeed:
@@ -52,7 +52,7 @@ class PinnedFeed:
         self._without_thread = False
         sample = x[:1].size * np.dtype(dtype).itemsize + t[:1].nbytes
         with backend.current():
-            room = min(PIECE_BYTES, free_bytes() // 8)
+            room = min(CHUNK_BYTES, free_bytes() // 8)
         batches = max(1, room // (sample * batch_size))
         self._samples = min(len(x), batches * batch_size)
         shapes = (self._samples, *x.shape[1:]), (self._samples, *t.shape[1:])
@@ -68,8 +68,8 @@ class PinnedFeed:
             # The waiting room is used from now on by another stream than it was allocated on.
             self._taken.record()
 
-    def pieces(self, order: np.ndarray[Any, Any], stop: Callable[[], bool]) -> Iterator[Array]:
-        """See `Feed.pieces`. When a piece is given, the next one is under way already."""
+    def chunks(self, order: np.ndarray[Any, Any], stop: Callable[[], bool]) -> Iterator[Array]:
+        """See `Feed.chunks`. When a chunk is given, the next one is under way already."""
         starts = range(0, len(order), self._samples)
         some = [order[start : start + self._samples] for start in starts]
         closed = threading.Event()
@@ -88,11 +88,11 @@ class PinnedFeed:
         try:
             gathering = gather(0)
             for i, samples in enumerate([*some, None]):
-                # Round i brings piece i on its way, and piece i - 1 to where it is read.
+                # Round i brings chunk i on its way, and chunk i - 1 to where it is read.
                 if samples is not None:
                     gathering.result()
                     if stop():
-                        return  # the piece may not be whole
+                        return  # the chunk may not be whole
                     self._send(i, len(samples))
                 if i + 1 < len(some):
                     self._arrived[(i + 1) % 2].synchronize()
@@ -121,7 +121,7 @@ class PinnedFeed:
                 buffer[some] = source[samples[some]]
 
     def _rows(self, count: int) -> Array:
-        """Give the rows of `x` and `t` that hold a piece."""
+        """Give the rows of `x` and `t` that hold a chunk."""
         import cupy
 
         with self._backend.current():
@@ -136,7 +136,7 @@ class PinnedFeed:
             self._arrived[i % 2].record(self._stream)
 
     def _take(self, i: int, count: int) -> None:
-        """Copy a piece from the waiting room to where the plan reads it, once it is there."""
+        """Copy a chunk from the waiting room to where the plan reads it, once it is there."""
         import cupy
 
         with self._backend.current():

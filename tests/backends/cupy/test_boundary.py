@@ -108,7 +108,7 @@ READ_LATE = """
         del other
         network.predict(cupy.asarray(problem.x))
         cuda.synchronize()
-        network.predict(Interface(cupy.asarray(problem.x)))  # looks at what has been read
+        network.predict(Interface(cupy.asarray(problem.x)))  # checks at what has been read
         with producer:
             again = cupy.empty(problem.x.shape, "float32")
             more = cupy.empty(problem.x.shape, "float32")
@@ -218,7 +218,7 @@ def test_a_data_set_without_room_is_streamed(
     resident, streamed = network(), network()
     expected = trained(resident, problem, validation=(problem.x, problem.t))
     monkeypatch.setattr(type(cuda), "holds", lambda *_: False)
-    monkeypatch.setattr(cupy_feed, "PIECE_BYTES", 40 * 9 * 4)
+    monkeypatch.setattr(cupy_feed, "CHUNK_BYTES", 40 * 9 * 4)
     found = trained(streamed, problem, validation=(problem.x, problem.t))
     assert found.losses == expected.losses
     assert found.train_accuracies == expected.train_accuracies
@@ -269,7 +269,7 @@ STREAMED = """
     from tests.helpers.gpu import Problem
     cuda = fastnn.set_backend("cupy", strict=True)
     problem = Problem([9, 8, 4], 130, data="uint8")
-    cupy_feed.PIECE_BYTES = 40 * 17
+    cupy_feed.CHUNK_BYTES = 40 * 17
     results = []
     for holds in (True, False):
         cupy_backend.CupyBackend.holds = lambda *_: holds
@@ -324,17 +324,17 @@ class Counted:
 
 
 @pytest.fixture
-def small_pieces(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stream every data set, 40 samples of 9 floats in a piece."""
+def small_chunks(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stream every data set, 40 samples of 9 floats in a chunk."""
     monkeypatch.setattr(type(cuda), "holds", lambda *_: False)
-    monkeypatch.setattr(cupy_feed, "PIECE_BYTES", 40 * 9 * 4)
+    monkeypatch.setattr(cupy_feed, "CHUNK_BYTES", 40 * 9 * 4)
 
 
 def feed_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("fastnn-feed")]
 
 
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("small_chunks")
 def test_a_feed_that_is_told_to_stop_takes_no_more(
     cuda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,35 +345,35 @@ def test_a_feed_that_is_told_to_stop_takes_no_more(
     feed = cupy_feed.PinnedFeed(cuda, data, problem.t, "float32", 10)
     assert feed.x.shape == (30, 9)
 
-    # Within a piece: 4 samples at a time, and the request comes after the third look.
-    looks = itertools.count(1)
-    pieces = feed.pieces(np.arange(400), lambda: next(looks) > 3)
+    # Within a chunk: 4 samples at a time, and the request comes at the fourth check.
+    checks = itertools.count(1)
+    chunks = feed.chunks(np.arange(400), lambda: next(checks) > 3)
     before = cupysim.counters()
-    assert list(pieces) == []
+    assert list(chunks) == []
     assert data.taken == 12
     assert (cupysim.counters() - before).h2d == 0
     assert feed_threads() == []
 
-    # Between two pieces.
+    # Between two chunks.
     requested: list[bool] = []
-    pieces = feed.pieces(np.arange(400), lambda: bool(requested))
-    next(pieces)
+    chunks = feed.chunks(np.arange(400), lambda: bool(requested))
+    next(chunks)
     requested.append(True)
     time.sleep(0.05)
     cuda.synchronize()
     taken, before = data.taken, cupysim.counters()
-    assert list(pieces) == []
+    assert list(chunks) == []
     assert data.taken == taken
     spent = cupysim.counters() - before
     assert (spent.h2d, spent.d2d, spent.launches) == (0, 0, 0)
     assert feed_threads() == []
 
     # It can be asked again, for all.
-    found = [cuda.to_numpy(feed.x[rows]) for rows in feed.pieces(np.arange(400), never)]
+    found = [cuda.to_numpy(feed.x[rows]) for rows in feed.chunks(np.arange(400), never)]
     np.testing.assert_array_equal(np.concatenate(found), problem.x)
 
 
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("small_chunks")
 def test_ctrl_c_ends_a_streamed_epoch_at_once(cuda: Any) -> None:
     cupysim = simulator()
     problem = Problem([9, 8, 4], 397)
@@ -410,7 +410,7 @@ def test_ctrl_c_ends_a_streamed_epoch_at_once(cuda: Any) -> None:
     assert feed_threads() == []
 
 
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("small_chunks")
 def test_an_error_while_training_ends_the_feed(cuda: Any) -> None:
     problem = Problem([9, 8, 4], 397)
 
@@ -432,11 +432,11 @@ def test_an_error_while_training_ends_the_feed(cuda: Any) -> None:
     data: Any = Counted(problem.x[:20])
     feed = cupy_feed.PinnedFeed(cuda, data, problem.t[:20], "float32", 10)
     with pytest.raises(IndexError):
-        list(feed.pieces(np.arange(400), never))
+        list(feed.chunks(np.arange(400), never))
     assert feed_threads() == []
 
 
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("small_chunks")
 def test_a_system_without_another_thread(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The samples are gathered all the same, and a word is said."""
     problem = Problem([9, 8, 4], 130)
@@ -458,9 +458,9 @@ POINTS = {
     "a graph is launched": ("fastnn.backends.cupy.graph.CapturedGraph.launch", 2),
     "steps are begun": ("fastnn.backends.cupy.fused.FusedStep.begin", 2),
     "a step is launched": ("fastnn.backends.cupy.op_by_op.OpByOpStep.launch", 3),
-    "losses are brought": ("fastnn.training.history.LossWatch.look", 1),
-    "a piece is sent": ("fastnn.backends.cupy.streaming.PinnedFeed._send", 3),
-    "a piece is taken": ("fastnn.backends.cupy.streaming.PinnedFeed._take", 3),
+    "losses are brought": ("fastnn.training.history.LossQueue.flush", 1),
+    "a chunk is sent": ("fastnn.backends.cupy.streaming.PinnedFeed._send", 3),
+    "a chunk is taken": ("fastnn.backends.cupy.streaming.PinnedFeed._take", 3),
     "the runner is flushed": ("fastnn.backends.cupy.runner.CupyRunner.flush", 1),
 }
 
@@ -472,7 +472,7 @@ def test_network_and_history_belong_together_after_a_second_ctrl_c(
 ) -> None:
     """Wherever both arrive, before what happens there or after it."""
     place, call = POINTS[point]
-    if "piece" in point and not streamed:
+    if "chunk" in point and not streamed:
         pytest.skip("nothing is streamed")
     module, _, method = place.rpartition(".")
     owner = pkgutil.resolve_name(module)
@@ -480,7 +480,7 @@ def test_network_and_history_belong_together_after_a_second_ctrl_c(
     problem = Problem([9, 8, 4], 397)
     if streamed:
         monkeypatch.setattr(type(cuda), "holds", lambda *_: False)
-        monkeypatch.setattr(cupy_feed, "PIECE_BYTES", 40 * 9 * 4)
+        monkeypatch.setattr(cupy_feed, "CHUNK_BYTES", 40 * 9 * 4)
 
     def network() -> Sequential:
         one = problem.network(cuda, "float32")
@@ -535,7 +535,7 @@ ENDED_HALF_WAY = """
     from fastnn.backends.cupy import streaming as cupy_feed
     from tests.helpers.gpu import Problem
     cuda = fastnn.set_backend("cupy", strict=True)
-    cupy_feed.PIECE_BYTES = 40 * 9 * 4
+    cupy_feed.CHUNK_BYTES = 40 * 9 * 4
     problem = Problem([9, 8, 4], 397)
 
     streams = []  # the simulated device does what is left on a stream when it is destroyed
@@ -546,25 +546,25 @@ ENDED_HALF_WAY = """
         return one
 
     def dropped():
-        pieces = feed().pieces(np.arange(400), lambda: False)
-        next(pieces)
+        chunks = feed().chunks(np.arange(400), lambda: False)
+        next(chunks)
 
     def closed():
-        pieces = feed().pieces(np.arange(400), lambda: False)
-        next(pieces), next(pieces)
-        pieces.close()
+        chunks = feed().chunks(np.arange(400), lambda: False)
+        next(chunks), next(chunks)
+        chunks.close()
 
     def failed():
-        for _ in feed().pieces(np.arange(400), lambda: False):
+        for _ in feed().chunks(np.arange(400), lambda: False):
             raise ZeroDivisionError
 
     def told():
         asked = []
-        for _ in feed().pieces(np.arange(400), lambda: len(asked) > 1):
+        for _ in feed().chunks(np.arange(400), lambda: len(asked) > 1):
             asked.append(1)
 
     def over():
-        for _ in feed().pieces(np.arange(400), lambda: False):
+        for _ in feed().chunks(np.arange(400), lambda: False):
             pass
 
     for end in (dropped, closed, failed, told, over):
