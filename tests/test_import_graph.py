@@ -116,7 +116,7 @@ def reachable(graph: Graph, start: str) -> set[str]:
 
 
 TOYS: dict[str, tuple[str, str]] = {
-    "plain": ("import toy.b", "from toy import a"),
+    "at the top": ("import toy.b", "from toy import a"),
     "relative": ("from .b import f", "from . import a"),
     "lazy": ("from toy.b import f", "def g():\n    from toy.a import h"),
     "for types": (

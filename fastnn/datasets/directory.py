@@ -31,11 +31,11 @@ def load_idx(
     Parameters
     ----------
     directory : str or path-like
-        Where the four files are: images and labels for training and for testing, plain or .gz,
-        named ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte``
-        and ``t10k-labels-idx1-ubyte``; or as EMNIST's, ``emnist-letters-train-images-idx3-ubyte``
-        and so on, with ``test`` for ``t10k``. Where a file is there both plain and compressed, the
-        plain one is read.
+        Where the four files are: images and labels for training and for testing, uncompressed or
+        .gz, named ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
+        ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``; or as EMNIST's,
+        ``emnist-letters-train-images-idx3-ubyte`` and so on, with ``test`` for ``t10k``. Where a
+        file is there in both forms, the uncompressed one is read.
     normalize : bool, default True
         Return the pixels as float32 in [0, 1], each the stored byte divided by 255. Otherwise
         return them as they are stored, for most data sets uint8 in 0..255.

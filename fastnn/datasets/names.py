@@ -2,7 +2,7 @@
 
 They are called as MNIST's and Fashion-MNIST's are, ``train-images-idx3-ubyte`` and ``t10k-...``, or
 as those of a split of EMNIST, ``emnist-balanced-train-images-idx3-ubyte`` and ``...-test-...``;
-plain, or compressed as they are published.
+uncompressed, or compressed as they are published.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def find_files(directory: Path, name: str | None) -> DataSetFiles:
     data_sets = _data_sets(directory)
     if not data_sets:
         names = " and ".join(_file_name("", role) for role in ROLES)
-        raise FileNotFoundError(f"{directory}: expected {names}, plain or .gz, found none of them")
+        raise FileNotFoundError(
+            f"{directory}: expected {names}, uncompressed or .gz, found none of them"
+        )
     chosen = _choose(data_sets, directory, name)
     return DataSetFiles(*(_pick(data_sets[chosen], role, directory, chosen) for role in ROLES))
 
@@ -81,10 +83,10 @@ def _pick(files: dict[_Role, list[Path]], role: _Role, directory: Path, split: s
     if not files.get(role):
         training, kind = role
         raise FileNotFoundError(
-            f"{directory}: expected {_file_name(split, role)}, plain or .gz, found no "
+            f"{directory}: expected {_file_name(split, role)}, uncompressed or .gz, found no "
             f"{kind.partition('-')[0]} for the {'train' if training else 'test'} half"
         )
-    return min(files[role])  # the plain one, if there are both
+    return min(files[role])  # the uncompressed one, if there are both
 
 
 def _file_name(split: str, role: _Role) -> str:

@@ -1,4 +1,4 @@
-"""The public edge: what comes in is checked here, once, in the same words for every backend."""
+"""What a user hands over is checked here, once, in the same words for every backend."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Labels(NamedTuple):
 
 
 def real_array(given: Any, backend: Backend, name: str) -> Array:
-    """Give what a user handed over as an array of real numbers: the public edge.
+    """Give what a user handed over as an array of real numbers.
 
     It is `given` itself where that is an array of the backend, and else on the host, as
     `own_array` says. Errors call it `name`, and say what to do.
@@ -227,19 +227,19 @@ def _namespace(array: Array) -> Any:
 
 
 def check_finite(x: Array, backend: Backend, *, name: str = "x") -> None:
-    """Refuse NaN and infinity, telling where the first one is; in pieces, for large data sets."""
+    """Refuse NaN and infinity, telling where the first one is; in chunks, for large data sets."""
     if not dtype_name(x).startswith("float"):
         return
     xp = backend.xp
     rows = max(1, (1 << 20) // max(1, math.prod(x.shape[1:])))
     for some in chunks(x.shape[0], rows):
-        piece = x[some, ...]
-        # A sum is finite only if every term is, and takes half the time of looking at each.
+        chunk = x[some, ...]
+        # A sum is finite only if every term is, and takes half the time of checking each.
         with np.errstate(over="ignore", invalid="ignore"):
-            total = xp.sum(piece)
-        if bool(xp.isfinite(total)) or bool(xp.all(xp.isfinite(piece))):
+            total = xp.sum(chunk)
+        if bool(xp.isfinite(total)) or bool(xp.all(xp.isfinite(chunk))):
             continue
-        host = backend.to_numpy(piece)
+        host = backend.to_numpy(chunk)
         index = np.argwhere(~np.isfinite(host))[0]
         position = ", ".join(str(i) for i in (some.start + int(index[0]), *index[1:].tolist()))
         raise ValueError(

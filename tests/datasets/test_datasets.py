@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 import fastnn.datasets
 from fastnn.datasets import load_idx, load_mnist, read_idx
 from fastnn.wording import shown
-from tests.helpers.damaged_idx import CODES, assert_plain_array, header, idx_bytes, read_damaged
+from tests.helpers.damaged_idx import CODES, assert_usual_layout, header, idx_bytes, read_damaged
 
 PACKAGE = Path(fastnn.datasets.__file__).parent
 SHIPPED = PACKAGE / "mnist"
@@ -97,7 +97,7 @@ class TestMnist:
         assert x_train.dtype == x_test.dtype == np.float32
         assert t_train.dtype == t_test.dtype == np.int64
         for array in (x_train, t_train, x_test, t_test):
-            assert_plain_array(array)
+            assert_usual_layout(array)
         assert x_train.min() == x_test.min() == 0
         assert x_train.max() == x_test.max() == 1
         # The mean and the standard deviation of MNIST that everybody quotes.
@@ -121,7 +121,7 @@ class TestMnist:
         assert x_test.shape == (10_000, 1, 28, 28)
         for name, x in (("train", x_train), ("t10k", x_test)):
             assert x.dtype == np.uint8
-            assert_plain_array(x)
+            assert_usual_layout(x)
             content = (SHIPPED / f"{name}-images-idx3-ubyte").read_bytes()
             assert x.tobytes() == content[16:]
 
@@ -142,7 +142,7 @@ class TestMnist:
         for t, hot in ((t_train, hot_train), (t_test, hot_test)):
             assert hot.shape == (len(t), 10)
             assert hot.dtype == np.float32
-            assert_plain_array(hot)
+            assert_usual_layout(hot)
             np.testing.assert_array_equal(hot, np.eye(10)[t])
 
     def test_arguments_by_position_as_in_the_book(self) -> None:
@@ -213,7 +213,7 @@ class TestReadIdx:
     def test_element_types(self, tmp_path: Path, array: NDArray[Any], suffix: str) -> None:
         read = read_idx(write(tmp_path / f"some{suffix}", array))
         assert read.dtype == array.dtype
-        assert_plain_array(read)
+        assert_usual_layout(read)
         np.testing.assert_array_equal(read, array)
 
     def test_bytes_on_disk_are_big_endian(self, tmp_path: Path) -> None:
@@ -223,9 +223,9 @@ class TestReadIdx:
 
     def test_the_content_decides_whether_it_is_compressed(self, tmp_path: Path) -> None:
         array = np.arange(5, dtype=np.uint8)
-        (tmp_path / "plain.gz").write_bytes(idx_bytes(array))
+        (tmp_path / "uncompressed.gz").write_bytes(idx_bytes(array))
         (tmp_path / "compressed").write_bytes(gzip.compress(idx_bytes(array)))
-        np.testing.assert_array_equal(read_idx(tmp_path / "plain.gz"), array)
+        np.testing.assert_array_equal(read_idx(tmp_path / "uncompressed.gz"), array)
         np.testing.assert_array_equal(read_idx(str(tmp_path / "compressed")), array)
 
     @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -237,7 +237,7 @@ class TestReadIdx:
     def test_unusual_shapes(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
         read = read_idx(write(tmp_path / "some.gz", np.zeros(shape, np.int16)))
         assert read.shape == shape
-        assert_plain_array(read)
+        assert_usual_layout(read)
 
     def test_several_gzip_members(self, tmp_path: Path) -> None:
         data = idx_bytes(np.arange(100, dtype=np.uint8))
@@ -300,7 +300,7 @@ WRONG_GZIP = {
 
 
 class TestCorruptFiles:
-    @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+    @pytest.mark.parametrize("compressed", [False, True], ids=["uncompressed", "gzip"])
     @pytest.mark.parametrize(("content", "message"), WRONG_CONTENT.values(), ids=WRONG_CONTENT)
     def test_wrong_content(
         self, tmp_path: Path, content: bytes, message: str, compressed: bool
@@ -400,7 +400,7 @@ class TestDirectories:
         np.testing.assert_array_equal(x_train[:, 0], raw_train)
         np.testing.assert_array_equal(x_test[:, 0], raw_test)
         for array in (x_train, x_test):
-            assert_plain_array(array)
+            assert_usual_layout(array)
 
     def test_one_hot_is_as_wide_as_the_largest_label_of_both_halves(self, tmp_path: Path) -> None:
         (_, t_train), (_, t_test) = load_idx(write_data_set(tmp_path), one_hot_label=True)
@@ -408,7 +408,7 @@ class TestDirectories:
         np.testing.assert_array_equal(t_test, np.eye(7, dtype=np.float32)[[6, 2]])
         assert t_train.dtype == t_test.dtype == np.float32
 
-    def test_the_plain_file_goes_before_the_compressed_one(self, tmp_path: Path) -> None:
+    def test_the_uncompressed_file_goes_before_the_compressed_one(self, tmp_path: Path) -> None:
         write_data_set(tmp_path, add=10, suffix=".gz")
         write_data_set(tmp_path)
         (_, t_train), (_, t_test) = load_idx(tmp_path)
@@ -451,7 +451,7 @@ class TestDirectories:
         half, kind = names[missing].split("-")[2:4]
         with pytest.raises(
             FileNotFoundError,
-            match=rf"{re.escape(str(tmp_path))}: expected {names[missing]}, plain or .gz, "
+            match=rf"{re.escape(str(tmp_path))}: expected {names[missing]}, uncompressed or .gz, "
             rf"found no {kind} for the {half} half",
         ):
             load_idx(tmp_path)
@@ -552,7 +552,7 @@ def test_any_array_comes_back(
     assert read.dtype == array.dtype
     assert read.shape == array.shape
     assert read.tobytes() == array.tobytes()
-    assert_plain_array(read)
+    assert_usual_layout(read)
 
 
 def test_damage_is_a_value_error_or_leaves_an_array(scratch: Path) -> None:

@@ -248,9 +248,9 @@ def test_a_fault_in_any_primitive_is_found(
     wrong = [c for c in report.comparisons if not c.passed]
     assert {c.dtype for c in wrong} == {"float32", "float64"}
     assert "WRONG" in str(report)
-    plain = json.loads(json.dumps(report.as_dict(), allow_nan=False))
-    assert plain["passed"] is False
-    assert sum(not row["passed"] for row in plain["comparisons"]) == len(wrong)
+    read = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert read["passed"] is False
+    assert sum(not row["passed"] for row in read["comparisons"]) == len(wrong)
 
 
 def test_a_backend_without_fault_is_not_accused(

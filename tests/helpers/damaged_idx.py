@@ -34,7 +34,7 @@ def idx_bytes(array: NDArray[Any]) -> bytes:
     return header(CODES[array.dtype.name], *array.shape) + big_endian.tobytes()
 
 
-def assert_plain_array(array: NDArray[Any]) -> None:
+def assert_usual_layout(array: NDArray[Any]) -> None:
     assert array.flags.c_contiguous
     assert array.flags.writeable
     assert array.flags.aligned
@@ -70,6 +70,6 @@ def read_damaged(path: Path, seed: int) -> bool:
     if array is None:
         assert message.startswith(f"{path}: expected "), seed
         return False
-    assert_plain_array(array)
+    assert_usual_layout(array)
     assert array.nbytes == math.prod(array.shape) * array.itemsize <= 2**18, seed
     return True

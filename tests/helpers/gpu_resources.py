@@ -103,7 +103,7 @@ def compile_for(file: str, architecture: int) -> tuple[dict[str, Resources], str
 
 def read_log(log: str, names: dict[Any, str]) -> tuple[dict[str, Resources], str]:
     """Read ptxas's report."""
-    plain = {
+    expressions = {
         (name.decode() if isinstance(name, bytes) else name): expression
         for name, expression in names.items()
     }
@@ -112,7 +112,7 @@ def read_log(log: str, names: dict[Any, str]) -> tuple[dict[str, Resources], str
     current, stack, spilled = "", 0, 0
     for line in log.replace("\0", "").splitlines():
         if match := re.search(r"Compiling entry function '(\w+)'", line):
-            current = plain[match[1]]
+            current = expressions[match[1]]
         elif match := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+)", line):
             stack, spilled = int(match[1]), int(match[2]) + int(match[3])
         elif match := re.search(r"Used (\d+) registers", line):

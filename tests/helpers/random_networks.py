@@ -1,4 +1,4 @@
-"""Networks, data and training by chance, each from a seed; and plain float64 to hold them against.
+"""Networks, data and training by chance, each from a seed; and the same in float64 NumPy.
 
 The short tests take the first of them, the long ones in `tests/soak` go on.
 """
@@ -85,14 +85,14 @@ def case(seed: int) -> Case:
         values = np.clip(np.round(100 * values), 0 if kind == "uint8" else -100, 100)
     x = np.where(rng.random(values.shape) < rng.choice([0.05, 0.2, 0.5, 1]), values, 0).astype(kind)
     largest = max(1.0, float(np.abs(x.astype(float)).max()))
-    # "plain" networks are compiled as a whole; the others are run layer by layer.
-    plain = rng.random() < 0.6
-    layers: list[Any] = [] if plain or rng.random() < 0.7 else ["relu"]
+    # Some are sure to be compiled as a whole; the others may run layer by layer.
+    compilable = rng.random() < 0.6
+    layers: list[Any] = [] if compilable or rng.random() < 0.7 else ["relu"]
     for inputs, outputs in itertools.pairwise(widths):
         std = np.sqrt(2 / inputs) / (largest if len(layers) < 2 else 1)
         W = std * rng.standard_normal((inputs, outputs))
         layers.append((W.astype(dtype), (0.1 * rng.standard_normal(outputs)).astype(dtype)))
-        if plain:
+        if compilable:
             layers.append("relu")
             continue
         layers += ["relu"] * int(rng.choice([0, 1, 1, 2]))
@@ -100,7 +100,7 @@ def case(seed: int) -> Case:
             layers.append((rng.uniform(0.5, 1.5, outputs).astype(dtype),))
     return Case(
         seed=seed,
-        layers=layers[:-1] if plain else layers,
+        layers=layers[:-1] if compilable else layers,
         dtype=dtype,
         x=x,
         t=rng.integers(0, widths[-1], samples).astype(rng.choice(["int64", "uint8", "int32"]))
@@ -112,8 +112,8 @@ def case(seed: int) -> Case:
     )
 
 
-class Plain:
-    """The network of a case in plain NumPy and float64, as the book derives it."""
+class Reference:
+    """The network of a case in NumPy and float64, as the book derives it."""
 
     def __init__(self, made: Case) -> None:
         self.made = made
@@ -177,9 +177,9 @@ class Plain:
 
 def errors(made: Case) -> list[float]:
     """Errors of loss, gradients and a training on the active backend; none if a kink decides."""
-    plain = Plain(made)
-    loss, gradients, cancelled = plain.gradient(np.arange(len(made.x)))
-    if plain.margin < KINKS[made.dtype]:
+    reference = Reference(made)
+    loss, gradients, cancelled = reference.gradient(np.arange(len(made.x)))
+    if reference.margin < KINKS[made.dtype]:
         return []
     network = made.network()
     found = [fastnn.to_numpy(g) for g in network.gradient(made.x, made.t).values()]
@@ -188,12 +188,12 @@ def errors(made: Case) -> list[float]:
     for one, right, size in zip(found, gradients, cancelled, strict=True):
         assert one.shape == right.shape, made.seed
         errors.append(float(np.abs(one - right).max() / max(size, 1e-3)))
-    right_losses = plain.fit()
-    if plain.margin < KINKS[made.dtype]:
+    right_losses = reference.fit()
+    if reference.margin < KINKS[made.dtype]:
         return errors
     losses, network = made.fit()
     errors.append(float(np.abs(np.array(losses) - right_losses).max() / max(1.0, *right_losses)))
-    for one, right in zip(network.params.values(), plain.parameters(), strict=True):
+    for one, right in zip(network.params.values(), reference.parameters(), strict=True):
         errors.append(float(np.abs(fastnn.to_numpy(one) - right).max() / np.abs(right).max()))
     return errors
 

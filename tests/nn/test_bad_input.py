@@ -1,6 +1,6 @@
 """What bad input gets: the same built-in error on every backend, and an unchanged network.
 
-And what good input of an unusual kind gets: the values of the plain float array.
+And what good input of an unusual kind gets: the values of the same array of floats.
 """
 
 from __future__ import annotations

@@ -115,8 +115,8 @@ def test_the_quick_numerical_gradient_in_chunks(
     network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
     whole = network.numerical_gradient(batch.x, batch.t)
     monkeypatch.setattr("fastnn.nn.network_gradient.ENTRIES", 1)
-    for key, piece in network.numerical_gradient(batch.x, batch.t).items():
-        np.testing.assert_array_equal(piece, whole[key])
+    for key, array in network.numerical_gradient(batch.x, batch.t).items():
+        np.testing.assert_array_equal(array, whole[key])
 
 
 def test_layers_of_the_users_own(batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""Random networks against plain float64, and their bits whatever the number of threads."""
+"""Random networks against float64 NumPy, and their bits whatever the number of threads."""
 
 from __future__ import annotations
 

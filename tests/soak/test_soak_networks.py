@@ -1,4 +1,4 @@
-"""Random networks: against plain float64 and PyTorch, at any number of threads, between pages."""
+"""Random networks: against float64 NumPy and PyTorch, at any number of threads, between pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from tests.helpers.random_networks import Plain, case, check_case
+from tests.helpers.random_networks import Reference, case, check_case
 from tests.helpers.rounds import rounds
 
 pytestmark = pytest.mark.soak
@@ -30,16 +30,16 @@ def test_plain_float64_against_torch() -> None:
         return torch.tensor(array, dtype=torch.float64, requires_grad=True)
 
     for seed in rounds(5000):
-        plain = Plain(case(seed))
-        loss, gradients, cancelled = plain.gradient(np.arange(len(plain.x)))
-        layers = [part if part == "relu" else [*map(tensor, part)] for part in plain.layers]
-        x = torch.tensor(plain.x)
+        reference = Reference(case(seed))
+        loss, gradients, cancelled = reference.gradient(np.arange(len(reference.x)))
+        layers = [part if part == "relu" else [*map(tensor, part)] for part in reference.layers]
+        x = torch.tensor(reference.x)
         for layer in layers:
             if layer == "relu":
                 x = torch.relu(x)
             else:
                 x = x * layer[0] if len(layer) == 1 else x @ layer[0] + layer[1]
-        right = torch.nn.functional.cross_entropy(x, torch.tensor(plain.made.t.astype("int64")))
+        right = torch.nn.functional.cross_entropy(x, torch.tensor(reference.made.t.astype("int64")))
         right.backward()
         assert abs(loss - right.item()) <= 1e-12 * max(1.0, loss), seed
         parameters = [p for layer in layers if layer != "relu" for p in layer]

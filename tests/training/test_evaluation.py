@@ -180,7 +180,7 @@ def test_what_is_dense_is_left_to_the_network() -> None:
 
 
 def test_labels_out_of_range_are_wrong_answers() -> None:
-    """The edge refuses them; they are no addresses either."""
+    """A user's call refuses them; they are no addresses either."""
     plan, x, t = whole_numbers((40, 20, 5), 300, "float32")
     t[:4] = [-1, 5, 2**40, -(2**40)]
     expected = right_answers(plan, x, t)

@@ -24,10 +24,10 @@ def data() -> Batch:
 def test_history_as_plain_values(data: Batch) -> None:
     history = fit(small(), data.x, data.t, epochs=2, batch_size=10, validation=(data.x, data.t),
                   progress=False)  # fmt: skip
-    plain = json.loads(json.dumps(history.as_dict()))
-    assert plain["losses"] == history.losses
-    assert plain["epochs"] == 2
-    assert plain["samples_per_second"] == history.samples_per_second
+    read = json.loads(json.dumps(history.as_dict()))
+    assert read["losses"] == history.losses
+    assert read["epochs"] == 2
+    assert read["samples_per_second"] == history.samples_per_second
     assert History().samples_per_second == 0
     assert History(losses=[1.0, np.nan, np.inf]).as_dict()["losses"] == [1.0, None, None]
 

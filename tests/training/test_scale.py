@@ -13,7 +13,7 @@ from fastnn.backends import Backend
 from tests.helpers.problems import Batch
 
 SCALE = 1 / 255
-WAYS = ["plain", "wide", "dense", "own layer", "one layer"]
+WAYS = ["narrow", "wide", "dense", "own layer", "one layer"]
 
 
 class Half:
@@ -78,7 +78,7 @@ def test_a_method_of_the_users_own_is_given_scaled_data(backend: Backend) -> Non
             return 0.5
 
     seen: list[tuple[float, int]] = []
-    x, t = problem("plain", "uint8")
+    x, t = problem("narrow", "uint8")
     fit(
         Own(12, [6], 4), x, t, batch_size=8, scale=SCALE, validation=(x[:5], t[:5]), progress=False
     )  # fmt: skip
@@ -88,8 +88,8 @@ def test_a_method_of_the_users_own_is_given_scaled_data(backend: Backend) -> Non
 
 @pytest.mark.parametrize("scale", [0, -1.0, np.nan, np.inf, "1", True, None, 1j, 1e300, 1e-60])
 def test_what_is_no_scale(backend: Backend, scale: Any) -> None:
-    x, t = problem("plain", "uint8")
-    network = network_for("plain", "float32")
+    x, t = problem("narrow", "uint8")
+    network = network_for("narrow", "float32")
     before = {name: fastnn.to_numpy(array).copy() for name, array in network.params.items()}
     with pytest.raises((TypeError, ValueError), match="scale"):
         fit(network, x, t, scale=scale, progress=False)
@@ -100,11 +100,11 @@ def test_what_is_no_scale(backend: Backend, scale: Any) -> None:
 def test_the_warning_about_magnitudes_knows_of_it(backend: Backend) -> None:
     x, t = problem("dense", "uint8")
     with pytest.warns(fastnn.TrainingWarning, match="scale=1/255"):
-        fit(network_for("plain", "float32"), 2 * x, t, optimizer=SGD(1e-5), progress=False)
-    fit(network_for("plain", "float32"), 2 * x, t, scale=SCALE, progress=False)
+        fit(network_for("narrow", "float32"), 2 * x, t, optimizer=SGD(1e-5), progress=False)
+    fit(network_for("narrow", "float32"), 2 * x, t, scale=SCALE, progress=False)
     with pytest.warns(fastnn.TrainingWarning, match=r"times scale=100"):
         fit(
-            network_for("plain", "float32"), x / 128, t, scale=100, optimizer=SGD(1e-5),
+            network_for("narrow", "float32"), x / 128, t, scale=100, optimizer=SGD(1e-5),
             progress=False,
         )  # fmt: skip
 

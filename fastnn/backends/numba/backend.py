@@ -228,7 +228,7 @@ class NumbaBackend(NumpyBackend):
         return float(self._seconds_compiling())
 
     def compile(self, plan: StepPlan) -> Runner | None:
-        """See `Backend.compile`: a plain network under SGD runs in compiled code as a whole."""
+        """See `Backend.compile`: Affine and ReLU layers under SGD run in compiled code."""
         from fastnn.system.forking import no_fork
 
         blocks = plan.affine_blocks(activations=(None, "relu"), rules=("sgd_update",))

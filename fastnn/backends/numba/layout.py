@@ -1,4 +1,4 @@
-"""Where a plain network's parameters and buffers lie for the compiled step, and the way there."""
+"""Where a network's parameters and buffers lie for the compiled step, and the way there."""
 
 from __future__ import annotations
 

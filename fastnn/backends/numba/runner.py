@@ -45,12 +45,12 @@ AWAY_SECONDS = 2e-3
 
 To hand the work to another thread and to wait for it takes some 20 us."""
 
-LOOKED_AT = 256
+SAMPLED_ROWS = 256
 """Samples from which that fraction is estimated."""
 
 
 class CompiledStep(Runner):
-    """Runs whole training steps of a plain network; see `fastnn.backends.plan.Runner`.
+    """Runs whole training steps of Affine and ReLU layers; see `fastnn.backends.plan.Runner`.
 
     While it trains, the parameters live in the strips of a `Layout`. They are the plan's own
     arrays again after `flush`.
@@ -169,7 +169,7 @@ class CompiledStep(Runner):
 
 def some_rows(x: Array) -> Array:
     """Tell of some rows, all over a data set (K, D), which entries are not zero."""
-    return x[:: max(1, len(x) // LOOKED_AT)] != 0
+    return x[:: max(1, len(x) // SAMPLED_ROWS)] != 0
 
 
 def sparse_up_to(outputs: int) -> float:

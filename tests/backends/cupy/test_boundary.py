@@ -38,14 +38,14 @@ def test_arrays_on_the_device_come_in_without_the_host(cuda: Any, wrapped: Any) 
     x, t = cuda.asarray(problem.x), cuda.asarray(problem.t)
     network = problem.network(cuda, "float32")
     expected = network.gradient(x, t)
-    plain = network.predict(x)
+    own = network.predict(x)
     foreign_x, foreign_t = wrapped(x), wrapped(t)
     found = network.gradient(foreign_x, foreign_t)
     for name, right in expected.items():
         np.testing.assert_array_equal(cuda.to_numpy(found[name]), cuda.to_numpy(right))
     assert network.loss(foreign_x, foreign_t) == network.loss(x, t)
     fit(network, foreign_x, foreign_t, batch_size=3, progress=False)
-    assert cuda.owns(plain)
+    assert cuda.owns(own)
     np.testing.assert_array_equal(cuda.to_numpy(x), problem.x)
     if wrapped is DLPack:
         assert None not in foreign_x.streams  # the producer was told who reads
@@ -484,8 +484,8 @@ def test_network_and_history_belong_together_after_a_second_ctrl_c(
 
     def network() -> Sequential:
         one = problem.network(cuda, "float32")
-        plain = point == "a step is launched"
-        return Sequential([*one.layers.values(), Passing()]) if plain else one
+        op_by_op = point == "a step is launched"
+        return Sequential([*one.layers.values(), Passing()]) if op_by_op else one
 
     options: Any = {"epochs": 2, "optimizer": SGD(0.1), "seed": 3, "progress": False}
     for before in (True, False):

@@ -140,7 +140,7 @@ def test_a_limit_of_the_pool_holds_for_graphs(cuda: Any, numbers: Any) -> None:
     assert pool.used_bytes() > used + losses.nbytes  # its temporaries are counted
 
 
-@pytest.mark.parametrize("more", [(), (Relu,)], ids=["fused", "plain"])
+@pytest.mark.parametrize("more", [(), (Relu,)], ids=["fused", "op by op"])
 def test_two_runners_at_once(cuda: Any, numbers: Any, more: Any) -> None:
     import cupy
 
@@ -158,7 +158,7 @@ def test_two_runners_at_once(cuda: Any, numbers: Any, more: Any) -> None:
         assert state(runner, cupy.concatenate(kept)) == expected
 
 
-@pytest.mark.parametrize("more", [(), (Relu,)], ids=["fused", "plain"])
+@pytest.mark.parametrize("more", [(), (Relu,)], ids=["fused", "op by op"])
 def test_a_runner_that_goes_leaves_nothing(cuda: Any, numbers: Any, more: Any) -> None:
     """At once, without a run of the garbage collector."""
     import cupy
@@ -247,7 +247,7 @@ def refuse(*_: Any, **__: Any) -> None:
     raise cupy.cuda.runtime.CUDARuntimeError(2)  # cudaErrorMemoryAllocation
 
 
-@pytest.mark.parametrize("more", [(), (Relu,)], ids=["fused", "plain"])
+@pytest.mark.parametrize("more", [(), (Relu,)], ids=["fused", "op by op"])
 @pytest.mark.parametrize("point", ["begin_capture", "end_capture", "instantiate", "launch"])
 def test_cuda_refuses(
     cuda: Any, numbers: Any, more: Any, point: str, monkeypatch: pytest.MonkeyPatch

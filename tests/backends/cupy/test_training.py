@@ -213,10 +213,10 @@ SAME_BITS = """
 
 def test_the_same_bits_in_any_order_without_races() -> None:
     simulator()
-    plain = run_script(SAME_BITS)
+    expected = run_script(SAME_BITS)
     for setting in ("ORDER=1", "ORDER=2", "LAZY=1", "RACECHECK=1"):
         name, value = setting.split("=")
-        assert run_script(SAME_BITS, **{f"CUPYSIM_{name}": value}) == plain, setting
+        assert run_script(SAME_BITS, **{f"CUPYSIM_{name}": value}) == expected, setting
 
 
 # Any network

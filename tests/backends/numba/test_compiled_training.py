@@ -182,9 +182,9 @@ def test_compressed_data_holds_what_is_not_zero(
     x, _ = data_set(samples, features, 2, density=0.3)
     x = (10 * x).astype(kind)
     x[samples // 2] = 0
-    edges = np.unique([0, features // 3, features])
-    data = numba_runner.compress(x, edges, np.float32(1))
-    offsets = data.offsets.reshape(samples, len(edges)).astype(np.int64)
+    starts = np.unique([0, features // 3, features])
+    data = numba_runner.compress(x, starts, np.float32(1))
+    offsets = data.offsets.reshape(samples, len(starts)).astype(np.int64)
     assert data.largest == np.max(np.abs(x.astype("float64")))
     assert data.values.size == np.count_nonzero(x)
     for k in range(samples):
@@ -192,7 +192,7 @@ def test_compressed_data_holds_what_is_not_zero(
         where = data.positions[places[0] : places[-1]]
         np.testing.assert_array_equal(where, np.flatnonzero(x[k]))
         np.testing.assert_array_equal(data.values[places[0] : places[-1]], x[k, where])
-        np.testing.assert_array_equal(np.searchsorted(where, edges), offsets[k])
+        np.testing.assert_array_equal(np.searchsorted(where, starts), offsets[k])
 
 
 def test_data_that_changes_while_it_is_compressed(
@@ -263,7 +263,7 @@ def test_what_is_not_compiled_runs_in_the_loop() -> None:
         return fastnn.Affine(np.ones((inputs, outputs), "f4"), np.zeros(outputs, "f4"))
 
     with fastnn.use_backend("numba"):
-        plain = fastnn.Sequential([affine(6, 4), fastnn.Relu(), affine(4, 3)])
+        known = fastnn.Sequential([affine(6, 4), fastnn.Relu(), affine(4, 3)])
         others = [
             fastnn.Sequential([affine(6, 4), Scale(), affine(4, 3)]),
             fastnn.Sequential([fastnn.Relu(), affine(6, 3)]),
@@ -274,9 +274,9 @@ def test_what_is_not_compiled_runs_in_the_loop() -> None:
         plan = make_plan(network, x.astype("f4"), t, optimizer, 5)
         return type(backend.compile(plan) or Loop(backend, plan))
 
-    assert compiled_as(plain, fastnn.SGD()) is CompiledStep
-    assert compiled_as(plain, OtherRule()) is Loop
-    assert compiled_as(plain, OwnUpdate()) is Loop
+    assert compiled_as(known, fastnn.SGD()) is CompiledStep
+    assert compiled_as(known, OtherRule()) is Loop
+    assert compiled_as(known, OwnUpdate()) is Loop
     assert [compiled_as(other, fastnn.SGD()) for other in others] == [Loop] * 3
 
 

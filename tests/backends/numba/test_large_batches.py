@@ -1,6 +1,6 @@
 """Sums over the samples: as exact as NumPy's, from one sample to a whole data set.
 
-The yardstick is the plain formula over NumPy in the same dtype, its products and sums by NumPy
+The yardstick is the formula over NumPy in the same dtype, its products and sums by NumPy
 itself; both are compared with float64 (with longdouble, float64). A parameter is rounded once a
 step, which is in both errors and hides smaller ones where the rate is small.
 """
