@@ -95,29 +95,10 @@ class NumpyBackend(Backend):
         if input_gradient:
             dx = np.matmul(dout, W.T, out=into_dx)
             if relu:
-                self._zero_behind_relu(dx, x)
-        dW = self._transposed_product(x, dout, into_dW)
-        db = self._sum_of_rows(dout, into_db)
+                zero_where(x <= 0, dx, dx)
+        dW = np.matmul(x.T, dout, out=into_dW)
+        db = sum_of_rows(dout, into_db)
         return dx, dW, db
-
-    def _transposed_product(self, x: Array, dout: Array, out: Array | None) -> Array:
-        return np.matmul(x.T, dout, out=out)
-
-    def _sum_of_rows(self, dout: Array, out: Array | None) -> Array:
-        # A product takes half the time of np.sum, and adds up all rows in turn as that does: the
-        # last ones of many would be rounded as coarsely as the whole.
-        samples, outputs = dout.shape
-        ones = np.ones(min(samples, ROWS_IN_TURN), dout.dtype)
-        if samples <= ROWS_IN_TURN:
-            return np.matmul(ones, dout, out=out)
-        whole = samples // ROWS_IN_TURN * ROWS_IN_TURN
-        sections = np.matmul(ones, dout[:whole].reshape(-1, ROWS_IN_TURN, outputs))
-        db = np.add.reduce(sections, axis=0, out=out)
-        db += np.matmul(ones[: samples - whole], dout[whole:])
-        return db
-
-    def _zero_behind_relu(self, dx: Array, x: Array) -> None:
-        _zero_where(x <= 0, dx, dx)
 
     def relu(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu`."""
@@ -126,7 +107,7 @@ class NumpyBackend(Backend):
     def relu_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu_backward`."""
         out = np.empty(dout.shape, dout.dtype) if out is None else out
-        _zero_where(mask, dout, out)
+        zero_where(mask, dout, out)
         return out
 
     def mean(self, losses: Array, *, out: Array | None = None) -> Array:
@@ -194,7 +175,7 @@ class NumpyBackend(Backend):
         return dout
 
 
-def _zero_where(mask: Array, x: Array, out: Array) -> None:
+def zero_where(mask: Array, x: Array, out: Array) -> None:
     """``out = where(mask, 0, x)``, through the bits of the numbers: all of them kept, or none.
 
     To copy by a mask NumPy takes a branch for each entry, and on real data guesses every other one
@@ -206,3 +187,18 @@ def _zero_where(mask: Array, x: Array, out: Array) -> None:
     integer = np.dtype(f"i{x.itemsize}")
     keep = np.asarray(mask, bool).view(np.int8) - np.int8(1)
     np.bitwise_and(x.view(integer), keep, out=out.view(integer))
+
+
+def sum_of_rows(dout: Array, out: Array | None) -> Array:
+    """``sum(dout, axis=0)``, the gradient by the bias. dout (N, M) -> (M,)."""
+    # A product takes half the time of np.sum, and adds up all rows in turn as that does: the
+    # last ones of many would be rounded as coarsely as the whole.
+    samples, outputs = dout.shape
+    ones = np.ones(min(samples, ROWS_IN_TURN), dout.dtype)
+    if samples <= ROWS_IN_TURN:
+        return np.matmul(ones, dout, out=out)
+    whole = samples // ROWS_IN_TURN * ROWS_IN_TURN
+    sections = np.matmul(ones, dout[:whole].reshape(-1, ROWS_IN_TURN, outputs))
+    db = np.add.reduce(sections, axis=0, out=out)
+    db += np.matmul(ones[: samples - whole], dout[whole:])
+    return db

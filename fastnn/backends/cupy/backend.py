@@ -22,6 +22,7 @@ from fastnn.backends.cupy.products import Products
 from fastnn.backends.cupy.runner import CupyRunner
 from fastnn.backends.cupy.streaming import PinnedFeed
 from fastnn.backends.feed import Feed
+from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, part, same_floats
 from fastnn.backends.plan import StepPlan
 from fastnn.kernels import cuda
 from fastnn.kernels.cuda import primitives
@@ -152,13 +153,18 @@ class CupyBackend(Backend):
 
     # Primitives
 
+    @kernel_for(
+        lambda x, W, b, *, relu=False, out=None: (
+            same_floats(x, W, b)
+            and contiguous(W, b)
+            and fills(out, (x.shape[0], W.shape[1]), x.dtype)
+        )
+    )
     def affine(
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
     ) -> Array:
         """See `Backend.affine`: cuBLAS, or a product of our own where that is as good."""
         cp, dtype = self._cupy, x.dtype.name
-        if not _same_floats(x, W, b) or not _contiguous(W, b) or not _can_fill(out, dtype):
-            return super().affine(x, W, b, relu=relu, out=out)
         (N, D), M = x.shape, W.shape[1]
         result = cp.empty((N, M), dtype) if out is None else out
         splits, depth, parts = 1, D, result
@@ -172,6 +178,14 @@ class CupyBackend(Backend):
         Finish(dtype)(parts=parts, splits=splits, b=b, relu=relu, out=result)
         return result
 
+    @kernel_for(
+        lambda dout, x, W, *, relu=False, input_gradient=True, out=None: (
+            same_floats(dout, x, W)
+            and fills(part(out, 0), x.shape, x.dtype)
+            and fills(part(out, 1), W.shape, x.dtype)
+            and fills(part(out, 2), W.shape[1:], x.dtype)
+        )
+    )
     def affine_backward(
         self,
         dout: Array,
@@ -185,9 +199,7 @@ class CupyBackend(Backend):
         """See `Backend.affine_backward`; where the products are small, two kernels."""
         cp, dtype = self._cupy, x.dtype.name
         (N, D), M = x.shape, W.shape[1]
-        into = (None, None, None) if out is None else out
-        ours = _same_floats(dout, x, W) and all(_can_fill(one, dtype) for one in into)
-        if not (ours and self.products.by_ours(N, D, M, dtype)):
+        if not self.products.by_ours(N, D, M, dtype):
             return super().affine_backward(
                 dout, x, W, relu=relu, input_gradient=input_gradient, out=out
             )
@@ -195,50 +207,60 @@ class CupyBackend(Backend):
         shapes = (x.shape, W.shape, (M,))
         dx, dW, db = (
             cp.empty(shape, dtype) if given is None else given
-            for shape, given in zip(shapes, into, strict=True)
+            for shape, given in zip(shapes, out or (None, None, None), strict=True)
         )
         if input_gradient:
             Back(dtype)(dout=dout, W=W, x=x, relu=relu, dx=dx, N=N)
         WeightGradients(dtype)(x=x, dout=dout, dW=dW, db=db)
         return (dx if input_gradient else None), dW, db
 
+    @kernel_for(
+        lambda x, t, *, out=None: (
+            same_floats(x)
+            and fills(part(out, 0), x.shape[:1], x.dtype)
+            and fills(part(out, 1), x.shape, x.dtype)
+        )
+    )
     def softmax_cross_entropy(
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
     ) -> tuple[Array, Array]:
         """See `Backend.softmax_cross_entropy`."""
         cp, dtype = self._cupy, x.dtype.name
-        into = (None, None) if out is None else out
-        if not _same_floats(x) or not all(_can_fill(one, dtype) for one in into):
-            return super().softmax_cross_entropy(x, t, out=out)
         N, C = x.shape
         losses, y = out or (cp.empty((N,), dtype), cp.empty((N, C), dtype))
         x, t = cp.ascontiguousarray(x), cp.ascontiguousarray(t)
         primitives.softmax_cross_entropy(x=x, t=t, losses=losses, y=y)
         return losses, y
 
+    @kernel_for(lambda y, t, *, out=None: same_floats(y) and fills(out, y.shape, y.dtype))
     def softmax_cross_entropy_backward(
         self, y: Array, t: Array, *, out: Array | None = None
     ) -> Array:
         """See `Backend.softmax_cross_entropy_backward`."""
         cp, dtype = self._cupy, y.dtype.name
-        if not _same_floats(y) or not _can_fill(out, dtype):
-            return super().softmax_cross_entropy_backward(y, t, out=out)
         N, C = y.shape
         dx = cp.empty((N, C), dtype) if out is None else out
         y, t = cp.ascontiguousarray(y), cp.ascontiguousarray(t)
         primitives.softmax_cross_entropy_backward(y=y, t=t, dx=dx)
         return dx
 
+    @kernel_for(lambda scores, t: same_floats(scores))
     def count_correct(self, scores: Array, t: Array) -> Array:
         """See `Backend.count_correct`."""
-        if not _same_floats(scores):
-            return super().count_correct(scores, t)
         cp = self._cupy
         correct = cp.zeros((), "int64")
         scores, t = cp.ascontiguousarray(scores), cp.ascontiguousarray(t)
         primitives.count_correct(scores=scores, t=t, correct=correct)
         return correct
 
+    @kernel_for(
+        lambda x, rows, *, dtype=None, scale=1.0, out=None: (
+            (dtype or x.dtype.name) in ("float32", "float64")
+            and x.dtype.name in cuda.C_TYPES
+            and contiguous(x)
+            and fills(out, (len(rows), *x.shape[1:]), dtype or x.dtype)
+        )
+    )
     def take_rows(
         self,
         x: Array,
@@ -249,21 +271,15 @@ class CupyBackend(Backend):
         out: Array | None = None,
     ) -> Array:
         """See `Backend.take_rows`; with cast and scale, each of which would be a second pass."""
-        given, wanted = x.dtype.name, dtype or x.dtype.name
-        ours = wanted in ("float32", "float64") and given in cuda.C_TYPES
-        if not ours or not _contiguous(x) or not _can_fill(out, wanted):
-            return super().take_rows(x, rows, dtype=dtype, scale=scale, out=out)
         cp = self._cupy
-        batch = cp.empty((len(rows), *x.shape[1:]), wanted) if out is None else out
+        batch = cp.empty((len(rows), *x.shape[1:]), dtype or x.dtype) if out is None else out
         rows = cp.ascontiguousarray(rows)
         primitives.take_rows(x=x, rows=rows, scale=scale, out=batch)
         return batch
 
+    @kernel_for(lambda W, dW, *, lr: hasattr(dW, "dtype") and same_floats(W, dW) and contiguous(W))
     def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:
         """See `Backend.sgd_update`. `lr` may be an array (), which the device reads."""
-        of_arrays = hasattr(dW, "dtype")  # a layer of the user's own may give a number
-        if not (of_arrays and _same_floats(W, dW) and _contiguous(W)):
-            return super().sgd_update(W, dW, lr=lr)
         primitives.sgd_update(W=W, dW=self._cupy.ascontiguousarray(dW), lr=lr)
         return W
 
@@ -295,17 +311,3 @@ class _Addresses:
 def _shadow(array: Array) -> np.ndarray[Any, Any]:
     """Give a NumPy array of the same addresses, which must not be read."""
     return np.asarray(_Addresses(array))
-
-
-def _same_floats(*arrays: Array) -> bool:
-    return arrays[0].dtype.name in ("float32", "float64") and all(
-        array.dtype == arrays[0].dtype for array in arrays
-    )
-
-
-def _contiguous(*arrays: Array) -> bool:
-    return all(array.flags.c_contiguous for array in arrays)
-
-
-def _can_fill(out: Array | None, dtype: str) -> bool:
-    return out is None or (out.dtype.name == dtype and out.flags.c_contiguous)

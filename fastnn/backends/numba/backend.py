@@ -7,11 +7,10 @@ made so here, and for a result that has to go elsewhere NumPy does the work.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastnn.backends.arrays import Array
+from fastnn.backends.kernel_or_formula import FLOATS, contiguous, fills, kernel_for, part
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.backends.plan import Runner, StepPlan
 
@@ -20,9 +19,6 @@ STRIP_BYTES = 256
 
 LABEL_DTYPES = {np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")}
 """Of labels that a kernel looks at; it is compiled for each."""
-
-FLOATS = {np.dtype("float32"), np.dtype("float64")}
-"""Of parameters and gradients that a kernel updates."""
 
 LEAST_COLUMNS = 16
 """Of a product in a kernel: as many as its vectors have lanes."""
@@ -81,16 +77,22 @@ class NumbaBackend(NumpyBackend):
 
         return str(numba.__version__)
 
+    # Primitives
+
+    @kernel_for(
+        lambda x, W, b, *, relu=False, out=None: (
+            x.dtype == W.dtype == b.dtype
+            and b.shape == W.shape[1:]
+            and contiguous(b)
+            and fills(out, (x.shape[0], W.shape[1]), W.dtype)
+        )
+    )
     def affine(
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
     ) -> Array:
         """See `Backend.affine`."""
-        shape = x.shape[0], W.shape[1]
-        same = x.dtype == W.dtype == b.dtype and b.shape == shape[1:] and b.flags.c_contiguous
-        if not (same and _fits(out, shape, W.dtype)):
-            return super().affine(x, W, b, relu=relu, out=out)
         skip, own = _product_kernels(x, W, inner=x.shape[1])
-        result = np.empty(shape, W.dtype) if out is None else out
+        result = np.empty((x.shape[0], W.shape[1]), W.dtype) if out is None else out
         if skip and self._kernels.affine_skipping_zeros(x, W, b, result):
             return self.relu(result, out=result) if relu else result
         if own:
@@ -101,75 +103,82 @@ class NumbaBackend(NumpyBackend):
         add(result, b)
         return result
 
-    def _transposed_product(self, x: Array, dout: Array, out: Array | None) -> Array:
-        shape = x.shape[1], dout.shape[1]
+    @kernel_for(
+        lambda dout, x, W, *, relu=False, input_gradient=True, out=None: (
+            dout.dtype == x.dtype == W.dtype
+            and contiguous(dout)
+            and fills(part(out, 0), x.shape, x.dtype)
+            and fills(part(out, 1), W.shape, x.dtype)
+            and fills(part(out, 2), W.shape[1:], x.dtype)
+        )
+    )
+    def affine_backward(
+        self,
+        dout: Array,
+        x: Array,
+        W: Array,
+        *,
+        relu: bool = False,
+        input_gradient: bool = True,
+        out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """See `Backend.affine_backward`; dout @ W.T is left to BLAS."""
+        dx = None
+        if input_gradient:
+            dx = np.matmul(dout, W.T, out=part(out, 0))
+            if relu:
+                self._kernels.zero_behind_relu(dx.reshape(-1), _flat(x))
+        into_dW, into_db = part(out, 1), part(out, 2)
+        dW = np.empty(W.shape, dout.dtype) if into_dW is None else into_dW
         skip, own = _product_kernels(x, dout, inner=x.shape[0])
-        if (skip or own) and _fits(out, shape, dout.dtype):
-            dW = np.empty(shape, dout.dtype) if out is None else out
-            if skip and self._kernels.transposed_product_skipping_zeros(x, dout, dW):
-                return dW
+        if not (skip and self._kernels.transposed_product_skipping_zeros(x, dout, dW)):
             if own:
                 self._kernels.transposed_product(x, dout, dW)
-                return dW
-        return super()._transposed_product(x, dout, out)
-
-    def _sum_of_rows(self, dout: Array, out: Array | None) -> Array:
-        if not (dout.flags.c_contiguous and _fits(out, dout.shape[1:], dout.dtype)):
-            return super()._sum_of_rows(dout, out)
-        db = np.empty(dout.shape[1], dout.dtype) if out is None else out
+            else:
+                np.matmul(x.T, dout, out=dW)
+        db = np.empty(dout.shape[1], dout.dtype) if into_db is None else into_db
         self._kernels.sum_of_rows(dout, db)
-        return db
+        return dx, dW, db
 
+    @kernel_for(lambda x, *, out=None: out is None or contiguous(out))
     def relu(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu`."""
         result = np.empty(x.shape, x.dtype) if out is None else out
-        if not result.flags.c_contiguous:
-            return super().relu(x, out=out)
         self._kernels.relu(_flat(x), result.reshape(-1))
         return result
 
+    @kernel_for(lambda dout, mask, *, out=None: out is None or contiguous(out))
     def relu_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu_backward`."""
         result = np.empty(dout.shape, dout.dtype) if out is None else out
-        if not result.flags.c_contiguous:
-            return super().relu_backward(dout, mask, out=out)
         self._kernels.zero_where(_flat(dout), _flat(mask), result.reshape(-1))
         return result
 
-    def _zero_behind_relu(self, dx: Array, x: Array) -> None:
-        if dx.flags.c_contiguous:
-            self._kernels.zero_behind_relu(dx.reshape(-1), _flat(x))
-        else:
-            super()._zero_behind_relu(dx, x)
-
+    @kernel_for(lambda x, *, out=None: out is None or contiguous(out))
     def softmax(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.softmax`."""
         y = np.empty(x.shape, x.dtype) if out is None else out
-        if not y.flags.c_contiguous:
-            return super().softmax(x, out=out)
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
         self._kernels.softmax(rows, y.reshape(rows.shape))
         return y
 
+    @kernel_for(lambda x, t, *, out=None: out is None or contiguous(*out))
     def softmax_cross_entropy(
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
     ) -> tuple[Array, Array]:
         """See `Backend.softmax_cross_entropy`."""
         losses, y = out or (np.empty(x.shape[:1], x.dtype), np.empty(x.shape, x.dtype))
-        if not (losses.flags.c_contiguous and y.flags.c_contiguous):
-            return super().softmax_cross_entropy(x, t, out=out)
         self._kernels.softmax_cross_entropy(
             np.ascontiguousarray(x), np.ascontiguousarray(t), losses, y
         )
         return losses, y
 
+    @kernel_for(lambda y, t, *, out=None: out is None or contiguous(out))
     def softmax_cross_entropy_backward(
         self, y: Array, t: Array, *, out: Array | None = None
     ) -> Array:
         """See `Backend.softmax_cross_entropy_backward`."""
         dx = np.empty(y.shape, y.dtype) if out is None else out
-        if not dx.flags.c_contiguous:
-            return super().softmax_cross_entropy_backward(y, t, out=out)
         self._kernels.softmax_cross_entropy_backward(
             np.ascontiguousarray(y), np.ascontiguousarray(t), dx
         )
@@ -181,10 +190,9 @@ class NumbaBackend(NumpyBackend):
             self._kernels.count_correct(np.ascontiguousarray(scores), np.ascontiguousarray(t))
         )
 
+    @kernel_for(lambda t, classes: t.dtype in LABEL_DTYPES and contiguous(t))
     def label_indices(self, t: Array, classes: int) -> Array | None:
         """See `Backend.label_indices`."""
-        if t.dtype not in LABEL_DTYPES or not t.flags.c_contiguous:
-            return super().label_indices(t, classes)
         indices = np.empty(len(t), np.int64)
         if t.ndim == 1:
             right = self._kernels.check_indices(t, classes, indices)
@@ -198,6 +206,11 @@ class NumbaBackend(NumpyBackend):
         self._kernels.mean(np.ascontiguousarray(losses), result)
         return result
 
+    @kernel_for(
+        lambda x, rows, *, dtype=None, scale=1.0, out=None: (
+            contiguous(x) and (out is None or contiguous(out))
+        )
+    )
     def take_rows(
         self,
         x: Array,
@@ -209,17 +222,17 @@ class NumbaBackend(NumpyBackend):
     ) -> Array:
         """See `Backend.take_rows`."""
         batch = np.empty((len(rows), *x.shape[1:]), dtype or x.dtype) if out is None else out
-        if not (x.flags.c_contiguous and batch.flags.c_contiguous):
-            return super().take_rows(x, rows, dtype=dtype, scale=scale, out=out)
         flat = batch.reshape(len(rows), -1)
         self._kernels.take_rows(x.reshape(len(x), -1), np.ascontiguousarray(rows), scale, flat)
         return batch
 
+    @kernel_for(
+        lambda W, dW, *, lr: (
+            W.dtype in FLOATS and getattr(dW, "dtype", None) in FLOATS and contiguous(W)
+        )
+    )
     def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
-        """See `Backend.sgd_update`."""
-        of_floats = W.dtype in FLOATS and getattr(dW, "dtype", None) in FLOATS  # or a number
-        if not (of_floats and W.flags.c_contiguous):
-            return super().sgd_update(W, dW, lr=lr)
+        """See `Backend.sgd_update`; a gradient may be a number, of a layer of the user's own."""
         self._kernels.sgd_update(W.reshape(-1), _flat(dW), lr)
         return W
 
@@ -253,11 +266,6 @@ def _product_kernels(x: Array, B: Array, *, inner: int) -> tuple[bool, bool]:
     skip = columns <= SKIP_COLUMNS and x.shape[0] <= SKIP_SAMPLES
     own = columns <= STRIP_BYTES // B.itemsize and multiplications <= OWN_PRODUCT_UP_TO
     return skip, own
-
-
-def _fits(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """Whether a kernel can write a result of this shape and dtype to `out`."""
-    return out is None or bool(out.shape == shape and out.dtype == dtype and out.flags.c_contiguous)
 
 
 def _flat(x: Array) -> Array:
