@@ -22,7 +22,7 @@ from fastnn.backends.cupy.products import Products
 from fastnn.backends.cupy.runner import CupyRunner
 from fastnn.backends.cupy.streaming import PinnedFeed
 from fastnn.backends.feed import Feed
-from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, part, same_floats
+from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, same_floats
 from fastnn.backends.plan import StepPlan
 from fastnn.kernels import cuda
 from fastnn.kernels.cuda import primitives
@@ -157,7 +157,7 @@ class CupyBackend(Backend):
         lambda x, W, b, *, relu=False, out=None: (
             same_floats(x, W, b)
             and contiguous(W, b)
-            and fills(out, (x.shape[0], W.shape[1]), x.dtype)
+            and (out is None or fills(out, (x.shape[0], W.shape[1]), x.dtype))
         )
     )
     def affine(
@@ -181,9 +181,14 @@ class CupyBackend(Backend):
     @kernel_for(
         lambda dout, x, W, *, relu=False, input_gradient=True, out=None: (
             same_floats(dout, x, W)
-            and fills(part(out, 0), x.shape, x.dtype)
-            and fills(part(out, 1), W.shape, x.dtype)
-            and fills(part(out, 2), W.shape[1:], x.dtype)
+            and (
+                out is None
+                or (
+                    fills(out[0], x.shape, x.dtype)
+                    and fills(out[1], W.shape, x.dtype)
+                    and fills(out[2], W.shape[1:], x.dtype)
+                )
+            )
         )
     )
     def affine_backward(
@@ -217,8 +222,10 @@ class CupyBackend(Backend):
     @kernel_for(
         lambda x, t, *, out=None: (
             same_floats(x)
-            and fills(part(out, 0), x.shape[:1], x.dtype)
-            and fills(part(out, 1), x.shape, x.dtype)
+            and (
+                out is None
+                or (fills(out[0], x.shape[:1], x.dtype) and fills(out[1], x.shape, x.dtype))
+            )
         )
     )
     def softmax_cross_entropy(

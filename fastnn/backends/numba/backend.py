@@ -84,7 +84,7 @@ class NumbaBackend(NumpyBackend):
             x.dtype == W.dtype == b.dtype
             and b.shape == W.shape[1:]
             and contiguous(b)
-            and fills(out, (x.shape[0], W.shape[1]), W.dtype)
+            and (out is None or fills(out, (x.shape[0], W.shape[1]), W.dtype))
         )
     )
     def affine(
@@ -107,9 +107,14 @@ class NumbaBackend(NumpyBackend):
         lambda dout, x, W, *, relu=False, input_gradient=True, out=None: (
             dout.dtype == x.dtype == W.dtype
             and contiguous(dout)
-            and fills(part(out, 0), x.shape, x.dtype)
-            and fills(part(out, 1), W.shape, x.dtype)
-            and fills(part(out, 2), W.shape[1:], x.dtype)
+            and (
+                out is None
+                or (
+                    fills(out[0], x.shape, x.dtype)
+                    and fills(out[1], W.shape, x.dtype)
+                    and fills(out[2], W.shape[1:], x.dtype)
+                )
+            )
         )
     )
     def affine_backward(
