@@ -102,7 +102,7 @@ def check_rate(value: Any, name: str) -> float:
 
 
 def check_number(value: Any, name: str) -> Any:
-    """Return a real number as it is, or as a float where Python does not count it to them."""
+    """Return a real number as it is, or as a float if Python does not know it as a number."""
     if not _is_single(value, ("float", "int", "uint", "bfloat")):
         raise TypeError(f"{name} must be a real number or an array, got {shown(value)}")
     try:
@@ -135,7 +135,7 @@ def check_seed(seed: object) -> np.random.Generator:
 
 
 def is_masked(array: object) -> bool:
-    """Whether values of `array` are hidden, which would silently be used."""
+    """Whether `array` masks some values, which would be used all the same, in silence."""
     # NumPy imports np.ma when it is first asked for, which an array without a mask never needs.
     return type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 def chunks(length: int, size: int) -> Iterator[slice]:
     """Cut ``range(length)`` into slices of `size`, the last one as long as what is left.
 
-    None ends behind `length`, which the array API standard leaves undefined.
+    None ends after `length`, which the array API standard leaves undefined.
     """
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))

@@ -14,7 +14,7 @@ class CaptureWarning(UserWarning):
 
 
 class KernelCacheWarning(UserWarning):
-    """Compiled kernels could not be kept, or what was kept not be used: compiling takes longer."""
+    """Compiled kernels could not be kept on disk, or not be read: they are compiled anew."""
 
 
 class ParameterCopyWarning(UserWarning):
@@ -26,4 +26,4 @@ class CorruptFileError(ValueError):
 
 
 class TrainingWarning(UserWarning):
-    """Training will hardly get on, or stands still; the message says why and what helps."""
+    """Training will make little progress, or stands still; the message says why and what helps."""

@@ -1,4 +1,4 @@
-"""Arrays of any library: whose they are, and how they come to the host."""
+"""Arrays of any library: which backend owns them, and how they are copied to the host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ loaded: dict[str, Any] = {}
 
 
 def loaded_backends() -> tuple[Any, ...]:
-    """Return the backends in use in this process so far, which is whose arrays can be around."""
+    """Return the backends loaded in this process so far: arrays of no other can exist."""
     return tuple(dict.fromkeys(loaded.values()))
 
 

@@ -1,4 +1,4 @@
-"""What somebody meant who named a backend that there is not."""
+"""Suggestions for the name of a backend that does not exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALIKE = 0.7
 
 
 def what_was_meant(name: str) -> str:
-    """Say to which backend a word that names none leads, to be put behind an error; or nothing."""
+    """Give a suggestion to append to the error about an unknown name; an empty text without one."""
     word, index = _parts(name)
     known = (*NAMES, *OTHER_NAMES, *CPU, *GPU, *NOT_HERE)
     if word not in known:

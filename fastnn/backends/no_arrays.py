@@ -1,4 +1,4 @@
-"""What is no array of real numbers: named, with the call that makes one of it.
+"""Errors for what is no array of real numbers: what it is, and the call that converts it.
 
 No library is imported for that. A kind of thing is known by the names of its classes, without
 their private parts, or by what Python's abstract classes say of it.

@@ -56,7 +56,7 @@ def set_backend(
     strict : bool, optional
         Raise where the backend cannot run, instead of falling back to the best one on the CPU.
     device : int, optional
-        Another way to write the number behind the colon. A device that is named so becomes the
+        Another way to write the number after the colon. A device that is named so becomes the
         current one of the calling thread, as with ``cupy.cuda.Device(1).use()``, so that the
         script's own operations on parameters and gradients happen there too.
 
@@ -157,7 +157,7 @@ def resolve(backend: str | Backend, *, strict: bool = False) -> Backend:
 def load_backend(name: str) -> Backend:
     """Return the one instance of a backend, or raise `BackendUnavailableError` with the reason.
 
-    A number behind a colon chooses the device: "cupy:1".
+    A number after a colon chooses the device: "cupy:1".
     """
     kind, _, index = name.partition(":")
     if kind not in REGISTRY:

@@ -1,7 +1,7 @@
 """The flat list of steps that follows from a chain: which primitive reads and writes what.
 
 What no layer should know is decided here. The first layer needs no input gradient; an activation is
-computed with the Affine layer before it, and taken back with the one behind it. The names of
+computed with the Affine layer before it, and differentiated with the one after it. The names of
 buffers are made here: ``x:0`` is the batch, ``x:1`` what the first block gives, ``dx:1`` the
 gradient by that, ``dW1`` the gradient by the parameter W1.
 """

@@ -1,4 +1,4 @@
-"""What the commands say: lines that never end them, wherever standard output and error go.
+"""What the commands print; a standard output or error that is broken never ends a command.
 
 These may be None, closed, full, or a pipe that nobody reads any more. What a command was called for
 goes on, and is written to its files.

@@ -37,7 +37,7 @@ it, neither that of the loss in the numerical gradient nor that of ``y - t``."""
 
 SHARE = 0.1
 """In a network, a gradient smaller than this share of the largest one is compared with that share.
-Gradients are sums of what the layers behind give, and what cancels there leaves rounding of that
+Gradients are sums of what the later layers give, and what cancels there leaves rounding of that
 size: a bias in front of batch normalisation moves nothing, and its gradient is nothing but that."""
 
 KINK = 1e-5
@@ -207,7 +207,7 @@ class LayerByItself:
 def at_kink(network: Sequential, x: Any) -> Any:
     """Tell for which samples a change of a parameter may move an activation over 0.
 
-    A ReLU right behind another has no kink of its own, and what comes before the first parameter
+    A ReLU right after another has no kink of its own, and what comes before the first parameter
     does not move.
     """
     near = np.zeros(len(x), dtype=bool)

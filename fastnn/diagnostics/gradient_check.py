@@ -1,4 +1,4 @@
-"""Do all backends compute the same, and is it the derivative? On the user's own machine.
+"""Checks on the user's machine that all backends compute the same, and the derivative.
 
 Two comparisons. Backpropagation is held against the numerical gradient, in float64; and every
 backend, in every dtype, against NumPy in float64. An error is the largest difference of two

@@ -1,4 +1,4 @@
-"""What copies and pickles of layers and networks carry: no last batch, and arrays of the host."""
+"""Copies and pickles of layers and networks: without the last batch, with arrays on the host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Attributes = dict[str, Any]
 
 
 def shallow(thing: Thing) -> Thing:
-    """Give an object of the same class with the same attributes, the very same."""
+    """Give a shallow copy: an object of the same class that shares all attributes."""
     twin = type(thing).__new__(type(thing))
     set_attributes(twin, attributes_of(thing))
     return twin

@@ -116,7 +116,7 @@ def without_names(network: Network) -> str:
 
 
 def check_names(network: Network, what: str) -> None:
-    """Refuse to do with the parameters what would leave out some that are not known yet.
+    """Raise an error if some parameters are not known yet, and would be left out.
 
     After a backward pass, a layer that has left no gradient beside an array has no parameters,
     unless no layer has any.
@@ -168,7 +168,7 @@ def _is_waiting(network: Network, layer: Any) -> bool:
 
 @contextmanager
 def randomness_as_before() -> Iterator[None]:
-    """Give the generators of Python and NumPy that all share the state back that they had."""
+    """Restore the state of Python's and NumPy's global random generators afterwards."""
     own, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 - layers may draw there
     try:
         yield

@@ -90,7 +90,7 @@ def remember(array: Array) -> None:
 
 
 def let_go(arrays: Iterable[Array]) -> None:
-    """Say that nobody but the layers has these arrays: fastnn made them itself."""
+    """Record that only the layers hold these arrays, since fastnn made them itself."""
     for array in arrays:
         _known.pop(id(array), None)
 

@@ -64,7 +64,7 @@ class NetworkLock:
                 del self._trainers["fit"]
 
     def check_may_change(self, what: str) -> None:
-        """Refuse to change a network that another thread trains, which would go on without it.
+        """Raise an error if another thread trains the network, and would not see a change.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class NetworkLock:
             )
 
     def give_way(self) -> None:
-        """Leave the lock to others, if that is due: taken again at once, it is never theirs."""
+        """Let other threads take the lock, if it is time: without a pause they never get it."""
         now = time.perf_counter()
         if now - self._gave_way >= GIVE_WAY_EVERY:
             time.sleep(GIVE_WAY_SECONDS)

@@ -6,7 +6,7 @@ it reads besides, and which arrays it keeps for each parameter. The loop of one'
 follow from that.
 
 An optimizer of your own may as well have nothing but an ``update(params, grads)``, as the book's.
-Then `fit` calls that once for each step, behind gradients that are computed as ever. What it costs
+Then `fit` calls it once for each step, when the gradients have been computed. What it costs
 is told in `fastnn.fit`.
 """
 

@@ -11,7 +11,7 @@ from fastnn.nn.layer import Layer, parameter_names
 
 
 def place_layer(layer: Any, backend: Backend, dtype: str, names: tuple[str, ...]) -> None:
-    """See to it that arrays of a layer are on `backend` in `dtype`; those that are so stay."""
+    """Bring a layer's arrays to `backend` and `dtype`; those that are there already stay."""
     for name in names:
         array = getattr(layer, name)
         if not fits(array, backend, dtype):

@@ -1,4 +1,4 @@
-"""What of a network is saved, and how a network is made of it again."""
+"""From a network to what a file holds of it, and back."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def build_layers(saved: SavedNetwork, path: str | PathLike[str]) -> dict[str, An
 
 
 def _check_shapes(path: str | PathLike[str], arrays: HostArrays, affines: int) -> None:
-    """See to it that each Affine takes what the one before it gives."""
+    """Check that each Affine has as many inputs as the one before it has outputs."""
     before: int | None = None
     for n in range(1, affines + 1):
         W, b = arrays[f"W{n}"].shape, arrays[f"b{n}"].shape

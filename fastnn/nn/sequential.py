@@ -480,7 +480,7 @@ class Sequential:
         return self.backend.asarray(data, self.dtype), targets
 
     def _samples(self, x: object, t: object) -> tuple[Array, Array]:
-        """See to it that inputs and targets have a first axis, and one of the same length."""
+        """Check that inputs and targets have a first axis of the same length."""
         data, targets = real_array(x, self.backend, "x"), real_array(t, self.backend, "t")
         if data.ndim == 1:
             data = data[None, :]

@@ -26,7 +26,7 @@ DTYPES: dict[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4
 
 
 class Tensor(NamedTuple):
-    """What the header says of an array: where its bytes begin and end, behind the header."""
+    """What the header says of an array: where its bytes begin and end, after the header."""
 
     begin: int
     end: int
@@ -66,7 +66,7 @@ def read_tensors(file: io.BufferedIOBase, size: int) -> tuple[HostArrays, dict[s
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON in which no name stands twice; whatever is wrong with it is a ValueError."""
+    """Parse JSON; a name that occurs twice, or any other fault, is a ValueError."""
     try:
         return json.loads(text, object_pairs_hook=_names_once)
     except RecursionError:

@@ -179,7 +179,7 @@ def check_labels(
 
 
 def _no_label(labels: Array, classes: int, home: Backend, name: str) -> ValueError:
-    """Find the first label that is none, by halves, and say so."""
+    """Find the first invalid label by bisection, and make the error that names it."""
     first, behind = 0, labels.shape[0]
     while behind - first > 1:
         middle = (first + behind) // 2
@@ -198,7 +198,7 @@ def _no_label(labels: Array, classes: int, home: Backend, name: str) -> ValueErr
 
 
 def _about_labels(labels: np.ndarray[Any, Any], classes: int) -> str:
-    """Say what labels that are none seem to be, and what to do; nothing where that is open."""
+    """Say what invalid labels seem to be, and what to do; an empty text if that is not clear."""
     if classes == 1:
         return (
             "; there is one output unit, whose softmax is 1 whatever x is: make the network with "

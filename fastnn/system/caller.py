@@ -1,4 +1,4 @@
-"""The line of the user's that a warning points to."""
+"""Which line of the user's code a warning points to."""
 
 from __future__ import annotations
 

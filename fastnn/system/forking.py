@@ -1,4 +1,4 @@
-"""Locks that nobody else holds at the moment of a fork.
+"""Locks that no other thread holds at the moment of a fork.
 
 A process that is forked off has one thread, that which forked. A lock that another one held stays
 taken in it for ever, and what that lock guards stays half done. So a fork waits for such locks.

@@ -1,4 +1,4 @@
-"""Opening a file to read it, and nothing that could wait for ever or never end."""
+"""Opens regular files only: reading a pipe or a device could wait, or go on, for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data set of a training: checked, and brought to where the network computes."""
+"""The data set of a training: checked, and copied to where the network computes."""
 
 from __future__ import annotations
 

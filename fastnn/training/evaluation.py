@@ -1,4 +1,4 @@
-"""The accuracy of a network on a data set, again and again while it trains."""
+"""The accuracy of a network on a data set, evaluated after each epoch of a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastnn.nn.sequential import CHUNK, Sequential
 
 
 class Accuracy:
-    """What `Sequential.accuracy` gives for a data set, up to rounding, by the quickest way.
+    """`Sequential.accuracy` of a data set, up to rounding, computed the quickest way.
 
     Parameters
     ----------

@@ -328,14 +328,14 @@ class _Training:
             history.epoch_seconds.pop()
 
     def standstill(self) -> StandstillCheck:
-        """Give what checks whether training stands still."""
+        """Make the check whether training stands still."""
         steps = math.ceil(self.samples / self.batch_size)
         return StandstillCheck(self.network, self.data, self.scale, steps)
 
     def evaluations(
         self, held_out: tuple[Array, Array], history: History
     ) -> list[tuple[list[float], Accuracy]]:
-        """Give for both data sets where their accuracies go, and what evaluates them."""
+        """For both data sets give the list of accuracies to append to, and what evaluates them."""
         own = Accuracy(self.network, self.data, self.labels, self.scale, self.runner.counter())
         other = Accuracy(self.network, *held_out, self.scale, self.runner.counter(held_out))
         return [(history.train_accuracies, own), (history.validation_accuracies, other)]
@@ -371,7 +371,7 @@ class _Training:
         return False
 
     def _problem(self, shown: Mapping[str, Array]) -> Exception | None:
-        """Say what callbacks have done that ends training, and undo it if it was to parameters."""
+        """Make the error for what callbacks must not do, and restore parameters they broke."""
         problem: Exception | None = self._moved()
         if problem is not None:
             return problem
@@ -406,7 +406,7 @@ class _Training:
         return done * batch
 
     def _show_copies(self) -> dict[str, Array]:
-        """Let the layers hold copies of their parameters, which are given back by name."""
+        """Let the layers hold copies of their parameters; return these by name."""
         copies = {name: self.backend.copy(getattr(*owner)) for name, owner in self.owners.items()}
         for name, owner in self.owners.items():
             setattr(*owner, copies[name])

@@ -1,4 +1,4 @@
-"""What training saw, step by step and epoch by epoch."""
+"""The losses and times of a training, step by step and epoch by epoch."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Interruption:
         self._calling = False
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call what leaves nothing half done if a second Ctrl-C raises `KeyboardInterrupt` in it.
+        """Call a function that a second Ctrl-C may end by `KeyboardInterrupt`.
 
         Where it catches that itself, the exception comes when it returns.
         """

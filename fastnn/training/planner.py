@@ -99,7 +99,7 @@ def _calls(layer: Any, backward: Callable[..., Any]) -> LayerCalls:
 
 
 def _backward_of(layer: Any) -> Callable[[Array], Any]:
-    """Make of a layer's `backward` one that gives its parameters' gradients along with ``dx``."""
+    """Wrap a layer's `backward`, to return its parameters' gradients along with ``dx``."""
     names = parameter_names(layer)
     if not names:
         return layer.backward  # type: ignore[no-any-return]

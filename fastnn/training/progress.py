@@ -1,4 +1,4 @@
-"""The progress bar, which never ends a training: where it cannot be shown it is silent."""
+"""The progress bar; where it cannot be shown, training goes on without it."""
 
 from __future__ import annotations
 

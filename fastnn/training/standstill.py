@@ -37,7 +37,7 @@ CHECKED_SAMPLES, LEAST_CHECKED = 8192, 256
 
 
 def warn_of_magnitude(data: Array, backend: Backend, scale: float) -> None:
-    """Warn if typical inputs are far from 1; by a few hundred samples, zeros aside.
+    """Warn if typical inputs are far from 1, judged by a few hundred samples without their zeros.
 
     data : array (K, ...), finite, on the host or on the device of `backend`.
     scale : what they are multiplied by.
@@ -104,7 +104,7 @@ class StandstillCheck:
 
 
 def _stands_still(losses: list[float], steps: int) -> bool:
-    """Whether the losses of the last epoch are not below those before, but for chance.
+    """Whether the losses of the last epoch are not below those before by more than chance.
 
     Chance is what two means differ by that are of batches as different as these: two standard
     errors. Losses that are not finite do not stand still: the network has diverged.
@@ -122,12 +122,12 @@ def _stands_still(losses: list[float], steps: int) -> bool:
 
 
 def dead_units(network: Sequential, data: Array, scale: float) -> list[tuple[str, int, int]]:
-    """Count the units that give 0 behind their ReLU for all of many samples, times `scale`.
+    """Count the units whose ReLU gives 0 for all of many samples, times `scale`.
 
     Returns
     -------
     list of (str, int, int)
-        For each Affine layer with a ReLU behind it its name, how many are dead, and of how many. It
+        For each Affine layer followed by a ReLU: name, dead units, all units. It
         ends before the first layer that is not one of fastnn's, whose state is not to be touched.
     """
     backend, found = network.backend, []
@@ -153,7 +153,7 @@ def dead_units(network: Sequential, data: Array, scale: float) -> list[tuple[str
 
 
 def _samples_with_room(network: Sequential, data: Array) -> int:
-    """Tell how many samples, and what layers make of them, have room on the network's device."""
+    """Give how many samples fit on the network's device, with the outputs of its layers."""
     shapes = [(1, *array.shape) for array in network.params.values()]
     widths = sorted([math.prod(data.shape[1:]), *(shape[-1] for shape in shapes)])
     numbers = sum(widths[-2:]) + widths[-1]  # what goes in, comes out, and is made on the way

@@ -16,7 +16,7 @@
 // Where x comes from: `gather_product` takes the rows of the batch from the data set (uint8, int8
 // or floating), casts and scales them on the way; `hidden_product` makes x from the parts of the layer
 // before it: added up, with bias and ReLU, and writes it to `h` for the backward pass (only the
-// blocks of the first 64 columns do); `plain_product` has it as an array. Beyond the edges of x and
+// blocks of the first 64 columns do); `matrix_product` has it in memory. Outside of x and
 // W both are 0, inside nothing is skipped: 0 * infinity is NaN here as in NumPy.
 //
 // `finish` ends a product that stands by itself: parts added up, bias, ReLU.
@@ -119,10 +119,10 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) hidden_product(
 }
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS, BLOCKS) plain_product(
+__global__ void __launch_bounds__(THREADS, BLOCKS) matrix_product(
     const T* array, const T* W, T* parts, int N, int D, int M, int depth)
 {
-    Plain<T> x{array, D};
+    Matrix<T> x{array, D};
     product(x, W, parts, N, D, M, depth);
 }
 

@@ -53,11 +53,11 @@ class HiddenProduct:
         self._kernel(_grid(N, M, len(parts)), (PRODUCT["THREADS"],), arguments)
 
 
-class PlainProduct:
+class MatrixProduct:
     """``parts[s] = x @ W`` for a slice of the features each, x being an array."""
 
     def __init__(self, dtype: str) -> None:
-        self._kernel = kernel("product", "plain_product", dtype)
+        self._kernel = kernel("product", "matrix_product", dtype)
 
     def __call__(self, *, x: Array, W: Array, parts: Array, splits: int, depth: int) -> None:
         """Launch it; x (N, D), W (D, M), parts (splits, N, M)."""

@@ -101,7 +101,7 @@ template <typename T, typename Data> struct Gathered {
     }
 };
 
-template <typename T> struct Plain {
+template <typename T> struct Matrix {
     static constexpr int AT_ONCE = 8;
     const T* x;
     int D;

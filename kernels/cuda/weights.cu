@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) update_weights(
     __shared__ __align__(16) Shared<T> shared;
     T sum[4] = {}, bias = 0;
     if (layer.x) {
-        Plain<T> x{layer.x, D};
+        Matrix<T> x{layer.x, D};
         tile_of_gradient(shared, x, layer.dout, N, D, M, row0, column0, sum, bias);
     } else {
         Gathered<T, Data> x{data, batch_of(control, step, N, samples), D, scale};
@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) weight_gradients(
     const int my_rows = threadIdx.x / COLUMNS * 4, my_column = threadIdx.x % COLUMNS;
     const int row0 = blockIdx.y * ROWS, column0 = blockIdx.x * COLUMNS, m = column0 + my_column;
     __shared__ __align__(16) Shared<T> shared;
-    Plain<T> x{array, D};
+    Matrix<T> x{array, D};
     T sum[4] = {}, bias = 0;
     tile_of_gradient(shared, x, dout, N, D, M, row0, column0, sum, bias);
 #pragma unroll

@@ -17,7 +17,7 @@ INSTANTIATIONS = {
     "product": [
         *[f"gather_product<{T}, {D}>" for T in ("float", "double") for D in (T, "unsigned char")],
         *[f"hidden_product<{T}>" for T in ("float", "double")],
-        *[f"plain_product<{T}>" for T in ("float", "double")],
+        *[f"matrix_product<{T}>" for T in ("float", "double")],
         *[f"finish<{T}>" for T in ("float", "double")],
     ],
     "head": ["head<float>", "head<double>"],
@@ -47,7 +47,7 @@ INSTANTIATIONS = {
 """Every kernel, for both dtypes and for data sets of floats and of bytes."""
 
 THREADS_OF_A_BLOCK = {
-    "gather_product": 128, "hidden_product": 128, "plain_product": 128, "finish": 256,
+    "gather_product": 128, "hidden_product": 128, "matrix_product": 128, "finish": 256,
     "head": 128, "loss": 128, "back": 128, "update_weights": 128, "weight_gradients": 128,
     "begin": 1, "next_batch": 128, "keep_loss": 1,
     "softmax_cross_entropy": 128, "softmax_cross_entropy_backward": 256, "count_correct": 128,

@@ -27,7 +27,7 @@ from fastnn.backends.plan import StepPlan
 from fastnn.kernels import cuda
 from fastnn.kernels.cuda import primitives
 from fastnn.kernels.cuda.back import Back
-from fastnn.kernels.cuda.product import Finish, PlainProduct
+from fastnn.kernels.cuda.product import Finish, MatrixProduct
 from fastnn.kernels.cuda.weights import WeightGradients
 
 
@@ -174,7 +174,7 @@ class CupyBackend(Backend):
             splits, depth = self.products.slices(N, D, M)
             parts = result if splits == 1 else cp.empty((splits, N, M), dtype)
             x = cp.ascontiguousarray(x)
-            PlainProduct(dtype)(x=x, W=W, parts=parts, splits=splits, depth=depth)
+            MatrixProduct(dtype)(x=x, W=W, parts=parts, splits=splits, depth=depth)
         Finish(dtype)(parts=parts, splits=splits, b=b, relu=relu, out=result)
         return result
 

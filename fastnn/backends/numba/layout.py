@@ -54,7 +54,7 @@ class Layout:
     def __post_init__(self) -> None:
         itemsize = self.dtype.itemsize
         inputs = self.sizes[0]
-        # Samples are computed in fours behind the first layer, in tall tiles there.
+        # After the first layer samples are computed in fours, in the first one in tall tiles.
         capacity = max(_up(self.batch_size, dense.ROWS), _up(self.batch_size, tall.TALL))
         self._end = 0
         self.records = np.zeros(len(self.layers), net.LAYER)
