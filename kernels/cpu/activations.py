@@ -1,6 +1,6 @@
 """What a layer's output goes through while a tile of it is in registers, and the way back.
 
-An activation is two small inline pieces: its formula for a vector, and what it makes of a gradient
+An activation is two small inline kernels: its formula for a vector, and what it makes of a gradient
 given its own output. A network's records name it by number.
 """
 

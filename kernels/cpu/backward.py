@@ -16,8 +16,10 @@ from fastnn.kernels.cpu.forward import forward
 from fastnn.kernels.cpu.net import row_of
 from fastnn.kernels.cpu.softmax_in_strips import loss
 from fastnn.kernels.cpu.strips import NARROW, narrow, narrow_tile, wide_tile
-from fastnn.kernels.cpu.vector import lanes, largest, largest_lane, load, magnitude, splat
+from fastnn.kernels.cpu.vector import lanes, largest, magnitude, splat
 from fastnn.kernels.cpu.vector import multiply as times
+from fastnn.kernels.cpu.vector_lanes import largest_lane
+from fastnn.kernels.cpu.vector_memory import load
 
 Array = Any
 

@@ -5,8 +5,8 @@ operating system (some 10 us to wake a thread) is too slow: they spin on a numbe
 thread that has spun for long gives the processor away, so that a machine with more threads than
 cores still gets on. A thread that will never come (it could not be started) is made up for by
 `abort`: everybody leaves, having written nothing since the last meeting. Whoever wants them to stop
-between two steps writes to ``barrier[REQUESTED]``. Only the first thread looks there, between two
-meetings, and tells the others, who look behind the second of them: so all see it at one step.
+between two steps writes to ``barrier[REQUESTED]``. Only the first thread reads that, between two
+meetings, and tells the others, who read it behind the second of them: so all stop at one step.
 
 Numba's own ``parallel=True`` was not taken: it starts and joins its threads at every loop, its
 cached functions have known faults (numba#8085, #6845, #4807), and it would be a second pool.

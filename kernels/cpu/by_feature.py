@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.net import row_of
-from fastnn.kernels.cpu.vector import add, at, fma, lanes, load, scaled, splat, store
+from fastnn.kernels.cpu.vector import add, fma, lanes, scaled, splat
+from fastnn.kernels.cpu.vector_memory import at, load, store
 
 Array = Any
 

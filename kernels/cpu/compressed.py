@@ -12,15 +12,9 @@ from typing import Any
 import numpy as np
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.net import CACHE_LINE
-from fastnn.kernels.cpu.vector import (
-    at,
-    count_bits,
-    load,
-    lowest_bit,
-    nonzero_lanes,
-    prefetch,
-    zeros,
-)
+from fastnn.kernels.cpu.vector import zeros
+from fastnn.kernels.cpu.vector_lanes import count_bits, lowest_bit, nonzero_lanes
+from fastnn.kernels.cpu.vector_memory import at, load, prefetch
 
 Array = Any
 

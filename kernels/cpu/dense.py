@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 from fastnn.kernels.cpu.activations import activate
 from fastnn.kernels.cpu.compiler import inline_kernel
 from fastnn.kernels.cpu.sums import RUN
-from fastnn.kernels.cpu.vector import add, at, fma, load, splat, store
+from fastnn.kernels.cpu.vector import add, fma, splat
+from fastnn.kernels.cpu.vector_memory import at, load, store
 
 Array = Any
 ROWS = 4

@@ -18,7 +18,7 @@ from fastnn.kernels.cpu.forward import forward
 from fastnn.kernels.cpu.loss import is_above
 from fastnn.kernels.cpu.sparse import forward_sparse
 from fastnn.kernels.cpu.strips import strip_of_zeros
-from fastnn.kernels.cpu.vector import at
+from fastnn.kernels.cpu.vector_memory import at
 
 Array = Any
 
@@ -41,7 +41,7 @@ def count_right(
     rows : (N,)
         The samples that this thread takes.
     norms : (units,)
-        This thread's own, infinite at first: it looks at all weights once.
+        This thread's own, infinite at first, so that all weights are read once.
     bounds : (capacity * (groups * blocks + 1),)
         Room for where the samples are that it takes together.
 

@@ -16,7 +16,8 @@ from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile, multiply, store_tile
 from fastnn.kernels.cpu.net import row_of
 from fastnn.kernels.cpu.strips import NARROW, narrow, narrow_tile, wide, wide_tile
-from fastnn.kernels.cpu.vector import add, lanes, load, store
+from fastnn.kernels.cpu.vector import add, lanes
+from fastnn.kernels.cpu.vector_memory import load, store
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Labels, as they come from a user: each is looked at before it is an address."""
+"""Labels, as they come from a user: each is checked before it is used as an address."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 ``s = x - max(x)`` keeps every exponential in (0, 1]. The loss is ``log(sum(exp(s))) - s[t]``,
 exact where ``y[t]`` itself would be rounded to zero, and cut at half the largest finite number,
-for where ``s`` overflows. A label out of range, which the public edge refuses, gives NaN here.
+for where ``s`` overflows. A label out of range, which is refused before a kernel sees it,
+gives NaN.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from fastnn.kernels.cpu.compiler import inline_kernel, kernel
 from fastnn.kernels.cpu.exponential import exp
 from fastnn.kernels.cpu.strips import narrow
 from fastnn.kernels.cpu.sums import sum_in_place
-from fastnn.kernels.cpu.vector import first_lane, lanes, load, splat, store
+from fastnn.kernels.cpu.vector import lanes, splat
+from fastnn.kernels.cpu.vector_lanes import first_lane
+from fastnn.kernels.cpu.vector_memory import load, store
 
 Array = Any
 

@@ -13,7 +13,8 @@ import numpy as np
 from fastnn.kernels.cpu.compiler import inline_kernel, kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply_samples, store_tile
 from fastnn.kernels.cpu.strips import narrow, wide, wide_tile
-from fastnn.kernels.cpu.vector import lanes, load, store
+from fastnn.kernels.cpu.vector import lanes
+from fastnn.kernels.cpu.vector_memory import load, store
 
 Array = Any
 
@@ -74,13 +75,13 @@ def _multiply(
     Rows that are left over are computed four times, in the four rows of a tile.
     """
     zero = wide_tile(B)
-    for piece in range(0, strip, lanes(zero)):
+    for column in range(0, strip, lanes(zero)):
         whole = rows // ROWS * ROWS
         for r in range(0, whole, ROWS):
-            left, right = Left(A, r * row, row, step), Right(B, piece, strip)
+            left, right = Left(A, r * row, row, step), Right(B, column, strip)
             tile = multiply_samples(zero, left, right, depth)
-            store_tile(tile, result, r * strip + piece, strip)
+            store_tile(tile, result, r * strip + column, strip)
         for r in range(whole, rows):
-            left, right = Left(A, r * row, 0, step), Right(B, piece, strip)
+            left, right = Left(A, r * row, 0, step), Right(B, column, strip)
             tile = multiply_samples(zero, left, right, depth)
-            store_tile(tile, result, r * strip + piece, 0)
+            store_tile(tile, result, r * strip + column, 0)

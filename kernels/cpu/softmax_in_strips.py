@@ -13,19 +13,9 @@ from fastnn.kernels.cpu.compiler import inline_kernel, kernel
 from fastnn.kernels.cpu.exponential import exp
 from fastnn.kernels.cpu.net import row_of
 from fastnn.kernels.cpu.sums import sum_in_place
-from fastnn.kernels.cpu.vector import (
-    add,
-    lanes,
-    largest,
-    largest_lane,
-    leading_lanes,
-    load,
-    magnitude,
-    multiply,
-    splat,
-    store,
-    sum_of_lanes,
-)
+from fastnn.kernels.cpu.vector import add, lanes, largest, leading_lanes, magnitude, multiply, splat
+from fastnn.kernels.cpu.vector_lanes import largest_lane, sum_of_lanes
+from fastnn.kernels.cpu.vector_memory import load, store
 
 Array = Any
 
@@ -34,8 +24,8 @@ Array = Any
 def loss(zero: Any, net: Any, labels: Array, batch: Array, samples: Any, factor: Any) -> Any:
     """Losses of a range of samples, and ``dout = factor * (softmax(scores) - one_hot(t)) / N``.
 
-    A label out of range, which the public boundary refuses, gives NaN. Gives the largest magnitude
-    in dout, or NaN.
+    A label out of range, which is refused before a kernel sees it, gives NaN. Gives the largest
+    magnitude in dout, or NaN.
     """
     memory, layer = net.memory, net.layers[net.layers.size - 1]
     strip, classes = layer.strip_width, layer.outputs

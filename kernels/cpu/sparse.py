@@ -14,8 +14,9 @@ microseconds: forward 25 without blocks, 19 with 2 to 8 of them; update 48 and 2
 sample's part of a block to four or eight, to save a branch that is predicted wrongly, lost 10 %.
 
 Zero times infinity is NaN, so what is skipped matters once the network has diverged. Then every
-feature of a unit is multiplied, zeros included. That is known without looking at all of W in each
-step: the largest weight there can be is bounded by what was added to it since it was looked at.
+feature of a unit is multiplied, zeros included. That is known without reading all of W in each
+step: the largest weight there can be is bounded by the largest one when W was last read, and what
+was added to it since.
 """
 
 from __future__ import annotations
@@ -28,18 +29,9 @@ from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.compressed import fetch
 from fastnn.kernels.cpu.net import features_of, row_of, unit_of
 from fastnn.kernels.cpu.sums import hand_over
-from fastnn.kernels.cpu.vector import (
-    at,
-    fma,
-    lanes,
-    largest,
-    largest_lane,
-    load,
-    magnitude,
-    scaled,
-    splat,
-    store,
-)
+from fastnn.kernels.cpu.vector import fma, lanes, largest, magnitude, scaled, splat
+from fastnn.kernels.cpu.vector_lanes import largest_lane
+from fastnn.kernels.cpu.vector_memory import at, load, store
 
 Array = Any
 
@@ -54,7 +46,7 @@ def forward_sparse(
 ) -> None:  # fmt: skip
     """`forward_unit` for the unit of a number, its zeros multiplied too if W is not finite there.
 
-    ``norms[number]`` is a bound on its weights, and looked up in W where it is too large to tell.
+    ``norms[number]`` is a bound on its weights; where it is too large to tell, W is read.
     """
     unit = unit_of(net, number)
     if not norms[number] < np.finfo(net.memory.dtype).max / 4:

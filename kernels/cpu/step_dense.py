@@ -35,8 +35,9 @@ from fastnn.kernels.cpu.tall import (
     sum_of_tiles,
 )
 from fastnn.kernels.cpu.update_in_strips import update_hidden
-from fastnn.kernels.cpu.vector import at, lanes, load, load_cast, prefetch, splat, store
+from fastnn.kernels.cpu.vector import lanes, splat
 from fastnn.kernels.cpu.vector import multiply as times
+from fastnn.kernels.cpu.vector_memory import at, load, load_cast, prefetch, store
 
 Array = Any
 DEPTH = 96

@@ -17,7 +17,8 @@ from typing import Any
 
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.strips import narrow
-from fastnn.kernels.cpu.vector import add, lanes, load, store
+from fastnn.kernels.cpu.vector import add, lanes
+from fastnn.kernels.cpu.vector_memory import load, store
 
 Array = Any
 

@@ -13,7 +13,8 @@ from fastnn.kernels.cpu.dense import ROWS, Left, Right, add_tile, multiply_sampl
 from fastnn.kernels.cpu.net import row_of, share
 from fastnn.kernels.cpu.strips import NARROW, narrow_tile, wide_tile
 from fastnn.kernels.cpu.sums import RUN
-from fastnn.kernels.cpu.vector import add, at, fma, lanes, load, splat, store
+from fastnn.kernels.cpu.vector import add, fma, lanes, splat
+from fastnn.kernels.cpu.vector_memory import at, load, store
 
 
 @kernel

@@ -33,7 +33,7 @@ class Stages(NamedTuple):
 def slow_step(W: list[Any], b: list[Any], x: Any, t: Any) -> Stages:
     """A step of SGD on softmax and cross-entropy, nothing fused and nothing skipped."""
     last, rows = len(W) - 1, np.arange(len(x))
-    out = []
+    out: list[Any] = []
     for i in range(len(W)):
         a = (out[-1] if i else x) @ W[i] + b[i]
         out.append(a if i == last else np.maximum(a, 0))

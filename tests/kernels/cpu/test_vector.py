@@ -9,16 +9,22 @@ import pytest
 
 numba = pytest.importorskip("numba")
 
-from fastnn.kernels.cpu import exponential, vector  # noqa: E402
-
-fma, load, splat, store, zeros = vector.fma, vector.load, vector.splat, vector.store, vector.zeros
-load_cast, relu, divide = vector.load_cast, vector.relu, vector.divide
-add, multiply, largest, magnitude = vector.add, vector.multiply, vector.largest, vector.magnitude
-leading_lanes, zero_behind_relu = vector.leading_lanes, vector.zero_behind_relu
-largest_lane, sum_of_lanes, lanes, at = (
-    vector.largest_lane, vector.sum_of_lanes, vector.lanes, vector.at,
+from fastnn.kernels.cpu.exponential import exp  # noqa: E402
+from fastnn.kernels.cpu.vector import (  # noqa: E402
+    add,
+    fma,
+    lanes,
+    largest,
+    leading_lanes,
+    magnitude,
+    multiply,
+    relu,
+    splat,
+    zero_behind_relu,
+    zeros,
 )  # fmt: skip
-exp = exponential.exp
+from fastnn.kernels.cpu.vector_lanes import largest_lane, sum_of_lanes  # noqa: E402
+from fastnn.kernels.cpu.vector_memory import at, load, load_cast, store  # noqa: E402
 
 
 @numba.njit  # type: ignore[untyped-decorator]
