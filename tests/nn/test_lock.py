@@ -143,12 +143,20 @@ def start_training(
     """Train in another thread, until the second value is called."""
     started, enough = threading.Event(), threading.Event()
 
-    def look(network: Sequential, history: History) -> bool:
+    def record(network: Sequential, history: History) -> bool:
         started.set()
         return enough.is_set()
 
     def run() -> None:
-        fit(network, batch.x, batch.t, epochs=10**6, batch_size=7, callbacks=[look], progress=False)
+        fit(
+            network,
+            batch.x,
+            batch.t,
+            epochs=10**6,
+            batch_size=7,
+            callbacks=[record],
+            progress=False,
+        )
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -203,7 +211,7 @@ def test_callbacks_and_threads_that_they_wait_for(make: Any, batch: Batch) -> No
     network = make()
     seen = []
 
-    def look(network: Sequential, _: History) -> None:
+    def record(network: Sequential, _: History) -> None:
         here = network.gradient(batch.x, batch.t)
         there = in_threads([lambda: network.gradient(batch.x, batch.t)])[0]
         assert all(np.array_equal(here[name], there[name]) for name in here)
@@ -212,7 +220,7 @@ def test_callbacks_and_threads_that_they_wait_for(make: Any, batch: Batch) -> No
         network.params["b1"] = 0 * network.params["b1"]
 
     history = fit(
-        network, batch.x, batch.t, epochs=3, batch_size=7, callbacks=[look], progress=False,
+        network, batch.x, batch.t, epochs=3, batch_size=7, callbacks=[record], progress=False,
         validation=(batch.x, batch.t),
     )  # fmt: skip
     assert seen == history.train_accuracies

@@ -189,12 +189,12 @@ def test_who_is_told_what() -> None:
     assert steps == [True, True]
     evaluated: list[bool] = []
 
-    def look(network: Sequential, _: Any) -> None:
+    def record(network: Sequential, _: Any) -> None:
         told.told.clear()
         network.predict(batch.x)
         evaluated.extend(told.told)
 
-    fit(network, batch.x, batch.t, callbacks=[look], **options)
+    fit(network, batch.x, batch.t, callbacks=[record], **options)
     assert evaluated == [False]
 
 

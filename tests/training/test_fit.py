@@ -175,12 +175,12 @@ def test_validation_is_evaluated_after_each_epoch(backend: Backend, data: Batch)
     network, other = small(), Batch(31, 12, 4, seed=1)
     seen: list[tuple[float, float]] = []
 
-    def look(network: Sequential, history: History) -> None:
+    def record(network: Sequential, history: History) -> None:
         seen.append((network.accuracy(data.x, data.t), network.accuracy(other.x, other.t)))
 
     history = fit(
         network, data.x, data.t, epochs=4, batch_size=10, optimizer=SGD(0.5), seed=1,
-        validation=(other.x, other.one_hot), callbacks=[look], progress=False,
+        validation=(other.x, other.one_hot), callbacks=[record], progress=False,
     )  # fmt: skip
     assert list(zip(history.train_accuracies, history.validation_accuracies, strict=True)) == seen
     assert history.train_accuracies[-1] == network.accuracy(data.x, data.t)

@@ -86,14 +86,14 @@ def test_fit_in_its_steady_state(cuda: Any, mnist: Any) -> None:
         spent.append(cupysim.counters() - before)
         assert len(history.losses) == 41 * epochs
     more = spent[2] - spent[1]
-    looks = 1 + history.epoch_seconds[1] / 0.1
+    flushes = 1 + history.epoch_seconds[1] / 0.1
     assert more.graph_nodes == 3 * 41
     assert more.graph_launches == 3  # of 32 steps, of 8, and the short batch
-    assert more.launches <= more.graph_nodes + 3 + 2 * looks
+    assert more.launches <= more.graph_nodes + 3 + 2 * flushes
     assert more.mallocs == 0
     assert more.h2d == 1  # the permutation
-    assert more.d2h <= looks
-    assert more.syncs <= looks
+    assert more.d2h <= flushes
+    assert more.syncs <= flushes
 
 
 # Large batches
@@ -350,12 +350,12 @@ def test_what_a_callback_saw_of_a_layer_stays(cuda: Any) -> None:
     problem = Problem([12, 4], 40)
     seen: list[tuple[Any, Any]] = []
 
-    def look(network: Sequential, _: Any) -> None:
+    def record(network: Sequential, _: Any) -> None:
         mean = network.layers["Centring1"].mean
         seen.append((mean, cuda.to_numpy(mean)))
 
     fit(
-        network, problem.x, problem.t, epochs=4, batch_size=5, seed=1, callbacks=[look],
+        network, problem.x, problem.t, epochs=4, batch_size=5, seed=1, callbacks=[record],
         progress=False,
     )  # fmt: skip
     assert len(seen) == 4
