@@ -1,31 +1,18 @@
-"""How the kernels are compiled, and where the machine code is kept.
+"""How the kernels are compiled.
 
 ``fastmath`` stays off: it would let the compiler assume that there is no NaN and no infinity, and
 a network that has diverged must look diverged. ``error_model="numpy"`` makes a division by zero
 give infinity or NaN, as in NumPy. ``parallel`` stays off: see `fastnn.kernels.cpu.barrier`.
-
-Machine code is kept by the function, the types of its arguments, the processor and its features;
-see `fastnn.kernels.cpu.machine_code`. That does not tell whether another function, which was
-compiled into it, has changed. So it is kept in a directory named after the text of all kernels.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
-from fastnn.kernels.cpu.compiling import seconds_compiling
-from fastnn.kernels.cpu.machine_code import Store, keep_machine_code
-from numba.core import config
+from fastnn.kernels.cpu.machine_code import Store, cache_directory, keep_machine_code
+from fastnn.kernels.cpu.machine_code.compiling import seconds_compiling
 from numba.core.dispatcher import Dispatcher
 
 __all__ = ["inline_kernel", "kernel", "seconds_compiling"]
@@ -33,6 +20,8 @@ __all__ = ["inline_kernel", "kernel", "seconds_compiling"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
+
+_store = Store(cache_directory)
 
 
 def kernel(function: Function) -> Function:
@@ -46,85 +35,3 @@ def kernel(function: Function) -> Function:
 def inline_kernel(function: Function) -> Function:
     """Compile `function` into every kernel that calls it, as if it were written there."""
     return numba.njit(forceinline=True, **OPTIONS)(function)  # type: ignore[no-any-return]
-
-
-@cache
-def cache_directory() -> Path | None:
-    """Where machine code is kept: the first of `_places` that may be written to.
-
-    It is ``NUMBA_CACHE_DIR`` if that is set, else in the user's cache directory; where the home is
-    read-only, among the temporary files. If none may be written to, it is the first that was filled
-    before and may be read; None without any. It is not among the installed files: pip would leave
-    there what it has not brought, and ``import fastnn`` would find an empty package.
-    """
-    name = f"fastnn-{_fingerprint()}"
-    candidates = [place / name for place in _places()]
-    return next(filter(_writable, candidates), None) or next(filter(_readable, candidates), None)
-
-
-_store = Store(lambda: cache_directory())
-
-
-def _places() -> Iterator[Path]:
-    if config.CACHE_DIR:
-        yield Path(config.CACHE_DIR)
-    with suppress(RuntimeError):  # a user without a home
-        if sys.platform == "win32":
-            yield Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        elif sys.platform == "darwin":
-            yield Path.home() / "Library" / "Caches"
-        else:
-            yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    with suppress(OSError):  # no directory for temporary files
-        yield Path(tempfile.gettempdir()) / f"fastnn-kernels-{_user()}"
-
-
-def _writable(directory: Path) -> bool:
-    """Make sure of a directory that this user, and nobody else, may write to."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-        return _private(directory)
-    except OSError:
-        return False
-
-
-def _readable(directory: Path) -> bool:
-    """Whether a directory is there that this user or root has filled, and nobody else."""
-    try:
-        return os.access(directory, os.R_OK | os.X_OK) and _private(directory, 0)
-    except OSError:
-        return False
-
-
-def _private(directory: Path, *others: int) -> bool:
-    """Whether only this user, and `others`, can put files there or the directory itself."""
-    if not hasattr(os, "getuid"):
-        return True
-    user, root = os.getuid(), 0
-    return _trusted(directory, user, *others) and _trusted(directory.parent, user, root)
-
-
-def _trusted(directory: Path, *owners: int) -> bool:
-    """Whether only these users can put a file there: what is loaded from there is run.
-
-    Among the temporary files somebody may have been first. Where the sticky bit is set, as it is
-    on ``/tmp``, everybody may write but nobody may replace what is another's.
-    """
-    status = directory.lstat()
-    open_to_all = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
-    return stat.S_ISDIR(status.st_mode) and status.st_uid in owners and not open_to_all
-
-
-def _fingerprint() -> str:
-    """Digest of the text of all kernels, and of whether they check bounds."""
-    digest = hashlib.sha256(str(config.BOUNDSCHECK).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _user() -> str:
-    """Number of the user, who may have no name; where there are no numbers, the name."""
-    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

@@ -46,7 +46,7 @@ class NumbaBackend(NumpyBackend):
         import numpy.ma  # noqa: F401 - Numba does when it is first called: better here, see forking
 
         from fastnn.kernels import cpu
-        from fastnn.kernels.cpu.compiling import seconds_compiling
+        from fastnn.kernels.cpu.machine_code.compiling import seconds_compiling
 
         self._kernels = cpu
         self._seconds_compiling = seconds_compiling

@@ -14,21 +14,23 @@ import pytest
 
 pytest.importorskip("numba")
 
-from fastnn.kernels.cpu import compiler
+
+from fastnn.kernels.cpu.machine_code import places
 
 import fastnn
 
 TRAIN = """
 import numpy as np
-from fastnn.kernels.cpu import compiler, update
+from fastnn.kernels.cpu import update
+from fastnn.kernels.cpu.machine_code import places
 update.sgd_update(np.ones(3), np.ones(3), 0.5)
-print(compiler.cache_directory())
+print(places.cache_directory())
 """
 
 
-def places(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> Path | None:
-    monkeypatch.setattr(compiler, "_places", lambda: iter(directories))
-    return cast("Path | None", compiler.cache_directory.__wrapped__())
+def directory_among(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> Path | None:
+    monkeypatch.setattr(places, "_places", lambda: iter(directories))
+    return cast("Path | None", places.cache_directory.__wrapped__())
 
 
 def test_the_first_place_that_can_be_written_to(
@@ -36,18 +38,18 @@ def test_the_first_place_that_can_be_written_to(
 ) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.touch()
-    found = places(monkeypatch, in_the_way, tmp_path / "second", tmp_path / "third")
+    found = directory_among(monkeypatch, in_the_way, tmp_path / "second", tmp_path / "third")
     assert found is not None
     assert found.parent == tmp_path / "second"
     assert found.is_dir()
-    assert found == places(monkeypatch, tmp_path / "second")
+    assert found == directory_among(monkeypatch, tmp_path / "second")
 
 
 def test_machine_code_is_not_among_the_installed_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """`pip uninstall` would leave it there, and with it a package that can be imported."""
-    monkeypatch.setattr(compiler.config, "CACHE_DIR", "")
-    kernels = Path(compiler.__file__).parents[1]
-    found = list(compiler._places())
+    monkeypatch.setattr(places.config, "CACHE_DIR", "")
+    kernels = places.KERNELS.parent
+    found = list(places._places())
     assert found
     for place in found:
         assert not place.is_relative_to(Path(fastnn.__file__).parent)
@@ -57,15 +59,15 @@ def test_machine_code_is_not_among_the_installed_files(monkeypatch: pytest.Monke
 def test_no_place_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.touch()
-    assert places(monkeypatch, in_the_way) is None
+    assert directory_among(monkeypatch, in_the_way) is None
 
 
 def test_a_place_that_was_filled_before_is_read_where_none_can_be_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled = places(monkeypatch, tmp_path / "second")
-    monkeypatch.setattr(compiler, "_writable", lambda directory: False)
-    assert places(monkeypatch, tmp_path / "first", tmp_path / "second") == filled
+    filled = directory_among(monkeypatch, tmp_path / "second")
+    monkeypatch.setattr(places, "_writable", lambda directory: False)
+    assert directory_among(monkeypatch, tmp_path / "first", tmp_path / "second") == filled
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners here")
@@ -73,12 +75,12 @@ def test_a_place_of_somebody_else_is_not_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = tmp_path / "theirs"
-    found = places(monkeypatch, theirs)
+    found = directory_among(monkeypatch, theirs)
     assert found is not None
     if os.getuid() == 0:  # of whom everything is trusted
         os.chown(found, 12345, 12345)
     monkeypatch.setattr(os, "getuid", lambda: 54321)
-    assert places(monkeypatch, theirs) is None
+    assert directory_among(monkeypatch, theirs) is None
 
 
 def test_a_place_that_others_may_write_to_is_not_trusted(
@@ -87,9 +89,9 @@ def test_a_place_that_others_may_write_to_is_not_trusted(
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     theirs.chmod(0o777)
-    assert places(monkeypatch, theirs) is None
+    assert directory_among(monkeypatch, theirs) is None
     theirs.chmod(0o1777)
-    found = places(monkeypatch, theirs)
+    found = directory_among(monkeypatch, theirs)
     assert found is not None
     assert found.parent == theirs
 
@@ -99,12 +101,12 @@ def test_a_change_of_any_kernel_or_of_the_checks_is_another_place(
 ) -> None:
     (tmp_path / "one.py").write_text("1")
     (tmp_path / "two.py").write_text("2")
-    monkeypatch.setattr(compiler, "__file__", str(tmp_path / "one.py"))
-    found = {compiler._fingerprint()}
+    monkeypatch.setattr(places, "KERNELS", tmp_path)
+    found = {places._fingerprint()}
     (tmp_path / "two.py").write_text("3")
-    found.add(compiler._fingerprint())
-    monkeypatch.setattr(compiler.config, "BOUNDSCHECK", 1)
-    found.add(compiler._fingerprint())
+    found.add(places._fingerprint())
+    monkeypatch.setattr(places.config, "BOUNDSCHECK", 1)
+    found.add(places._fingerprint())
     assert len(found) == 3
 
 
@@ -212,14 +214,14 @@ def test_a_user_without_name_home_and_temporary_files(monkeypatch: pytest.Monkey
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(RuntimeError):
         Path.home()
-    monkeypatch.setattr(compiler.config, "CACHE_DIR", "")
+    monkeypatch.setattr(places.config, "CACHE_DIR", "")
     among_temporary_files = Path(tempfile.gettempdir()) / f"fastnn-kernels-{os.getuid()}"
-    assert list(compiler._places()) == [among_temporary_files]
+    assert list(places._places()) == [among_temporary_files]
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [])
     with pytest.raises(FileNotFoundError):
         tempfile.gettempdir()
-    assert list(compiler._places()) == []
+    assert list(places._places()) == []
 
 
 READ_ONLY = """
@@ -240,8 +242,8 @@ except OSError:
 else:
     sys.exit("not read-only after all")
 import numpy as np, fastnn
-from fastnn.kernels.cpu import compiler
-assert compiler.cache_directory() is None, compiler.cache_directory()
+from fastnn.kernels.cpu.machine_code import places
+assert places.cache_directory() is None, places.cache_directory()
 with warnings.catch_warnings(record=True) as found:
     warnings.simplefilter("always")
     assert fastnn.available_backends()["numba"].usable

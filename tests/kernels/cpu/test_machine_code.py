@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("numba")
 
-from fastnn.kernels.cpu import between_processes, machine_code
-from fastnn.kernels.cpu.between_processes import ProcessLocks
-from fastnn.kernels.cpu.machine_code import Store
+from fastnn.kernels.cpu.machine_code import Store, files
+from fastnn.kernels.cpu.machine_code import locks as process_locks
+from fastnn.kernels.cpu.machine_code.locks import ProcessLocks
 
 from tests.helpers.kernel_store import (
     LOSS,
@@ -82,9 +82,9 @@ def test_nothing_is_rebuilt_from_a_file_of_any_other_length(entry: Path) -> None
     content = entry.read_bytes()
     for length in range(len(content)):
         with pytest.raises(ValueError, match="cut short or changed"):
-            machine_code._unsealed(entry.name, content[:length])
+            files._unsealed(entry.name, content[:length])
     with pytest.raises(ValueError, match="cut short or changed"):
-        machine_code._unsealed(entry.name, content + b"\0")
+        files._unsealed(entry.name, content + b"\0")
 
 
 class Bomb:
@@ -114,8 +114,8 @@ def test_a_file_that_is_right_but_for_other_arguments(entry: Path) -> None:
     kernel = small_kernel(store(entry.parent))
     kernel(2.5)
     (theirs,) = set(entry.parent.glob("*.nbc")) - {entry}
-    body = machine_code._unsealed(theirs.name, theirs.read_bytes())
-    entry.write_bytes(machine_code._sealed(entry.name, body))
+    body = files._unsealed(theirs.name, theirs.read_bytes())
+    entry.write_bytes(files._sealed(entry.name, body))
     theirs.unlink()
     assert_mended(entry)
 
@@ -219,7 +219,7 @@ def test_what_a_killed_process_left_is_removed_when_it_is_old(tmp_path: Path) ->
     old, new = tmp_path / "a.unfinished", tmp_path / "b.unfinished"
     for file in (old, new):
         file.touch()
-    os.utime(old, (time.time() - 2 * machine_code.LEFT_OVER_SECONDS,) * 2)
+    os.utime(old, (time.time() - 2 * files.LEFT_OVER_SECONDS,) * 2)
     assert right(store(tmp_path)) == []
     assert not old.exists()
     assert new.exists()
@@ -282,7 +282,7 @@ def test_of_processes_that_start_together_one_compiles_and_others_wait(tmp_path:
 HOLD = """
 import sys
 from pathlib import Path
-from fastnn.kernels.cpu.between_processes import ProcessLocks
+from fastnn.kernels.cpu.machine_code.locks import ProcessLocks
 locks = ProcessLocks(Path(sys.argv[1]) / "locks")
 with locks.released_at_the_end():
     locks.take(sys.argv[2], lambda: False)
@@ -313,7 +313,7 @@ def test_who_waits_says_so_once_and_no_longer_than_it_is_worth(
 ) -> None:
     from fastnn.kernels.cpu.compiler import seconds_compiling
 
-    monkeypatch.setattr(between_processes, "LONGEST_WAIT", 0.6)
+    monkeypatch.setattr(process_locks, "LONGEST_WAIT", 0.6)
     locks, before = ProcessLocks(tmp_path / "locks"), seconds_compiling()
     for _ in range(2):
         with locks.released_at_the_end():

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fastnn.kernels.cpu import compiling
+from fastnn.kernels.cpu.machine_code import compiling
 
 try:
     import fcntl
