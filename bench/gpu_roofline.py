@@ -1,6 +1,6 @@
 """The roofline of a step, computed from what the simulated device counts. Nothing here is a time.
 
-    CUPYSIM=1 CUPYSIM_PROFILE=1 python tests/gpu_roofline.py
+    CUPYSIM=1 CUPYSIM_PROFILE=1 python -m bench.gpu_roofline
 
 prints the tables of docs/gpu.md: for each kernel, how long its arithmetic, its instructions, its
 shared memory and its global memory would take at the device's published peak rates, were there

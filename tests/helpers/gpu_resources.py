@@ -1,7 +1,7 @@
 """What NVRTC and ptxas say of each kernel: registers, spills, shared memory, barriers.
 
-No device is needed, NVRTC compiles for any architecture. ``python tests/gpu_resources.py`` prints
-the table of docs/gpu.md.
+No device is needed, NVRTC compiles for any architecture. ``bench/gpu_resources.py`` prints the
+table of docs/gpu.md.
 """
 
 from __future__ import annotations
@@ -179,8 +179,3 @@ def documented_rows() -> list[str]:
             f"{' / '.join(full)} |"
         )
     return rows
-
-
-if __name__ == "__main__":
-    print(f"NVRTC {nvrtc_version()}")
-    print("\n".join(documented_rows()))
