@@ -57,6 +57,6 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) back(
         for (int c = 0; c < 4; c++) {
             int n = row0 + my_rows + r, d = column0 + my_column + 16 * c;
             int64 i = int64(n) * D + d;
-            if (n < N && d < D) dx[i] = behind_relu && x[i] <= T(0) ? T(0) : sum[r][c];
+            if (n < N && d < D) dx[i] = behind_relu ? relu_backward(x[i], sum[r][c]) : sum[r][c];
         }
 }

@@ -49,6 +49,6 @@ __global__ void head(
         T sum = 0;
 #pragma unroll 4
         for (int c = 0; c < C; c++) sum += scores[c] * w[m * stride + c];
-        dh[m] = through_relu && units[m] <= T(0) ? T(0) : sum;
+        dh[m] = through_relu ? relu_backward(units[m], sum) : sum;
     }
 }

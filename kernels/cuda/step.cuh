@@ -42,6 +42,8 @@ __device__ inline double largest_loss(double) { return __longlong_as_double(0x7f
 
 // As in base.py: NaN is not <= 0, so it stays.
 template <typename T> __device__ T relu(T x) { return x <= T(0) ? T(0) : x; }
+// The gradient by what went into ReLU, of what came out and the gradient by that.
+template <typename T> __device__ T relu_backward(T out, T dout) { return out <= T(0) ? T(0) : dout; }
 
 __device__ inline float exponential(float x) { return expf(x); }
 __device__ inline double exponential(double x) { return exp(x); }
