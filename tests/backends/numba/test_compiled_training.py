@@ -448,15 +448,17 @@ def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no mprotect here")
-@pytest.mark.parametrize("mode", ["start", "end"])
+@pytest.mark.parametrize("mode", ["end", pytest.param("start", marks=pytest.mark.exhaustive)])
 def test_no_byte_beside_a_buffer_is_touched(mode: str) -> None:
     run_script(SCRIPT, mode)
 
 
+@pytest.mark.exhaustive
 def test_every_access_is_in_bounds() -> None:
     run_script(SCRIPT, "checked", NUMBA_BOUNDSCHECK="1")
 
 
+@pytest.mark.exhaustive
 def test_narrower_registers_than_these() -> None:
     """On a host with AVX-512 the tile for AVX2 would never run otherwise."""
     if not HAS_AVX2:

@@ -153,15 +153,17 @@ def test_the_same_bits_twice(dtype: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no mprotect here")
-@pytest.mark.parametrize("mode", ["end", "begin"])
+@pytest.mark.parametrize("mode", ["end", pytest.param("begin", marks=pytest.mark.exhaustive)])
 def test_no_page_beside_an_array_is_touched(mode: str) -> None:
     run_script(SCRIPT, mode)
 
 
+@pytest.mark.exhaustive
 def test_every_access_is_in_bounds() -> None:
     run_script(SCRIPT, "checked", NUMBA_BOUNDSCHECK="1")
 
 
 @pytest.mark.skipif(not HAS_AVX2, reason="this processor has no AVX2")
+@pytest.mark.exhaustive
 def test_narrower_registers_than_these() -> None:
     run_script(SCRIPT, "narrower", **NARROWER)
