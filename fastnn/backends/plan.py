@@ -16,6 +16,9 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.stop import Stop
 from fastnn.checks import dtype_name
 
+DATA_DTYPES = ("uint8", "int8")
+"""Dtypes that a data set may have besides the network's own; a batch is cast as it is gathered."""
+
 
 @dataclass(frozen=True)
 class LayerCalls:

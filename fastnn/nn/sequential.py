@@ -223,6 +223,11 @@ class Sequential:
         scores = self._forward(batch, bool(train_flg), bool(train_flg))
         return scores[0, ...] if single else scores
 
+    @at_entry
+    def scores_of_checked(self, x: Array) -> Array:
+        """Give the scores of a batch that has been checked already, and may be on the host."""
+        return self._forward(self.backend.asarray(x, self.dtype), False, False)
+
     @alone_at_entry
     def loss(self, x: object, t: object, train_flg: bool = False) -> float:
         """Give the mean loss of a batch.

@@ -22,7 +22,7 @@ MANY_CLASSES = 1000
 
 
 class Labels(NamedTuple):
-    """Labels that have been checked.
+    """Labels that have been checked, which the type tells: a loss does not check them again.
 
     Attributes
     ----------

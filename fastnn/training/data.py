@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array
+from fastnn.backends.plan import DATA_DTYPES
 from fastnn.backends.selection import load_backend
 from fastnn.checks import dtype_name
 from fastnn.nn.layer import is_unmodified
@@ -16,15 +17,11 @@ from fastnn.nn.sequential import Sequential
 from fastnn.nn.validation import (
     Labels,
     bits_as_bytes,
-    check_batch,
     check_finite,
     check_not_empty,
     check_same_length,
     real_array,
 )
-
-KEPT_AS_THEY_ARE = ("uint8", "int8")
-"""Dtypes that a data set keeps on the device; each batch is cast as it is gathered."""
 
 
 def data_set(network: Sequential, x: object, t: object, *, which: str = "") -> tuple[Array, Array]:
@@ -46,10 +43,8 @@ def data_set(network: Sequential, x: object, t: object, *, which: str = "") -> t
         check_finite(data, load_backend("numpy"), name=names[0])
         classes = _classes(network, data, names[0])
         return data, network.targets_on_host(labels, classes, name=names[1])
-    if dtype_name(data) in KEPT_AS_THEY_ARE:
-        data = backend.asarray(data)
-    else:
-        data = check_batch(data, backend, network.dtype, name=names[0])
+    with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused below
+        data = backend.asarray(data, None if dtype_name(data) in DATA_DTYPES else network.dtype)
     check_finite(data, backend, name=names[0])
     targets = network.targets(labels, _classes(network, data, names[0]), name=names[1])
     if isinstance(targets, Labels):
@@ -72,14 +67,14 @@ def _classes(network: Sequential, data: Array, name: str) -> int:
                 f"{tuple(first.W.shape)}: expected {name} of shape (N, {features})"
             )
     try:
-        return int(network.predict(data[:1, ...]).shape[1])
+        return int(network.scores_of_checked(data[:1, ...]).shape[1])
     except Exception as error:
         error.add_note(f"when the network was given the first sample of {name}, as fit begins")
         raise
 
 
 def _bytes_on_device(data: np.ndarray[Any, Any], dtype: str) -> int:
-    kept = data.dtype if dtype_name(data) in KEPT_AS_THEY_ARE else np.dtype(dtype)
+    kept = data.dtype if dtype_name(data) in DATA_DTYPES else np.dtype(dtype)
     return data.size * kept.itemsize
 
 

@@ -20,6 +20,7 @@ from fastnn.backends import Backend
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba.team import run_together
 from fastnn.training import fit as training
+from fastnn.training.session import Session, train
 from tests.helpers.networks import parameters, small
 from tests.helpers.problems import Batch
 
@@ -135,13 +136,13 @@ class Pressed:
         self._pauses = pauses
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._press)
-        begin = training._train
+        begin = train
 
         def begin_and_press(*arguments: Any) -> None:
             self._thread.start()
             begin(*arguments)
 
-        monkeypatch.setattr(training, "_train", begin_and_press)
+        monkeypatch.setattr(training, "train", begin_and_press)
 
     def _press(self) -> None:
         for pause in self._pauses:
@@ -161,7 +162,7 @@ class Pressed:
 def steps_of(network: Sequential, x: Any, t: Any, order: Any, sizes: list[int]) -> None:
     """Take just these steps, as `fit` does, in calls of as many as have one size."""
     backend = network.backend
-    half = training._Training(network, backend.asarray(x), backend.asarray(t), SGD(0.1), 10, 1.0)
+    half = Session(network, backend.asarray(x), backend.asarray(t), SGD(0.1), 10, 1.0)
     rows, place = order.permutation(len(x)), 0
     for size, some in itertools.groupby(sizes):
         count = len(list(some))

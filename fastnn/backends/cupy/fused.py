@@ -20,16 +20,13 @@ from typing import Any
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.cupy.products import Products
-from fastnn.backends.plan import Block, StepPlan
+from fastnn.backends.plan import DATA_DTYPES, Block, StepPlan
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.control import ControlBlock
 from fastnn.kernels.cuda.head import SHARED_MEMORY, Head, shared_memory
 from fastnn.kernels.cuda.loss import Loss
 from fastnn.kernels.cuda.product import GatherProduct, HiddenProduct
 from fastnn.kernels.cuda.weights import UpdateWeights
-
-DATA_DTYPES = ("uint8", "int8")
-"""Dtypes that a data set may have besides the network's own."""
 
 
 def fused_blocks(plan: StepPlan) -> tuple[Block, ...] | None:

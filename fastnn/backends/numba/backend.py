@@ -14,9 +14,6 @@ from fastnn.backends.kernel_or_formula import FLOATS, contiguous, fills, kernel_
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.backends.plan import Runner, StepPlan
 
-STRIP_BYTES = 256
-"""Width of the strips of `fastnn.kernels.cpu.strips`, which are imported when first used."""
-
 LABEL_DTYPES = {np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")}
 """Of labels that a kernel looks at; it is compiled for each."""
 
@@ -47,8 +44,10 @@ class NumbaBackend(NumpyBackend):
 
         from fastnn.kernels import cpu
         from fastnn.kernels.cpu.machine_code.compiling import seconds_compiling
+        from fastnn.kernels.cpu.strips import STRIP_BYTES
 
         self._kernels = cpu
+        self._strip_bytes = STRIP_BYTES
         self._seconds_compiling = seconds_compiling
 
     @classmethod
@@ -91,7 +90,7 @@ class NumbaBackend(NumpyBackend):
         self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
     ) -> Array:
         """See `Backend.affine`."""
-        skip, own = _product_kernels(x, W, inner=x.shape[1])
+        skip, own = _product_kernels(x, W, self._strip_bytes, inner=x.shape[1])
         result = np.empty((x.shape[0], W.shape[1]), W.dtype) if out is None else out
         if skip and self._kernels.affine_skipping_zeros(x, W, b, result):
             return self.relu(result, out=result) if relu else result
@@ -135,7 +134,7 @@ class NumbaBackend(NumpyBackend):
                 self._kernels.zero_behind_relu(dx.reshape(-1), _flat(x))
         into_dW, into_db = part(out, 1), part(out, 2)
         dW = np.empty(W.shape, dout.dtype) if into_dW is None else into_dW
-        skip, own = _product_kernels(x, dout, inner=x.shape[0])
+        skip, own = _product_kernels(x, dout, self._strip_bytes, inner=x.shape[0])
         if not (skip and self._kernels.transposed_product_skipping_zeros(x, dout, dW)):
             if own:
                 self._kernels.transposed_product(x, dout, dW)
@@ -257,7 +256,7 @@ class NumbaBackend(NumpyBackend):
         return CompiledStep(plan, blocks)
 
 
-def _product_kernels(x: Array, B: Array, *, inner: int) -> tuple[bool, bool]:
+def _product_kernels(x: Array, B: Array, strip_bytes: int, *, inner: int) -> tuple[bool, bool]:
     """Whether a kernel that skips zeros, and one that does not, may beat BLAS at ``x @ B``.
 
     Or at ``x.T @ B``; `inner` is the length of the axis of x that is summed over.
@@ -269,7 +268,7 @@ def _product_kernels(x: Array, B: Array, *, inner: int) -> tuple[bool, bool]:
     if not (x.dtype == B.dtype and x.flags.c_contiguous and B.flags.c_contiguous):
         return False, False
     skip = columns <= SKIP_COLUMNS and x.shape[0] <= SKIP_SAMPLES
-    own = columns <= STRIP_BYTES // B.itemsize and multiplications <= OWN_PRODUCT_UP_TO
+    own = columns <= strip_bytes // B.itemsize and multiplications <= OWN_PRODUCT_UP_TO
     return skip, own
 
 

@@ -1,0 +1,75 @@
+"""What `fit` refuses before it trains: networks, optimizers and scales that do not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn.checks import check_rate
+from fastnn.nn.found_parameters import no_parameters, without_names
+from fastnn.nn.optimizers import Optimizer
+from fastnn.nn.sequential import Sequential
+from fastnn.training.standstill import warn
+from fastnn.wording import shown
+
+
+def check_optimizer(optimizer: object) -> None:
+    """Refuse what is no optimizer of fastnn's, nor derived from one."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            "optimizer must be one of fastnn's, SGD(0.1), or one derived from fastnn.Optimizer "
+            f"with an update of its own, got {shown(optimizer)}; any other trains in a loop: "
+            "optimizer.update(network.params, network.gradient(x, t))"
+        )
+
+
+def check_what_fit_calls(network: Sequential, optimizer: Optimizer) -> None:
+    """Refuse what a step plan would silently leave out."""
+    if not isinstance(network, Sequential):
+        raise TypeError(
+            f"network must be one of fastnn's, such as TwoLayerNet, got {shown(network)}"
+        )
+    method = network.replaced_method("loss", "gradient")
+    if method is not None:
+        raise TypeError(
+            f"{type(network).__name__} has a {method} of its own, which fit does not call: it "
+            "goes through the layers; train it in a loop, with gradient and optimizer.update"
+        )
+    optimizer.described_update()
+
+
+def check_parameters(network: Sequential) -> None:
+    """Refuse a network without parameters, and one of which two share memory.
+
+    Warn of a layer with arrays that are not known to be parameters.
+    """
+    parameters = list(network.params.items())
+    if not parameters:
+        raise no_parameters(network, "to train")
+    for index, (name, array) in enumerate(parameters):
+        for other, another in parameters[:index]:
+            if network.backend.share_memory(array, another):
+                raise ValueError(
+                    f"parameters {other!r} and {name!r} are one array, or share memory, and fit "
+                    "would part them: give each layer its own, or train in a loop"
+                )
+    untrained = without_names(network)
+    if untrained:
+        warn(
+            f"the layers {untrained} have arrays that are not trained: their classes name no "
+            "parameters, and their backward leaves no dNAME beside a NAME. Write "
+            'parameters = ("W", "b") in the class, and leave the gradients in dW and db; or '
+            "parameters = () if there is nothing to train"
+        )
+
+
+def check_scale(scale: float, network: Sequential) -> float:
+    """Return what inputs are multiplied by: a number that the network's dtype has, and not 0."""
+    rate = check_rate(scale, "scale")
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = np.dtype(network.dtype).type(rate)
+    if rounded == 0 or not np.isfinite(rounded):
+        raise ValueError(
+            f"scale is {shown(scale)}, which is {rounded} in {network.dtype}: it must be greater "
+            "than 0 and finite"
+        )
+    return rate

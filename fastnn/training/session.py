@@ -1,0 +1,222 @@
+"""A training under way: its epochs, their batches, and what happens between two epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.arrays import Array
+from fastnn.backends.loop import Loop
+from fastnn.backends.plan import DATA_DTYPES
+from fastnn.checks import dtype_name
+from fastnn.nn.optimizers import Optimizer
+from fastnn.nn.parameters import problem_with_parameters
+from fastnn.nn.sequential import Sequential
+from fastnn.training.callbacks import Callback, is_true
+from fastnn.training.evaluation import Accuracy
+from fastnn.training.history import History, LossQueue
+from fastnn.training.interruption import Interruption, defer_interruption
+from fastnn.training.planner import make_plan
+from fastnn.training.standstill import StandstillCheck
+
+
+def train(
+    session: Session,
+    epochs: int,
+    order: np.random.Generator,
+    history: History,
+    queue: LossQueue,
+    held_out: tuple[Array, Array] | None,
+    callbacks: Sequence[Callback],
+) -> None:
+    """Go through the epochs, until interrupted or told to end."""
+    standstill = session.standstill()
+    with defer_interruption() as interruption:
+        try:
+            evaluations = [] if held_out is None else session.evaluations(held_out, history)
+            for _ in range(epochs):
+                queue.resume()
+                session.epoch(order.permutation(session.samples), history, queue, interruption)
+                if interruption.requested:
+                    break
+                if evaluations or callbacks:
+                    queue.flush()
+                standstill.check(history.losses)
+                found = [interruption.call(accuracy) for _, accuracy in evaluations]
+                for (accuracies, _), accuracy in zip(evaluations, found, strict=True):
+                    accuracies.append(accuracy)
+                if session.callbacks_end_it(callbacks, history, interruption):
+                    break
+                if callbacks:
+                    interruption.take_over()  # if one has put Python's own handler back
+                if interruption.requested:
+                    break
+        except KeyboardInterrupt:
+            interruption.requested = True
+        finally:
+            queue.flush()
+            history.interrupted = interruption.requested
+    if not history.interrupted:
+        standstill.check(history.losses, at_the_end=True)
+
+
+class Session:
+    """A compiled plan over parameters of its own, and their way back to the network.
+
+    While it trains, the network's layers hold the plan's own arrays, which are updated in place
+    and which nobody else has seen. Callbacks are shown copies.
+    """
+
+    def __init__(
+        self,
+        network: Sequential,
+        x: Array,
+        t: Array,
+        optimizer: Optimizer,
+        batch_size: int,
+        scale: float,
+    ) -> None:
+        self.network = network
+        self.data, self.labels, self.scale = x, t, scale
+        self.samples = int(x.shape[0])
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.layers = list(network.layers.values())
+        self.backend, self.dtype = network.backend, network.dtype
+        self.owners = network.owners()
+        self._show_copies()
+        self.feed = None
+        if not self.backend.owns(x):
+            kept = dtype_name(x) if dtype_name(x) in DATA_DTYPES else self.dtype
+            self.feed = self.backend.feed(x, t, kept, batch_size)
+            x, t = self.feed.x, self.feed.t
+        self.plan = make_plan(network, x, t, optimizer, batch_size, scale)
+        self.runner = self.backend.compile(self.plan) or Loop(self.backend, self.plan)
+
+    def epoch(
+        self,
+        order: np.ndarray[Any, Any],
+        history: History,
+        queue: LossQueue,
+        interruption: Interruption,
+    ) -> None:
+        """Queue the training on every sample once, in this order, unless interrupted."""
+        history.epoch_seconds.append(0.0)
+        queued = 0
+        try:
+            with closing(self._chunks(order, interruption)) as chunks:
+                for rows in chunks:
+                    samples = int(rows.shape[0])
+                    whole = samples // self.batch_size * self.batch_size
+                    if whole:
+                        queued += self._run(rows[:whole], self.batch_size, queue, interruption)
+                    if whole < samples:
+                        queued += self._run(rows[whole:], samples - whole, queue, interruption)
+        finally:
+            with self.network._network_lock.alone:
+                self.runner.flush()
+        history.epochs += queued == len(order)
+        if not queued:
+            history.epoch_seconds.pop()
+
+    def standstill(self) -> StandstillCheck:
+        """Make the check whether training stands still."""
+        steps = math.ceil(self.samples / self.batch_size)
+        return StandstillCheck(self.network, self.data, self.scale, steps)
+
+    def evaluations(
+        self, held_out: tuple[Array, Array], history: History
+    ) -> list[tuple[list[float], Accuracy]]:
+        """For both data sets give the list of accuracies to append to, and what evaluates them."""
+        own = Accuracy(self.network, self.data, self.labels, self.scale, self.runner.counter())
+        other = Accuracy(self.network, *held_out, self.scale, self.runner.counter(held_out))
+        return [(history.train_accuracies, own), (history.validation_accuracies, other)]
+
+    def callbacks_end_it(
+        self, callbacks: Sequence[Callback], history: History, interruption: Interruption
+    ) -> bool:
+        """Show the network to the callbacks, and take over what they changed.
+
+        What could not be trained is refused, and the network put back as it was.
+        """
+        if not callbacks:
+            return False
+        shown = self._show_copies()
+        try:
+            results = [interruption.call(callback, self.network, history) for callback in callbacks]
+        finally:
+            problem = self._problem(shown)
+        if problem is not None:
+            raise problem
+        if any([is_true(*called) for called in zip(callbacks, results, strict=True)]):
+            return True
+        with np.errstate(over="ignore"):
+            changed = {
+                name: self.backend.asarray(getattr(*owner), self.dtype)
+                for name, owner in self.owners.items()
+            }
+        for name, owner in self.owners.items():
+            buffer = self.plan.arrays[name]
+            buffer[...] = changed[name]
+            setattr(*owner, buffer)
+        self.runner.reload()
+        return False
+
+    def _problem(self, shown: Mapping[str, Array]) -> Exception | None:
+        """Make the error for what callbacks must not do, and restore parameters they broke."""
+        problem: Exception | None = self._moved()
+        if problem is not None:
+            return problem
+        arrays = {name: getattr(*owner, None) for name, owner in self.owners.items()}
+        problem = problem_with_parameters(arrays, shown, self.plan.arrays, self.backend)
+        if problem is not None:
+            for name, owner in self.owners.items():
+                setattr(*owner, self.plan.arrays[name])
+        return problem
+
+    def _chunks(
+        self, order: np.ndarray[Any, Any], interruption: Interruption
+    ) -> Generator[Array, None, None]:
+        """Give the rows of an epoch: at once, or as the data set arrives."""
+        if self.feed is None:
+            yield self.backend.asarray(order)
+        else:
+            yield from self.feed.chunks(order, lambda: interruption.requested)
+
+    def _run(self, rows: Array, batch: int, queue: LossQueue, interruption: Interruption) -> int:
+        """Queue a step for each batch of `rows`, unless interrupted; give the samples queued."""
+        lock, rows = self.network._network_lock, self.backend.xp.reshape(rows, (-1, batch))
+        done, steps = 0, int(rows.shape[0])
+        while done < steps and not interruption.requested:
+            some = rows[done : min(done + queue.steps_at_once, steps), ...]
+            # The losses show that it diverged.
+            with lock.alone, np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                losses = self.runner.run(some, self.optimizer.hyperparameters(), interruption.stop)
+            lock.give_way()
+            queue.add(losses, batch)
+            done += int(losses.shape[0])
+        return done * batch
+
+    def _show_copies(self) -> dict[str, Array]:
+        """Let the layers hold copies of their parameters; return these by name."""
+        copies = {name: self.backend.copy(getattr(*owner)) for name, owner in self.owners.items()}
+        for name, owner in self.owners.items():
+            setattr(*owner, copies[name])
+        return copies
+
+    def _moved(self) -> RuntimeError | None:
+        network = self.network
+        same = (
+            network.backend is self.backend
+            and network.dtype == self.dtype
+            and list(map(id, network.layers.values())) == list(map(id, self.layers))
+        )
+        if same:
+            return None
+        return RuntimeError(
+            "a callback changed the network's backend, dtype or layers: call fit again for that"
+        )
