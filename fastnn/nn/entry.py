@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastnn.nn.network import Network
+from fastnn.nn.network import NamedLayers
 
 Result = TypeVar("Result")
 
@@ -21,7 +21,7 @@ def at_entry(method: Callable[..., Result]) -> Callable[..., Result]:
     """
 
     @functools.wraps(method)
-    def run(self: Network, *arguments: Any, **options: Any) -> Result:
+    def run(self: NamedLayers, *arguments: Any, **options: Any) -> Result:
         with self.backend.current(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
             return method(self, *arguments, **options)
 
@@ -32,7 +32,7 @@ def alone_at_entry(method: Callable[..., Result]) -> Callable[..., Result]:
     """Do as `at_entry`, for one thread at a time, since layers keep something meanwhile."""
 
     @functools.wraps(method)
-    def run(self: Network, *arguments: Any, **options: Any) -> Result:
+    def run(self: NamedLayers, *arguments: Any, **options: Any) -> Result:
         with (
             self._network_lock.alone,
             self.backend.current(),

@@ -26,7 +26,7 @@ from fastnn.backends.arrays import host_array
 from fastnn.checks import is_of_floats
 from fastnn.nn.copies import attributes_of
 from fastnn.nn.layer import Layer, arrays_of_floats, named_owners, parameter_names
-from fastnn.nn.network import Network
+from fastnn.nn.network import NamedLayers, Network
 from fastnn.nn.placing import place_layer
 
 Pairs = dict[str, tuple[Any, Any]]
@@ -78,7 +78,7 @@ def find(network: Network, x: Any, t: Any) -> None:
             _name(layer, (*given, *found), network)
 
 
-def name_after(network: Network, names: Iterable[str]) -> None:
+def name_after(network: NamedLayers, names: Iterable[str]) -> None:
     """Name the parameters of layers that name none as a file or a dictionary calls them.
 
     That is done only if all the names are then those of the network's parameters.
@@ -100,7 +100,7 @@ def name_after(network: Network, names: Iterable[str]) -> None:
                 _name(layer, given, network)
 
 
-def without_names(network: Network) -> str:
+def without_names(network: NamedLayers) -> str:
     """Say which layers were made with arrays of which nobody knows whether they are parameters.
 
     Arrays that came later are of the last batch, as an output that is kept for `backward`.
@@ -115,7 +115,7 @@ def without_names(network: Network) -> str:
     return ", ".join(described)
 
 
-def check_names(network: Network, what: str) -> None:
+def check_names(network: NamedLayers, what: str) -> None:
     """Raise an error if some parameters are not known yet, and would be left out.
 
     After a backward pass, a layer that has left no gradient beside an array has no parameters,
@@ -137,7 +137,7 @@ def check_names(network: Network, what: str) -> None:
         )
 
 
-def no_parameters(network: Network, what: str) -> ValueError:
+def no_parameters(network: NamedLayers, what: str) -> ValueError:
     """Make the error for a network that has no parameter at all."""
     named = without_names(network)
     hint = f" Of {named} nothing is known: no layer has left a gradient dNAME." if named else ""
@@ -160,7 +160,7 @@ def pairs_of(layer: Any) -> Pairs:
     return pairs
 
 
-def _is_waiting(network: Network, layer: Any) -> bool:
+def _is_waiting(network: NamedLayers, layer: Any) -> bool:
     if id(layer) not in network.unnamed():
         return False
     return bool(pairs_of(layer).keys() - set(parameter_names(layer)))
@@ -240,7 +240,7 @@ def _parameters(
             )
 
 
-def _name(layer: Any, names: tuple[str, ...], network: Network) -> None:
+def _name(layer: Any, names: tuple[str, ...], network: NamedLayers) -> None:
     try:
         layer.parameters = names
     except AttributeError as error:

@@ -15,8 +15,8 @@ from fastnn.backends.base import Backend
 from fastnn.nn.lock import NetworkLock
 
 
-class Network(Protocol):
-    """Layers in order with a loss; see `fastnn.nn.sequential.Sequential` for what is not said."""
+class NamedLayers(Protocol):
+    """Layers in order with a loss, by name; see `fastnn.nn.sequential.Sequential`."""
 
     layers: OrderedDict[str, Any]
     last_layer: Any
@@ -47,6 +47,10 @@ class Network(Protocol):
 
     def astype(self, dtype: object) -> Self:
         """Change the dtype of the parameters, in place."""
+
+
+class Network(NamedLayers, Protocol):
+    """Such layers as a function: their loss for a batch, and its gradient."""
 
     def find_parameters(self, x: object, t: object) -> None:
         """Find the parameters of layers whose class names none."""

@@ -9,7 +9,7 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.checks import is_read_only
 from fastnn.nn.found_parameters import check_names, name_after, without_names
-from fastnn.nn.network import Network
+from fastnn.nn.network import NamedLayers
 from fastnn.nn.validation import check_real, real_array
 from fastnn.wording import shortened
 
@@ -22,7 +22,7 @@ class Parameters(MutableMapping[str, Array]):
     dtype, and refused if its shape is another. ``network.params = {...}`` sets all of them.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: NamedLayers) -> None:
         self._network = network
 
     def __getitem__(self, name: str) -> Array:

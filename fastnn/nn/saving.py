@@ -17,7 +17,7 @@ from fastnn.errors import CorruptFileError
 from fastnn.nn.found_parameters import check_names
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.losses import SoftmaxWithLoss
-from fastnn.nn.network import Network
+from fastnn.nn.network import NamedLayers
 from fastnn.nn.storage import SavedNetwork
 from fastnn.nn.tensor_file import DTYPES, HostArrays
 from fastnn.nn.validation import check_real
@@ -26,14 +26,14 @@ KINDS = (Affine, Relu, SoftmaxWithLoss)
 COMPUTED = {dtype.name for dtype in DTYPES.values()}
 
 
-def saved_form(network: Network) -> SavedNetwork:
+def saved_form(network: NamedLayers) -> SavedNetwork:
     """Give what is saved of a network."""
     check_names(network, "the network was not saved")
     arrays = {name: _on_host(network, name, array) for name, array in network.params.items()}
     return SavedNetwork(arrays, *_described(network))
 
 
-def _on_host(network: Network, name: str, array: Array) -> np.ndarray[Any, Any]:
+def _on_host(network: NamedLayers, name: str, array: Array) -> np.ndarray[Any, Any]:
     check_real(array, name)
     if dtype_name(array) not in COMPUTED:
         array = network.backend.asarray(array, network.dtype)
@@ -41,7 +41,7 @@ def _on_host(network: Network, name: str, array: Array) -> np.ndarray[Any, Any]:
     return np.asarray(host, dtype=host.dtype.newbyteorder("="), order="C")
 
 
-def check_fits(network: Network, saved: SavedNetwork, path: str | PathLike[str]) -> None:
+def check_fits(network: NamedLayers, saved: SavedNetwork, path: str | PathLike[str]) -> None:
     """Refuse to read a file into a network of other parameters or layers."""
     expected = {name: tuple(array.shape) for name, array in network.params.items()}
     found = {name: array.shape for name, array in saved.arrays.items()}
@@ -52,7 +52,7 @@ def check_fits(network: Network, saved: SavedNetwork, path: str | PathLike[str])
         raise ValueError(f"{path} holds the layers {in_file}, the network has {in_network}")
 
 
-def _described(network: Network) -> tuple[list[tuple[str, str]], str]:
+def _described(network: NamedLayers) -> tuple[list[tuple[str, str]], str]:
     """Name the layers of a network with their kinds, and the kind of its loss."""
     layers = [(str(name), _kind(layer)) for name, layer in network.layers.items()]
     return layers, _kind(network.last_layer)
