@@ -117,7 +117,7 @@ class Sequential(NetworkOfLayers):
         return scores[0, ...] if single else scores
 
     @at_entry
-    def scores_of_checked(self, x: Array) -> Array:
+    def _scores_of_checked(self, x: Array) -> Array:
         """Give the scores of a batch that has been checked already, and may be on the host."""
         return self._forward(self.backend.asarray(x, self.dtype), False, False)
 

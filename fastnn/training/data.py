@@ -67,7 +67,7 @@ def _classes(network: Sequential, data: Array, name: str) -> int:
                 f"{tuple(first.W.shape)}: expected {name} of shape (N, {features})"
             )
     try:
-        return int(network.scores_of_checked(data[:1, ...]).shape[1])
+        return int(network._scores_of_checked(data[:1, ...]).shape[1])
     except Exception as error:
         error.add_note(f"when the network was given the first sample of {name}, as fit begins")
         raise
