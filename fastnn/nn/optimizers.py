@@ -1,9 +1,8 @@
 """How parameters follow their gradients.
 
-An optimizer states its rule once: which primitive of a backend changes a parameter, which numbers
-it reads besides, and which arrays it keeps for each parameter. The loop of one's own
-(`Optimizer.update`, as in the book), the step plan of `fastnn.fit` and the compiled steps all
-follow from that.
+An optimizer states its rule once: which primitive of a backend changes a parameter, and which
+numbers it reads besides. The loop of one's own (`Optimizer.update`, as in the book), the step plan
+of `fastnn.fit` and the compiled steps all follow from that.
 
 An optimizer of your own may as well have nothing but an ``update(params, grads)``, as the book's.
 Then `fit` calls it once for each step, when the gradients have been computed. What it costs

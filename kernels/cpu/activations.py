@@ -11,14 +11,16 @@ from typing import Any
 from fastnn.kernels.cpu.compiler import inline_kernel
 from fastnn.kernels.cpu.vector import relu, zero_behind_relu
 
-NUMBERS = {None: 0, "relu": 1}
+NONE, RELU = 0, 1
+
+NUMBERS = {None: NONE, "relu": RELU}
 """Of each activation that a step plan may name."""
 
 
 @inline_kernel
 def activate(row: Any, activation: int) -> Any:
     """Give the output for a vector of sums."""
-    if activation == 1:
+    if activation == RELU:
         return relu(row)
     return row
 
@@ -26,6 +28,6 @@ def activate(row: Any, activation: int) -> Any:
 @inline_kernel
 def activate_backward(dout: Any, out: Any, activation: int) -> Any:
     """Give the gradient by the sums, from that by the output and the output itself."""
-    if activation == 1:
+    if activation == RELU:
         return zero_behind_relu(dout, out)
     return dout

@@ -8,7 +8,8 @@ Matrices lie in strips of columns (see `fastnn.kernels.cpu.dense`); how wide the
 - ``WT``, the transposed weights in strips of its *inputs*, each (outputs, strip_width of the layer
   before): for the gradient by the input. The first layer has none.
 - ``b``, the bias, padded
-- ``out`` and ``dout``, what it gives and the gradient by that, in strips, each (capacity,
+- ``out`` and ``dout``, what it gives and the gradient by that (of the first layer times ``-lr``,
+  which spares its update the multiplication), in strips, each (capacity,
   strip_width); see `row_of`
 - ``parts``, sums over some of its inputs only, in as many parts as there are groups; only the first
   layer has them

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fastnn.kernels.cuda.sizes import SIZES
+from fastnn.kernels.cuda.sizes import SIZES, WARP
 
 HERE = Path(__file__).parent
 SOURCES = tuple(SIZES)
@@ -34,7 +34,8 @@ OPTIONS = ("-std=c++17", "-lineinfo")
 
 def source(file: str) -> str:
     """Give the text of a source file as it is compiled."""
-    sizes = "".join(f"#define {name} {size}\n" for name, size in SIZES[file].items())
+    named = {"WARP": WARP, **SIZES[file]}
+    sizes = "".join(f"#define {name} {size}\n" for name, size in named.items())
     shared = (HERE / "step.cuh").read_text(encoding="utf-8")
     own = (HERE / f"{file}.cu").read_text(encoding="utf-8")
     return f'{sizes}#line 1 "step.cuh"\n{shared}\n#line 1 "{file}.cu"\n{own}'

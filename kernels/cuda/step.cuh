@@ -50,7 +50,6 @@ __device__ inline double exponential(double x) { return exp(x); }
 __device__ inline float logarithm(float x) { return logf(x); }
 __device__ inline double logarithm(double x) { return log(x); }
 
-constexpr int WARP = 32;
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
 template <typename T> __device__ T sum_over_warp(T x) {

@@ -2,7 +2,7 @@
 
 Nothing here copies between host and device but `asarray` and `to_numpy`. Primitives that CuPy
 would make of several kernels are one of `fastnn.kernels.cuda`; training compiles to a few kernels
-a step, many steps in one CUDA graph: `cupy_runner`.
+a step, many steps in one CUDA graph: `fastnn.backends.cupy.runner`.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class CupyBackend(Backend):
         return isinstance(array, self._cupy.ndarray) and array.device == self.device
 
     def adopt(self, array: object) -> Array | None:
-        """See `Backend.adopt`, and `cupy_foreign`."""
+        """See `Backend.adopt`, and `fastnn.backends.cupy.interop`."""
         with self.current():
             found = device_array(array)
             if found is None or self.owns(found):

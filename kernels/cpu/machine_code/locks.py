@@ -34,7 +34,7 @@ except ImportError:
 LONGEST_WAIT = 45.0
 """Seconds after which a process no longer waits for others, but compiles by itself."""
 
-SECONDS_BETWEEN_LOOKS = 0.02
+SECONDS_BETWEEN_TRIES = 0.02
 SECONDS_BEFORE_WORDS = 0.3
 
 
@@ -106,7 +106,7 @@ class ProcessLocks:
                 if waited > SECONDS_BEFORE_WORDS and not self._told:
                     self._told = True
                     compiling.say("waiting for another process that compiles the same kernels")
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+                time.sleep(SECONDS_BETWEEN_TRIES)
 
     def _taken(self, byte: int) -> bool:
         assert self._file is not None

@@ -106,7 +106,7 @@ def test_fit_in_its_steady_state(cuda: Any, mnist: Any) -> None:
 def test_large_batches_are_summed_as_exactly_as_numpy_sums_them(
     cuda: Any, batch: int, data: str, lr: float
 ) -> None:
-    """Here in the fused step; batches to 2,500 are in ``test_gpu_kernels.py``."""
+    """Here in the fused step; batches to 2,500 are in ``tests/kernels/cuda/test_kernels.py``."""
     check_errors_of_a_step(cuda, Problem([12, 8, 4], batch, data=data), lr)
 
 
