@@ -67,8 +67,3 @@ def contiguous(*arrays: Array) -> bool:
 def fills(out: Array | None, shape: tuple[int, ...], dtype: Any) -> bool:
     """Whether a kernel can write a result to `out`; it makes an array if there is none."""
     return out is None or bool(out.shape == shape and out.dtype == dtype and out.flags.c_contiguous)
-
-
-def part(out: tuple[Array | None, ...] | None, i: int) -> Array | None:
-    """Give one of several arrays to write to, if they are given."""
-    return None if out is None else out[i]

@@ -107,10 +107,10 @@ def check_owned(array: object, backend: Backend, name: str, layer: str) -> None:
         )
 
 
-def check_batch(x: object, backend: Backend, dtype: str, *, name: str = "x") -> Array:
+def check_batch(x: object, backend: Backend, dtype: str) -> Array:
     """Check inputs of a network and bring them to its device in its dtype."""
-    array = real_array(x, backend, name)
-    check_not_empty(array, name)
+    array = real_array(x, backend, "x")
+    check_not_empty(array)
     with np.errstate(over="ignore"):  # beyond float32: infinity, which the result will show
         return backend.asarray(array, dtype)
 

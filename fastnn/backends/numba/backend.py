@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.kernel_or_formula import FLOATS, contiguous, fills, kernel_for, part
+from fastnn.backends.kernel_or_formula import FLOATS, contiguous, fills, kernel_for
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.backends.plan import Runner, StepPlan
 
@@ -127,12 +127,12 @@ class NumbaBackend(NumpyBackend):
         out: tuple[Array, Array, Array] | None = None,
     ) -> tuple[Array, Array, Array]:
         """See `Backend.affine_backward`; dout @ W.T is left to BLAS."""
+        into_dx, into_dW, into_db = (None, None, None) if out is None else out
         dx = None
         if input_gradient:
-            dx = np.matmul(dout, W.T, out=part(out, 0))
+            dx = np.matmul(dout, W.T, out=into_dx)
             if relu:
                 self._kernels.zero_behind_relu(dx.reshape(-1), _flat(x))
-        into_dW, into_db = part(out, 1), part(out, 2)
         dW = np.empty(W.shape, dout.dtype) if into_dW is None else into_dW
         skip, own = _product_kernels(x, dout, self._strip_bytes, inner=x.shape[0])
         if not (skip and self._kernels.transposed_product_skipping_zeros(x, dout, dW)):
