@@ -3,7 +3,7 @@
 A kernel takes arrays of some dtypes and layouts. An override says in one line which, and is only
 called for those; anything else goes to the primitive that it overrides::
 
-    @kernel_for(lambda x, *, out=None: same_floats(x) and fills(out, x.shape, x.dtype))
+    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
     def relu(self, x, *, out=None):
         ...
 """
@@ -11,7 +11,9 @@ called for those; anything else goes to the primitive that it overrides::
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,18 +27,48 @@ Primitive = TypeVar("Primitive", bound=Callable[..., Any])
 
 
 def kernel_for(fits: Callable[..., bool]) -> Callable[[Primitive], Primitive]:
-    """Call a method of a backend only for arguments that `fits` says its kernel takes."""
+    """Call a method of a backend only for arguments that `fits` says its kernel takes.
+
+    `fits` is given the arguments of the method, by position and in order, without the backend.
+    """
 
     def decorate(method: Primitive) -> Primitive:
-        @functools.wraps(method)
-        def choose(backend: Any, *arguments: Any, **options: Any) -> Any:
-            if fits(*arguments, **options):
-                return method(backend, *arguments, **options)
-            return _overridden_by(method, type(backend))(backend, *arguments, **options)
-
-        return choose  # type: ignore[return-value]
+        choose = _with_signature_of(method, _CHOOSE)
+        choose.__globals__.update(fits=fits, method=method, overridden_by=_overridden_by)
+        return functools.wraps(method)(choose)  # type: ignore[return-value]
 
     return decorate
+
+
+_CHOOSE = """
+def choose({signature}):
+    if fits({positions}):
+        return method({backend}, {arguments})
+    return overridden_by(method, type({backend}))({backend}, {arguments})
+"""
+
+
+def _with_signature_of(method: Callable[..., Any], source: str) -> FunctionType:
+    """Make a function of a text with the parameters of `method` in it, and its defaults.
+
+    One that takes ``*arguments, **options`` and hands them on takes a third of a microsecond
+    longer, at each of the ten primitives of a gradient.
+    """
+    parameters = list(inspect.signature(method).parameters.values())
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
+    backend, *names = [parameter.name for parameter in parameters]
+    by_name = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    text = source.format(
+        signature=str(inspect.Signature([p.replace(default=p.empty) for p in bare]))[1:-1],
+        positions=", ".join(names),
+        backend=backend,
+        arguments=", ".join(f"{name}={name}" if name in by_name else name for name in names),
+    )
+    variables: dict[str, Any] = {}
+    exec(text, variables)  # as dataclasses do
+    function: FunctionType = next(f for f in variables.values() if isinstance(f, FunctionType))
+    function.__defaults__, function.__kwdefaults__ = method.__defaults__, method.__kwdefaults__
+    return function
 
 
 def _overridden_by(method: Callable[..., Any], cls: type) -> Callable[..., Any]:

@@ -154,7 +154,7 @@ class CupyBackend(Backend):
     # Primitives
 
     @kernel_for(
-        lambda x, W, b, *, relu=False, out=None: (
+        lambda x, W, b, relu, out: (
             same_floats(x, W, b)
             and contiguous(W, b)
             and (out is None or fills(out, (x.shape[0], W.shape[1]), x.dtype))
@@ -179,7 +179,7 @@ class CupyBackend(Backend):
         return result
 
     @kernel_for(
-        lambda dout, x, W, *, relu=False, input_gradient=True, out=None: (
+        lambda dout, x, W, relu, input_gradient, out: (
             same_floats(dout, x, W)
             and (
                 out is None
@@ -220,7 +220,7 @@ class CupyBackend(Backend):
         return (dx if input_gradient else None), dW, db
 
     @kernel_for(
-        lambda x, t, *, out=None: (
+        lambda x, t, out: (
             same_floats(x)
             and (
                 out is None
@@ -239,7 +239,7 @@ class CupyBackend(Backend):
         primitives.softmax_cross_entropy(x=x, t=t, losses=losses, y=y)
         return losses, y
 
-    @kernel_for(lambda y, t, *, out=None: same_floats(y) and fills(out, y.shape, y.dtype))
+    @kernel_for(lambda y, t, out: same_floats(y) and fills(out, y.shape, y.dtype))
     def softmax_cross_entropy_backward(
         self, y: Array, t: Array, *, out: Array | None = None
     ) -> Array:
@@ -261,7 +261,7 @@ class CupyBackend(Backend):
         return correct
 
     @kernel_for(
-        lambda x, rows, *, dtype=None, scale=1.0, out=None: (
+        lambda x, rows, dtype, scale, out: (
             (dtype or x.dtype.name) in ("float32", "float64")
             and x.dtype.name in cuda.C_TYPES
             and contiguous(x)
@@ -284,7 +284,7 @@ class CupyBackend(Backend):
         primitives.take_rows(x=x, rows=rows, scale=scale, out=batch)
         return batch
 
-    @kernel_for(lambda W, dW, *, lr: hasattr(dW, "dtype") and same_floats(W, dW) and contiguous(W))
+    @kernel_for(lambda W, dW, lr: hasattr(dW, "dtype") and same_floats(W, dW) and contiguous(W))
     def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:
         """See `Backend.sgd_update`. `lr` may be an array (), which the device reads."""
         primitives.sgd_update(W=W, dW=self._cupy.ascontiguousarray(dW), lr=lr)

@@ -79,7 +79,7 @@ class NumbaBackend(NumpyBackend):
     # Primitives
 
     @kernel_for(
-        lambda x, W, b, *, relu=False, out=None: (
+        lambda x, W, b, relu, out: (
             x.dtype == W.dtype == b.dtype
             and b.shape == W.shape[1:]
             and contiguous(b)
@@ -103,7 +103,7 @@ class NumbaBackend(NumpyBackend):
         return result
 
     @kernel_for(
-        lambda dout, x, W, *, relu=False, input_gradient=True, out=None: (
+        lambda dout, x, W, relu, input_gradient, out: (
             dout.dtype == x.dtype == W.dtype
             and contiguous(dout)
             and (
@@ -144,21 +144,21 @@ class NumbaBackend(NumpyBackend):
         self._kernels.sum_of_rows(dout, db)
         return dx, dW, db
 
-    @kernel_for(lambda x, *, out=None: out is None or contiguous(out))
+    @kernel_for(lambda x, out: out is None or contiguous(out))
     def relu(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu`."""
         result = np.empty(x.shape, x.dtype) if out is None else out
         self._kernels.relu(_flat(x), result.reshape(-1))
         return result
 
-    @kernel_for(lambda dout, mask, *, out=None: out is None or contiguous(out))
+    @kernel_for(lambda dout, mask, out: out is None or contiguous(out))
     def relu_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
         """See `Backend.relu_backward`."""
         result = np.empty(dout.shape, dout.dtype) if out is None else out
         self._kernels.zero_where(_flat(dout), _flat(mask), result.reshape(-1))
         return result
 
-    @kernel_for(lambda x, *, out=None: out is None or contiguous(out))
+    @kernel_for(lambda x, out: out is None or contiguous(out))
     def softmax(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.softmax`."""
         y = np.empty(x.shape, x.dtype) if out is None else out
@@ -166,7 +166,7 @@ class NumbaBackend(NumpyBackend):
         self._kernels.softmax(rows, y.reshape(rows.shape))
         return y
 
-    @kernel_for(lambda x, t, *, out=None: out is None or contiguous(*out))
+    @kernel_for(lambda x, t, out: out is None or contiguous(*out))
     def softmax_cross_entropy(
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
     ) -> tuple[Array, Array]:
@@ -177,7 +177,7 @@ class NumbaBackend(NumpyBackend):
         )
         return losses, y
 
-    @kernel_for(lambda y, t, *, out=None: out is None or contiguous(out))
+    @kernel_for(lambda y, t, out: out is None or contiguous(out))
     def softmax_cross_entropy_backward(
         self, y: Array, t: Array, *, out: Array | None = None
     ) -> Array:
@@ -211,9 +211,7 @@ class NumbaBackend(NumpyBackend):
         return result
 
     @kernel_for(
-        lambda x, rows, *, dtype=None, scale=1.0, out=None: (
-            contiguous(x) and (out is None or contiguous(out))
-        )
+        lambda x, rows, dtype, scale, out: contiguous(x) and (out is None or contiguous(out))
     )
     def take_rows(
         self,
@@ -231,7 +229,7 @@ class NumbaBackend(NumpyBackend):
         return batch
 
     @kernel_for(
-        lambda W, dW, *, lr: (
+        lambda W, dW, lr: (
             W.dtype in FLOATS and getattr(dW, "dtype", None) in FLOATS and contiguous(W)
         )
     )
