@@ -11,6 +11,7 @@ Primitives trust their arguments: shapes, dtypes and labels were checked when a 
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ import numpy as np
 
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.feed import Feed
+from fastnn.backends.philox import least_word, random_words
 from fastnn.backends.plan import Runner, StepPlan
 
 
@@ -192,6 +194,31 @@ class Backend:
     def relu_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
         """Gradient of `relu`: 0 where the boolean ``mask`` (``x <= 0``) holds, else ``dout``."""
         return _store(self.xp.where(mask, self.xp.zeros_like(dout), dout), out)
+
+    def dropout(
+        self,
+        x: Array,
+        step: int | Array,
+        *,
+        ratio: float,
+        key: int,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        """``x * mask`` and ``mask = random >= ratio``, for x of any shape (N, ...).
+
+        The random numbers, from 0 to below 1, are those of Philox4x32-10 for draw `step`, an int or
+        an array () of int64, under `key`, an int of 64 bits: a function of the place of the
+        sample in the batch and of the unit in the sample; see `fastnn.backends.philox`.
+        """
+        draw = self.xp.asarray(step, dtype=self.xp.uint64, device=self.device)
+        words = random_words(self.xp, x.shape[0], math.prod(x.shape[1:]), draw, key)
+        mask = self.xp.reshape(words >= least_word(ratio), x.shape)
+        y = x * self.xp.astype(mask, x.dtype)
+        return (y, mask) if out is None else (_store(y, out[0]), _store(mask, out[1]))
+
+    def dropout_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
+        """Gradient of `dropout`: ``dout * mask``."""
+        return _store(dout * self.xp.astype(mask, dout.dtype), out)
 
     def softmax(self, x: Array, *, out: Array | None = None) -> Array:
         """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum to be stable."""

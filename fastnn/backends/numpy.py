@@ -110,6 +110,10 @@ class NumpyBackend(Backend):
         zero_where(mask, dout, out)
         return out
 
+    def dropout_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.dropout_backward`; in one pass."""
+        return np.multiply(dout, mask, out=out)
+
     def mean(self, losses: Array, *, out: Array | None = None) -> Array:
         """See `Backend.mean`."""
         return np.add.reduce(losses / losses.shape[0], out=out)

@@ -26,6 +26,7 @@ from fastnn.kernels.cpu.loss import (
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
 )
+from fastnn.kernels.cpu.philox import dropout, multiply_by_mask
 from fastnn.kernels.cpu.product import affine, transposed_product
 from fastnn.kernels.cpu.skipping import (
     affine_skipping_zeros,
@@ -41,7 +42,9 @@ __all__ = [
     "check_indices",
     "classes_of_one_hot",
     "count_correct",
+    "dropout",
     "mean",
+    "multiply_by_mask",
     "relu",
     "sgd_update",
     "softmax",

@@ -21,6 +21,7 @@ SIZES: dict[str, dict[str, int]] = {
     "weights": WEIGHTS,
     "control": {},
     "primitives": ROW_BY_ROW,
+    "dropout": {},
 }
 """By the name of the source."""
 

@@ -6,6 +6,7 @@
 // Nothing is added atomically, so a run gives the same bits however its blocks are scheduled.
 
 using int64 = long long;
+using uint64 = unsigned long long;
 
 // What the host says once for many steps; `begin` writes it, the kernels of a step read it.
 // `step` counts through the rows. Where a kernel writes it other blocks may still read it, so there

@@ -43,6 +43,7 @@ INSTANTIATIONS = {
         ],
         *[f"take_rows<{T}, {D}>" for T in ("float", "double") for D in (T, "unsigned char")],
     ],
+    "dropout": ["dropout<float>", "dropout<double>"],
 }  # fmt: skip
 """Every kernel, for both dtypes and for data sets of floats and of bytes."""
 
@@ -51,7 +52,7 @@ THREADS_OF_A_BLOCK = {
     "head": 128, "loss": 128, "back": 128, "update_weights": 128, "weight_gradients": 128,
     "begin": 1, "next_batch": 128, "keep_loss": 1,
     "softmax_cross_entropy": 128, "softmax_cross_entropy_backward": 256, "count_correct": 128,
-    "take_rows": 256, "sgd_update": 256,
+    "take_rows": 256, "sgd_update": 256, "dropout": 256,
 }  # fmt: skip
 DYNAMIC_SHARED = {"head": lambda itemsize: (50 * 11 + 2 * (50 + 10)) * itemsize}
 """Bytes that the launch adds, at the book's sizes."""

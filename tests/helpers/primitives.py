@@ -55,6 +55,17 @@ def relu_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[
     yield (floats(rng, n, m), floats(rng, n, m) <= 0), {}
 
 
+def dropout(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    for ratio, key, step in ((0.0, 0, 0), (0.5, 1, 2), (0.2, 2**64 - 1, 2**33 + 5)):
+        yield (floats(rng, n, m), step), {"ratio": ratio, "key": key}
+    yield (floats(rng, n, 2, d), np.array(7)), {"ratio": 1 - 2**-53, "key": 3}
+
+
+def dropout_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), rng.random((n, m)) < 0.7), {}
+    yield (floats(rng, n, 2, d), rng.random((n, 2, d)) < 0.7), {}
+
+
 def softmax(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (floats(rng, n, m),), {}
     yield (8192 * floats(rng, n, m),), {}
@@ -119,6 +130,7 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
     for function in (
         affine, affine_backward, relu, relu_backward, softmax, softmax_cross_entropy,
         softmax_cross_entropy_backward, mean, count_correct, label_indices, take_rows, sgd_update,
+        dropout, dropout_backward,
     )
 }  # fmt: skip
 
@@ -130,6 +142,11 @@ def bring(backend: Backend, value: Any, dtype: str) -> Any:
     if not isinstance(value, np.ndarray):
         return dtype if value == "DTYPE" else value
     return backend.asarray(value.copy(), dtype if value.dtype == "float64" else None)
+
+
+def dtype_of(result: Any, dtype: str) -> str:
+    """The dtype of what a primitive gives in `dtype`, judged by what its formula gives."""
+    return dtype if result.dtype.kind == "f" else str(result.dtype)
 
 
 CANCELLING = {"affine", "affine_backward", "softmax_cross_entropy"}

@@ -23,10 +23,12 @@ from fastnn.backends.cupy.runner import CupyRunner
 from fastnn.backends.cupy.streaming import PinnedFeed
 from fastnn.backends.feed import Feed
 from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, same_floats
+from fastnn.backends.philox import least_word
 from fastnn.backends.plan import StepPlan
 from fastnn.kernels import cuda
 from fastnn.kernels.cuda import primitives
 from fastnn.kernels.cuda.back import Back
+from fastnn.kernels.cuda.dropout import dropout
 from fastnn.kernels.cuda.product import Finish, MatrixProduct
 from fastnn.kernels.cuda.weights import WeightGradients
 
@@ -250,6 +252,34 @@ class CupyBackend(Backend):
         y, t = cp.ascontiguousarray(y), cp.ascontiguousarray(t)
         primitives.softmax_cross_entropy_backward(y=y, t=t, dx=dx)
         return dx
+
+    @kernel_for(
+        lambda x, step, ratio, key, out: (
+            same_floats(x)
+            and (
+                out is None or (fills(out[0], x.shape, x.dtype) and fills(out[1], x.shape, "bool"))
+            )
+        )
+    )
+    def dropout(
+        self,
+        x: Array,
+        step: int | Array,
+        *,
+        ratio: float,
+        key: int,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        """See `Backend.dropout`. `step` may be an array (), which the device reads."""
+        cp = self._cupy
+        y, mask = out or (cp.empty(x.shape, x.dtype), cp.empty(x.shape, "bool"))
+        bound = least_word(ratio)
+        dropout(x=cp.ascontiguousarray(x), step=step, key=key, bound=bound, y=y, mask=mask)
+        return y, mask
+
+    def dropout_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.dropout_backward`; in one kernel of CuPy's."""
+        return self._cupy.multiply(dout, mask, out=out)
 
     @kernel_for(lambda scores, t: same_floats(scores))
     def count_correct(self, scores: Array, t: Array) -> Array:

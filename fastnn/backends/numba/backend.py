@@ -7,11 +7,14 @@ made so here, and for a result that has to go elsewhere NumPy does the work.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.kernel_or_formula import FLOATS, contiguous, fills, kernel_for
 from fastnn.backends.numpy import NumpyBackend
+from fastnn.backends.philox import least_word
 from fastnn.backends.plan import Runner, StepPlan
 
 LABEL_DTYPES = {np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")}
@@ -156,6 +159,35 @@ class NumbaBackend(NumpyBackend):
         """See `Backend.relu_backward`."""
         result = np.empty(dout.shape, dout.dtype) if out is None else out
         self._kernels.zero_where(_flat(dout), _flat(mask), result.reshape(-1))
+        return result
+
+    @kernel_for(
+        lambda x, step, ratio, key, out: (
+            out is None or (fills(out[0], x.shape, x.dtype) and fills(out[1], x.shape, "bool"))
+        )
+    )
+    def dropout(
+        self,
+        x: Array,
+        step: int | Array,
+        *,
+        ratio: float,
+        key: int,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        """See `Backend.dropout`."""
+        y, mask = (np.empty(x.shape, x.dtype), np.empty(x.shape, "bool")) if out is None else out
+        rows = (len(x), math.prod(x.shape[1:]))
+        words = np.uint64(least_word(ratio)), np.uint64(step), np.uint64(key)
+        x = np.ascontiguousarray(x).reshape(rows)
+        self._kernels.dropout(x, *words, y.reshape(rows), mask.reshape(rows))
+        return y, mask
+
+    @kernel_for(lambda dout, mask, out: fills(out, dout.shape, dout.dtype))
+    def dropout_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.dropout_backward`."""
+        result = np.empty(dout.shape, dout.dtype) if out is None else out
+        self._kernels.multiply_by_mask(_flat(dout), _flat(mask), result.reshape(-1))
         return result
 
     @kernel_for(lambda x, out: out is None or contiguous(out))
