@@ -42,6 +42,25 @@ class LayerCalls:
 
 
 @dataclass(frozen=True)
+class Activation:
+    """What the output of a layer goes through, number by number.
+
+    Attributes
+    ----------
+    name : str
+        The method of a `Backend` that computes it; with ``_backward`` behind it, its gradient.
+    keeps : {"output", "input"}
+        What that needs besides `dout`.
+    options : mapping of str to float
+        Keyword arguments of both.
+    """
+
+    name: str
+    keeps: str = "output"
+    options: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Block:
     """A stretch of layers that runs as one: an Affine layer with its activation, or any layer.
 
@@ -51,15 +70,15 @@ class Block:
         Names of its parameters in `StepPlan.arrays`: W and b of an Affine layer.
     units : int
         What an Affine layer gives for a sample; 0 if that is not known.
-    activation : str or None
-        What an Affine layer's output goes through: "relu", or None.
+    activation : Activation or None
+        What an Affine layer's output goes through.
     layer : LayerCalls or None
         The methods of any other layer; None says that it is an Affine layer.
     """
 
     parameters: tuple[str, ...]
     units: int = 0
-    activation: str | None = None
+    activation: Activation | None = None
     layer: LayerCalls | None = None
 
 
@@ -183,7 +202,7 @@ class StepPlan:
         return name
 
     def affine_blocks(
-        self, *, activations: Collection[str | None], rules: Collection[str]
+        self, *, activations: Collection[str], rules: Collection[str]
     ) -> tuple[Block, ...] | None:
         """Give the blocks, if an engine that knows these activations and rules knows all there is.
 
@@ -197,7 +216,8 @@ class StepPlan:
         x, t = self.arrays["x_data"], self.arrays["t_data"]
         known = (
             bool(chain.blocks)
-            and all(b.layer is None and b.activation in activations for b in chain.blocks)
+            and all(b.layer is None for b in chain.blocks)
+            and all(b.activation.name in activations for b in chain.blocks if b.activation)
             and chain.loss is None
             and isinstance(chain.update, Rule)
             and chain.update.primitive in rules

@@ -10,17 +10,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.plan import Block, Chain, LayerCalls, StepPlan
+from fastnn.backends.plan import Activation, Block, Chain, LayerCalls, StepPlan
 from fastnn.backends.steps import lay_out
-from fastnn.nn.layer import gradient_of, is_unmodified, parameter_names
+from fastnn.nn.layer import Layer, gradient_of, is_unmodified, parameter_names
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.losses import SoftmaxWithLoss
 from fastnn.nn.modes import training_forward
 from fastnn.nn.optimizers import Optimizer
 from fastnn.nn.sequential import Sequential
 
-ACTIVATIONS = {Relu: "relu"}
-"""Layers that run as one with the Affine layer before them, and what the plan calls them."""
+ACTIVATIONS: dict[type[Layer], Callable[[Any], Activation]] = {
+    Relu: lambda layer: Activation("relu")
+}
+"""Layers that run as one with the Affine layer before them, and what the plan says of them."""
 
 FASTNN_LAYERS = (Affine, Relu, SoftmaxWithLoss)
 
@@ -85,12 +87,13 @@ def _blocks(layers: list[Any], owners: Mapping[str, tuple[Any, str]], *, flat: b
     return blocks
 
 
-def _activation(layers: list[Any], position: int) -> str | None:
-    """Name the activation at a position, if it stands between two Affine layers."""
+def _activation(layers: list[Any], position: int) -> Activation | None:
+    """Describe the activation at a position, if it stands between two Affine layers."""
     if position + 1 >= len(layers) or not is_unmodified(layers[position + 1], Affine):
         return None
-    names = (name for cls, name in ACTIVATIONS.items() if is_unmodified(layers[position], cls))
-    return next(names, None)
+    layer = layers[position]
+    described = (say(layer) for cls, say in ACTIVATIONS.items() if is_unmodified(layer, cls))
+    return next(described, None)
 
 
 def _calls(layer: Any, backward: Callable[..., Any]) -> LayerCalls:

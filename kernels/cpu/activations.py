@@ -1,33 +1,151 @@
 """What a layer's output goes through while a tile of it is in registers, and the way back.
 
-An activation is two small inline kernels: its formula for a vector, and what it makes of a gradient
-given its own output. A network's records name it by number.
+An activation is a type, with what it has to know as fields, and two formulas: its output for a
+vector of sums, and the gradient by the sums, given that by the output, the output and the sums.
+`Net.activations` has those of a network, and a layer's record names one by its number there, from
+one on; 0 is none. Kernels are compiled for the types in it, and so for nothing that a network does
+not use.
+
+A column behind a layer's outputs is padding, whose sums are zero, and so has to be the output
+there: what is not zero trains along. `padded` says which columns are none.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from fastnn.kernels.cpu.compiler import inline_kernel
-from fastnn.kernels.cpu.vector import relu, zero_behind_relu
+from fastnn.kernels.cpu.compiler import chosen_by_type, inline_kernel
+from fastnn.kernels.cpu.vector import relu, scale_where_not_positive, zero_behind_relu
+from fastnn.kernels.cpu.vector_memory import load, store
 
-NONE, RELU = 0, 1
+Array = Any
+Formula = Any
 
-NUMBERS = {None: NONE, "relu": RELU}
-"""Of each activation that a step plan may name."""
+
+class Relu(NamedTuple):
+    """``max(x, 0)``."""
+
+
+class LeakyRelu(NamedTuple):
+    """``x`` where it is positive, else ``slope * x``."""
+
+    slope: Any
+
+
+BY_NAME = {"relu": Relu, "leaky_relu": LeakyRelu}
+"""What a step plan calls them."""
+
+NEED_SUMS: tuple[type, ...] = ()
+"""Those whose gradient is not known from their output; their sums are kept in ``sums``."""
+
+
+def number_activations(blocks: Any, dtype: Any) -> tuple[tuple[Any, ...], list[int]]:
+    """Give the activations of some blocks, each once, and the number of each block's."""
+    kinds: list[Any] = []
+    numbers = []
+    for block in blocks:
+        if block.activation is None:
+            numbers.append(0)
+            continue
+        options = {name: dtype.type(value) for name, value in block.activation.options.items()}
+        kind = BY_NAME[block.activation.name](**options)
+        matches = [
+            k for k, other in enumerate(kinds) if type(other) is type(kind) and other == kind
+        ]
+        if not matches:
+            kinds.append(kind)
+        numbers.append(matches[0] + 1 if matches else len(kinds))
+    return tuple(kinds), numbers
 
 
 @inline_kernel
-def activate(row: Any, activation: int) -> Any:
-    """Give the output for a vector of sums."""
-    if activation == RELU:
-        return relu(row)
-    return row
+def activate(row: Any, net: Any, layer: Any, place: int, outputs: int) -> Any:
+    """Give the output for a vector of sums.
+
+    `place` is where it goes to in the layer's ``out``, and `outputs` how many columns from there on
+    are no padding.
+    """
+    if need_sums(net.activations):
+        store(net.memory, place - layer.out + layer.sums, row)
+    return _forward(row, outputs, layer.activation, net.activations)
 
 
 @inline_kernel
-def activate_backward(dout: Any, out: Any, activation: int) -> Any:
-    """Give the gradient by the sums, from that by the output and the output itself."""
-    if activation == RELU:
-        return zero_behind_relu(dout, out)
-    return dout
+def activate_backward(dout: Any, net: Any, layer: Any, place: int) -> Any:
+    """Give the gradient by a layer's sums, from that by its output, which stands at `place`."""
+    out = load(dout, net.memory, place)
+    sums = out
+    if need_sums(net.activations):
+        sums = load(dout, net.memory, place - layer.out + layer.sums)
+    return _backward(dout, out, sums, layer.activation, net.activations)
+
+
+def need_sums(kinds: Any) -> bool:
+    """Whether one of these activations, a tuple or its type, has to have its sums kept."""
+    return any(isinstance(kind, NEED_SUMS) for kind in kinds)
+
+
+@chosen_by_type(need_sums)
+def _need_sums(kinds: Any) -> Formula:
+    needed = any(issubclass(kind.instance_class, NEED_SUMS) for kind in kinds)
+    return lambda kinds: needed
+
+
+def _forward(row: Any, outputs: int, number: int, kinds: Any) -> Any:
+    """Go through the activation of a number, counted from the first of `kinds`."""
+
+
+@chosen_by_type(_forward)
+def _forward_of(row: Any, outputs: Any, number: Any, kinds: Any) -> Formula:
+    if len(kinds) == 0:
+        return lambda row, outputs, number, kinds: row
+    formula = FORWARD[kinds[0].instance_class]
+
+    def choose(row: Any, outputs: Any, number: Any, kinds: Any) -> Any:
+        if number == 1:
+            return formula(row, outputs, kinds[0])
+        return _forward(row, outputs, number - 1, kinds[1:])
+
+    return choose
+
+
+def _backward(dout: Any, out: Any, sums: Any, number: int, kinds: Any) -> Any:
+    """Go back through the activation of a number, counted from the first of `kinds`."""
+
+
+@chosen_by_type(_backward)
+def _backward_of(dout: Any, out: Any, sums: Any, number: Any, kinds: Any) -> Formula:
+    if len(kinds) == 0:
+        return lambda dout, out, sums, number, kinds: dout
+    formula = BACKWARD[kinds[0].instance_class]
+
+    def choose(dout: Any, out: Any, sums: Any, number: Any, kinds: Any) -> Any:
+        if number == 1:
+            return formula(dout, out, sums, kinds[0])
+        return _backward(dout, out, sums, number - 1, kinds[1:])
+
+    return choose
+
+
+@inline_kernel
+def _relu(row: Any, outputs: int, kind: Any) -> Any:
+    return relu(row)
+
+
+@inline_kernel
+def _relu_backward(dout: Any, out: Any, sums: Any, kind: Any) -> Any:
+    return zero_behind_relu(dout, out)
+
+
+@inline_kernel
+def _leaky_relu(row: Any, outputs: int, kind: Any) -> Any:
+    return scale_where_not_positive(row, row, kind.slope)
+
+
+@inline_kernel
+def _leaky_relu_backward(dout: Any, out: Any, sums: Any, kind: Any) -> Any:
+    return scale_where_not_positive(dout, out, kind.slope)
+
+
+FORWARD = {Relu: _relu, LeakyRelu: _leaky_relu}
+BACKWARD = {Relu: _relu_backward, LeakyRelu: _leaky_relu_backward}

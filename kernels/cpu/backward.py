@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.activations import activate_backward
 from fastnn.kernels.cpu.compiler import kernel
-from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply, store_tile
+from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile_backward, multiply, store_tile
 from fastnn.kernels.cpu.forward import forward
 from fastnn.kernels.cpu.net import row_of
 from fastnn.kernels.cpu.softmax_in_strips import loss
@@ -19,35 +18,33 @@ from fastnn.kernels.cpu.strips import NARROW, narrow, narrow_tile, wide_tile
 from fastnn.kernels.cpu.vector import lanes, largest, magnitude, splat
 from fastnn.kernels.cpu.vector import multiply as times
 from fastnn.kernels.cpu.vector_lanes import largest_lane
-from fastnn.kernels.cpu.vector_memory import load
 
 Array = Any
 
 
 @kernel
 def forward_and_backward(
-    net: Any, labels: Array, batch: Array, samples: Any, lr: Any, back_to_first: bool
+    net: Any, labels: Array, batch: Array, samples: Any, factor: Any, back_to_first: bool
 ) -> Any:
     """Take the samples from the first layer's output to the gradient by the second's.
 
     `samples` is the range of them. With `back_to_first`, to the gradient by the first layer's
-    output, times ``-lr`` (which spares its update the multiplication); give the largest magnitude
-    in it, or NaN.
+    output, times `factor` (see `rules.in_advance`); give the largest magnitude in it, or NaN.
     """
     layers, begin = net.layers.size, np.int64(0)
     forward(net, samples[0], samples[1])
     one = net.memory.dtype.type(1)
-    factor = -lr if layers == 1 else one
-    peak = loss(narrow(net.memory), net, labels, batch, samples, factor)
+    of_scores = factor if layers == 1 else one
+    peak = loss(narrow(net.memory), net, labels, batch, samples, of_scores)
     for number in range(layers - 1, 0 if back_to_first else 1, -1):
-        factor = -lr if number == 1 else one
+        this_factor = factor if number == 1 else one
         strips = (begin, net.layers[number - 1].strip_count)
         if net.layers[number - 1].strip_width == NARROW:
             zero = narrow_tile(net.memory)
-            peak = input_gradient(zero, net, number, strips, samples, factor)
+            peak = input_gradient(zero, net, number, strips, samples, this_factor)
         else:
             other = wide_tile(net.memory)
-            peak = input_gradient(other, net, number, strips, samples, factor)
+            peak = input_gradient(other, net, number, strips, samples, this_factor)
     return peak
 
 
@@ -78,12 +75,7 @@ def input_gradient(zero: Any, net: Any, number: int, strips: Any, samples: Any, 
                 t0, t1, t2, t3 = tile
                 t0, t1, t2, t3 = times(f, t0), times(f, t1), times(f, t2), times(f, t3)
                 out = row_of(net, before.out, before, part, n) + column
-                kind = before.activation
-                t0 = activate_backward(t0, load(zero, memory, out), kind)
-                t1 = activate_backward(t1, load(zero, memory, out + width), kind)
-                t2 = activate_backward(t2, load(zero, memory, out + 2 * width), kind)
-                t3 = activate_backward(t3, load(zero, memory, out + 3 * width), kind)
-                tile = (t0, t1, t2, t3)
+                tile = activate_tile_backward((t0, t1, t2, t3), net, before, out)
                 for row in tile:
                     peak = largest(peak, magnitude(row))
                 store_tile(tile, memory, row_of(net, before.dout, before, part, n) + column, width)

@@ -14,8 +14,9 @@ import numba
 from fastnn.kernels.cpu.machine_code import Store, cache_directory, keep_machine_code
 from fastnn.kernels.cpu.machine_code.compiling import seconds_compiling
 from numba.core.dispatcher import Dispatcher
+from numba.extending import overload
 
-__all__ = ["inline_kernel", "kernel", "seconds_compiling"]
+__all__ = ["chosen_by_type", "inline_kernel", "kernel", "seconds_compiling"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -30,6 +31,15 @@ def kernel(function: Function) -> Function:
     if isinstance(dispatcher, Dispatcher):  # it is the function where NUMBA_DISABLE_JIT is set
         keep_machine_code(dispatcher, _store)
     return dispatcher  # type: ignore[no-any-return]
+
+
+def chosen_by_type(function: Callable[..., Any]) -> Callable[[Function], Function]:
+    """Have what is decorated give, from the types of its arguments, what `function` is in a kernel.
+
+    It is compiled into every kernel that calls `function`, as an `inline_kernel` is.
+    """
+    options = {"forceinline": True, **OPTIONS}
+    return overload(function, jit_options=options, strict=False)  # type: ignore[no-any-return]
 
 
 def inline_kernel(function: Function) -> Function:

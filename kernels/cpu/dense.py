@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastnn.kernels.cpu.activations import activate
+from fastnn.kernels.cpu.activations import activate, activate_backward
 from fastnn.kernels.cpu.compiler import inline_kernel
 from fastnn.kernels.cpu.sums import RUN
 from fastnn.kernels.cpu.vector import add, fma, splat
@@ -91,11 +91,30 @@ def take_step(tile: Any, A: Array, a: int, row: int, line: Any) -> Any:
 
 
 @inline_kernel
-def activate_tile(tile: Any, activation: int) -> Any:
+def activate_tile(tile: Any, net: Any, layer: Any, place: int, outputs: int) -> Any:
     """`activate` each row of a tile."""
     t0, t1, t2, t3 = tile
-    t0, t1 = activate(t0, activation), activate(t1, activation)
-    t2, t3 = activate(t2, activation), activate(t3, activation)
+    t0 = activate(t0, net, layer, place, outputs)
+    place += layer.strip_width
+    t1 = activate(t1, net, layer, place, outputs)
+    place += layer.strip_width
+    t2 = activate(t2, net, layer, place, outputs)
+    place += layer.strip_width
+    t3 = activate(t3, net, layer, place, outputs)
+    return t0, t1, t2, t3
+
+
+@inline_kernel
+def activate_tile_backward(tile: Any, net: Any, layer: Any, place: int) -> Any:
+    """`activate_backward` each row of a tile."""
+    t0, t1, t2, t3 = tile
+    t0 = activate_backward(t0, net, layer, place)
+    place += layer.strip_width
+    t1 = activate_backward(t1, net, layer, place)
+    place += layer.strip_width
+    t2 = activate_backward(t2, net, layer, place)
+    place += layer.strip_width
+    t3 = activate_backward(t3, net, layer, place)
     return t0, t1, t2, t3
 
 

@@ -47,8 +47,9 @@ def add_parts(zero: Any, net: Any, first: int, last: int) -> None:
             total = bias
             for part in range(net.shape.groups):
                 total = add(total, load(zero, net.memory, place + part * size))
-            total = activate(total, layer.activation)
-            store(net.memory, row_of(net, layer.out, layer, strip, n), total)
+            to = row_of(net, layer.out, layer, strip, n)
+            outputs = layer.outputs - strip * layer.strip_width
+            store(net.memory, to, activate(total, net, layer, to, outputs))
 
 
 @kernel
@@ -68,6 +69,7 @@ def affine(zero: Any, net: Any, number: int, first: int, last: int) -> None:
                     )
                     W = Right(memory, weights + start * layer.strip_width, layer.strip_width)
                     tile = multiply(tile, x, W, min(before.strip_width, layer.inputs - start))
-                tile = activate_tile(tile, layer.activation)
                 place = row_of(net, layer.out, layer, strip, n) + column
+                outputs = layer.outputs - strip * layer.strip_width - column
+                tile = activate_tile(tile, net, layer, place, outputs)
                 store_tile(tile, memory, place, layer.strip_width)

@@ -8,9 +8,11 @@ Matrices lie in strips of columns (see `fastnn.kernels.cpu.dense`); how wide the
 - ``WT``, the transposed weights in strips of its *inputs*, each (outputs, strip_width of the layer
   before): for the gradient by the input. The first layer has none.
 - ``b``, the bias, padded
-- ``out`` and ``dout``, what it gives and the gradient by that (of the first layer times ``-lr``,
-  which spares its update the multiplication), in strips, each (capacity,
+- ``out`` and ``dout``, what it gives and the gradient by that (of the first layer times
+  `rules.in_advance`, which spares its update a multiplication), in strips, each (capacity,
   strip_width); see `row_of`
+- ``sums``, what `out` was before the activation, laid out like it; only where an activation's
+  gradient needs it, see `fastnn.kernels.cpu.activations`
 - ``parts``, sums over some of its inputs only, in as many parts as there are groups; only the first
   layer has them
 
@@ -38,23 +40,25 @@ LAYER = np.dtype(
         (name, np.int64)
         for name in (
             "inputs", "outputs", "strip_width", "strip_count", "activation",
-            "W", "W_size", "WT", "WT_size", "b", "out", "dout", "parts",
+            "W", "W_size", "WT", "WT_size", "b", "out", "sums", "dout", "parts",
         )
     ]
 )  # fmt: skip
-"""The record of a layer; `activation` is one of `fastnn.kernels.cpu.activations`."""
+"""The record of a layer; `activation` is a number in `Net.activations`, from 1 on, or 0."""
 
 SHAPE = np.dtype(
     [
         (name, np.int64)
         for name in (
-            "capacity", "features", "groups", "blocks", "x", "x_size", "x_stride", "peaks",
-            "losses", "expanded", "sums",
+            "parameters", "capacity", "features", "groups", "blocks", "x", "x_size", "x_stride",
+            "peaks", "losses", "expanded", "sums",
         )
     ]
 )  # fmt: skip
 """What all layers share.
 
+parameters : numbers that all parameters take, with padding; they lie at the beginning, and behind
+    them, in the same order, the arrays of the update rule's state, each of as many numbers
 capacity : samples of a batch, padded to whole tiles
 features : inputs of the first layer, padded to whole cache lines
 groups, blocks : groups of input features, and blocks in each
@@ -73,12 +77,14 @@ class Net(NamedTuple):
     layers : (layers,) of `LAYER`
     shape : a `SHAPE`
     block_starts : (groups * blocks + 1,) int64, where the blocks of input features begin
+    activations : tuple of those that its layers have; see `fastnn.kernels.cpu.activations`
     """
 
     memory: Array
     layers: Array
     shape: Any
     block_starts: Array
+    activations: Any
 
 
 class Team(NamedTuple):
@@ -95,13 +101,15 @@ class Run(NamedTuple):
 
     rows : (steps, batch) int64, the samples of each batch
     labels : (K,) int64
-    lr : float
+    rule : an update rule of `fastnn.kernels.cpu.rules`, for its type
+    numbers : (steps, fields of the rule), what it reads in each step, of the network's dtype
     losses : (steps,), where the mean losses go
     """
 
     rows: Array
     labels: Array
-    lr: float
+    rule: Any
+    numbers: Array
     losses: Array
 
 

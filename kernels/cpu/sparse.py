@@ -81,7 +81,8 @@ def forward_unit(zero: Any, net: Any, data: Any, here: Any, unit: Any, following
                 value = splat(zero, scaled(data.scale, at(data.values, j)))
                 total = fma(value, load(zero, memory, row), total)
             if finish and block == last - 1:
-                total = activate(total, layer.activation)
+                outputs = layer.outputs - unit.strip * lanes(zero)
+                total = activate(total, net, layer, place + n * lanes(zero), outputs)
             store(memory, place + n * lanes(zero), total)
 
 
@@ -142,7 +143,8 @@ def forward_unit_with_zeros(
             value = splat(zero, at(memory, expanded + d))
             total = fma(value, load(zero, memory, weights + d * lanes(zero)), total)
         if net.shape.groups == 1:
-            total = activate(total, layer.activation)
+            outputs = layer.outputs - unit.strip * lanes(zero)
+            total = activate(total, net, layer, place + n * lanes(zero), outputs)
         store(memory, place + n * lanes(zero), total)
 
 

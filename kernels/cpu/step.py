@@ -26,9 +26,13 @@ from fastnn.kernels.cpu.backward import forward_and_backward, input_gradient
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import ROWS
 from fastnn.kernels.cpu.net import Sums, features_of, share
+from fastnn.kernels.cpu.rules import apply_whole, in_advance, sees_all
 from fastnn.kernels.cpu.strips import NARROW, narrow_tile, wide_tile
-from fastnn.kernels.cpu.sums import SECTION, hand_over
+from fastnn.kernels.cpu.sums import SECTION
 from fastnn.kernels.cpu.update_in_strips import update_bias, update_hidden, update_weights
+from fastnn.kernels.cpu.vector import lanes, largest, magnitude
+from fastnn.kernels.cpu.vector_lanes import largest_lane
+from fastnn.kernels.cpu.vector_memory import load, store
 
 Array = Any
 
@@ -43,11 +47,11 @@ def back_at_once(net: Any) -> Any:
 
 
 @kernel
-def middle(net: Any, team: Any, run: Any, batch: Array, lr: Any, early: bool) -> Any:
+def middle(net: Any, team: Any, run: Any, batch: Array, rule: Any, early: bool) -> Any:
     """Part 3 of a step; give the thread's peak, the largest magnitude in its gradient."""
     first, last = share(team.thread, team.threads, (batch.size + ROWS - 1) // ROWS)
     samples = (first * ROWS, last * ROWS)
-    peak = forward_and_backward(net, run.labels, batch, samples, lr, early)
+    peak = forward_and_backward(net, run.labels, batch, samples, in_advance(rule), early)
     net.memory[net.shape.peaks + team.thread * PEAK_STRIDE] = peak
     return peak
 
@@ -63,16 +67,15 @@ def largest_peak(net: Any, threads: int) -> Any:
 
 
 @kernel
-def update_rest(net: Any, team: Any, samples: int, lr: Any) -> None:
+def update_rest(net: Any, team: Any, samples: int, rule: Any) -> None:
     """Update everything but the first layer's weights, its gradient being there."""
-    update_hidden(net, team, np.int64(1), samples, lr)
+    update_hidden(net, team, np.int64(1), samples, rule)
     strips = share(team.thread, team.threads, net.layers[0].strip_count)
-    one, first = net.memory.dtype.type(1), np.int64(0)
-    update_bias(narrow_tile(net.memory), net, first, strips, samples, one)
+    update_bias(narrow_tile(net.memory), net, np.int64(0), strips, samples, rule)
 
 
 @kernel
-def gradient_of_strip(net: Any, s: int, samples: int, lr: Any) -> Any:
+def gradient_of_strip(net: Any, s: int, samples: int, rule: Any) -> Any:
     """The gradient by a strip of the first layer's output; update what depends on it alone.
 
     That is its bias and the second layer's weights behind it.
@@ -80,38 +83,49 @@ def gradient_of_strip(net: Any, s: int, samples: int, lr: Any) -> Any:
     end = (samples + ROWS - 1) // ROWS * ROWS
     tiles = net.layers[1].strip_count * net.layers[1].strip_width // ROWS
     this, next_ = np.int64(0), np.int64(1)  # as variables: a kernel is compiled for each literal
-    units, one = (s * tiles, (s + 1) * tiles), net.memory.dtype.type(1)
+    units, factor = (s * tiles, (s + 1) * tiles), in_advance(rule)
     strips, all_samples = (s, s + 1), (this, end)
     if net.layers[0].strip_width == NARROW:
         zero = narrow_tile(net.memory)
-        peak = input_gradient(zero, net, next_, strips, all_samples, -lr)
-        update_weights(zero, net, next_, units, samples, lr)
+        peak = input_gradient(zero, net, next_, strips, all_samples, factor)
+        update_weights(zero, net, next_, units, samples, rule)
     else:
         other = wide_tile(net.memory)
-        peak = input_gradient(other, net, next_, strips, all_samples, -lr)
-        update_weights(other, net, next_, units, samples, lr)
-    update_bias(narrow_tile(net.memory), net, this, strips, samples, one)
+        peak = input_gradient(other, net, next_, strips, all_samples, factor)
+        update_weights(other, net, next_, units, samples, rule)
+    update_bias(narrow_tile(net.memory), net, this, strips, samples, rule)
     return peak
 
 
 @kernel
-def sums_of_update(net: Any, team: Any, strip: int, samples: int) -> Any:
+def sums_of_update(net: Any, team: Any, strip: int, samples: int, rule: Any) -> Any:
     """Where the sums of a strip of W go: to W if there is but one section of samples.
 
-    Else to the second half of the thread's room for sums.
+    Else, or if the rule has to see whole gradients, to the second half of the thread's room.
     """
     size = net.layers[0].W_size
     partial = net.shape.sums + team.thread * 2 * size
     weights = net.layers[0].W + strip * size
-    return Sums(partial, weights if samples <= SECTION else partial + size)
+    return Sums(partial, partial + size if sees_all(rule) or samples > SECTION else weights)
 
 
 @kernel
-def hand_over_unit(net: Any, unit: Any, sums: Any, width: int) -> None:
-    """Add the sums of all sections to a unit's weights, if they are not there, and clear them."""
+def hand_over_unit(zero: Any, net: Any, unit: Any, sums: Any, rule: Any) -> float:
+    """Update a unit's weights from the sums of all sections, and clear those.
+
+    Unless the sums are in the weights already. Gives the largest magnitude among the weights of a
+    rule that `sees_all`, and infinity if one is not finite.
+    """
     weights = net.layers[0].W + unit.strip * net.layers[0].W_size
-    if sums.target == weights:
-        return
-    first, last = features_of(net, unit)
-    place, count = first * width, (last - first) * width
-    hand_over(net.memory, sums.target + place, weights + place, count)
+    most = zero
+    if sums.target != weights:
+        first, last = features_of(net, unit)
+        width = net.layers[0].strip_width
+        for n in range(first * width, last * width, lanes(zero)):
+            gradient = load(zero, net.memory, sums.target + n)
+            W = apply_whole(rule, net, weights + n, gradient)
+            store(net.memory, sums.target + n, zero)
+            if sees_all(rule):
+                most = largest(most, magnitude(W))
+    found = float(largest_lane(most))
+    return found if found < np.inf else np.inf

@@ -13,6 +13,7 @@ from fastnn.kernels.cpu.barrier import meet, pass_request_on, stopping
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import Left, Right
 from fastnn.kernels.cpu.net import CACHE_LINE, features_of, row_of, share, unit_of
+from fastnn.kernels.cpu.rules import rule_at
 from fastnn.kernels.cpu.softmax_in_strips import mean_loss
 from fastnn.kernels.cpu.step import (
     back_at_once,
@@ -65,13 +66,13 @@ def train(width: Any, net: Any, team: Any, data: Any, run: Any) -> Any:
     data : Dense
     run : Run
     """
-    lr = net.memory.dtype.type(run.lr)
     zero = tile_of_zeros(net.memory, width)
     strips, groups = net.layers[0].strip_count, net.shape.groups
     units = share(team.thread, team.threads, groups * strips)
     early = back_at_once(net)
     samples = run.rows.shape[1]
     for step in range(run.rows.shape[0]):
+        rule = rule_at(run.rule, run.numbers, step)
         batch, following = run.rows[step], run.rows[min(step + 1, run.rows.shape[0] - 1)]
         x = net.shape.x + step % 2 * net.shape.x_size
         own = (np.int64(0), samples)
@@ -94,24 +95,24 @@ def train(width: Any, net: Any, team: Any, data: Any, run: Any) -> Any:
             return step
         if team.thread == 0:
             pass_request_on(team.barrier)
-        middle(net, team, run, batch, lr, early)
+        middle(net, team, run, batch, rule, early)
         if not meet(team.barrier, team.threads, team.give_way):
             return step
         if team.thread == 0:
             run.losses[step] = mean_loss(net, samples)
         if early:
-            update_rest(net, team, samples, lr)
+            update_rest(net, team, samples, rule)
         else:
-            update_hidden(net, team, np.int64(2), samples, lr)
+            update_hidden(net, team, np.int64(2), samples, rule)
         for number in range(units[0], units[1]):
             unit = unit_of(net, number)
             if not early:
-                gradient_of_strip(net, unit.strip, samples, lr)
-            sums = sums_of_update(net, team, unit.strip, samples)
+                gradient_of_strip(net, unit.strip, samples, rule)
+            sums = sums_of_update(net, team, unit.strip, samples, rule)
             for n in range(0, samples, SECTION):
                 section = (n, min(SECTION, samples - n))
                 _update(zero, net, x, unit, section, sums)
-            hand_over_unit(net, unit, sums, net.layers[0].strip_width)
+            hand_over_unit(zero, net, unit, sums, rule)
         if stopping(team.barrier):
             return step + 1
     return run.rows.shape[0]
@@ -178,7 +179,8 @@ def _forward(
             left = Left(memory, x + n * stride + features[0], stride, 1)
             tile = multiply(rows_of(initial), left, W, depth)
             if groups == 1:
-                tile = activate_tile(tile, layer.activation)
+                outputs = layer.outputs - unit.strip * width - column
+                tile = activate_tile(tile, net, layer, place + n * width, outputs)
             store_tile(tile, memory, place + n * width, width)
 
 

@@ -10,6 +10,7 @@ from fastnn.kernels.cpu.by_feature import sort_blocks, update_strip
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.compressed import Located, locate
 from fastnn.kernels.cpu.net import share, unit_of
+from fastnn.kernels.cpu.rules import rule_at, sees_all
 from fastnn.kernels.cpu.softmax_in_strips import mean_loss
 from fastnn.kernels.cpu.sparse import forward_sparse, update_unit, update_unit_with_zeros
 from fastnn.kernels.cpu.step import (
@@ -24,7 +25,6 @@ from fastnn.kernels.cpu.step import (
 from fastnn.kernels.cpu.strips import strip_of_zeros
 from fastnn.kernels.cpu.sums import SECTION
 from fastnn.kernels.cpu.update_in_strips import update_hidden
-from fastnn.kernels.cpu.vector import lanes
 
 Array = Any
 
@@ -57,7 +57,6 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
     workspace : Workspace
     run : Run
     """
-    lr = net.memory.dtype.type(run.lr)
     norms, room, shape = workspace.norms, workspace.room, net.shape
     units = share(team.thread, team.threads, shape.groups * net.layers[0].strip_count)
     early = back_at_once(net)
@@ -67,6 +66,7 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
     limit = np.finfo(net.memory.dtype).max / 4
     by_feature = room.starts.size > 0
     for step in range(run.rows.shape[0]):
+        rule = rule_at(run.rule, run.numbers, step)
         batch = run.rows[step]
         turn, next_turn = step % 2, (step + 1) % 2
         here = Located(workspace.bounds[turn], samples)
@@ -88,24 +88,24 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
             return step
         if team.thread == 0:
             pass_request_on(team.barrier)
-        peak = middle(net, team, run, batch, lr, early)
+        peak = middle(net, team, run, batch, rule, early)
         if not meet(team.barrier, team.threads, team.give_way):
             return step
         if team.thread == 0:
             run.losses[step] = mean_loss(net, samples)
         if early:
             peak = largest_peak(net, team.threads)
-            update_rest(net, team, samples, lr)
+            update_rest(net, team, samples, rule)
         else:
-            update_hidden(net, team, np.int64(2), samples, lr)
+            update_hidden(net, team, np.int64(2), samples, rule)
         for number in range(units[0], units[1]):
             unit = unit_of(net, number)
             if not early:
-                peak = gradient_of_strip(net, unit.strip, samples, lr)
+                peak = gradient_of_strip(net, unit.strip, samples, rule)
             reach = samples * data.largest * np.float64(peak)
             finite = reach < limit
-            norms[number] = norms[number] + reach if finite else np.inf
-            sums = sums_of_update(net, team, unit.strip, samples)
+            bound = norms[number] + reach if finite else np.inf
+            sums = sums_of_update(net, team, unit.strip, samples, rule)
             for begin in range(0, samples, SECTION):
                 section = (begin, min(begin + SECTION, samples))
                 if finite and by_feature:
@@ -114,7 +114,8 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
                     update_unit(zero, net, data, here, unit, section, sums)
                 else:
                     update_unit_with_zeros(zero, net, data, here, unit, section, sums, expanded)
-            hand_over_unit(net, unit, sums, lanes(zero))
+            most = hand_over_unit(zero, net, unit, sums, rule)
+            norms[number] = most if sees_all(rule) else bound
         if stopping(team.barrier):
             return step + 1
     return run.rows.shape[0]

@@ -55,11 +55,13 @@ def _multiply_six(tile: Any, A: Any, B: Any, depth: int) -> Any:
 
 
 @inline_kernel
-def _activate_six(tile: Any, activation: int) -> Any:
+def _activate_six(tile: Any, net: Any, layer: Any, place: int, outputs: int) -> Any:
     """See `dense.activate_tile`."""
     t0, t1, t2, t3, t4, t5 = tile
-    t0, t1, t2, t3 = dense.activate_tile((t0, t1, t2, t3), activation)
-    return t0, t1, t2, t3, activate(t4, activation), activate(t5, activation)
+    t0, t1, t2, t3 = dense.activate_tile((t0, t1, t2, t3), net, layer, place, outputs)
+    t4 = activate(t4, net, layer, place + 4 * layer.strip_width, outputs)
+    t5 = activate(t5, net, layer, place + 5 * layer.strip_width, outputs)
+    return t0, t1, t2, t3, t4, t5
 
 
 @inline_kernel

@@ -1,4 +1,4 @@
-"""The update of the layers behind the first one, and of every bias, by SGD.
+"""The update of the layers behind the first one, and of every bias.
 
 Both forms of the weights are updated. A thread takes a share of the units of a layer; a unit is a
 strip of inputs by a tile of outputs.
@@ -9,33 +9,34 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.kernels.cpu.compiler import kernel
-from fastnn.kernels.cpu.dense import ROWS, Left, Right, add_tile, multiply_samples
+from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply_samples
 from fastnn.kernels.cpu.net import row_of, share
+from fastnn.kernels.cpu.rules import apply, apply_to_tile, apply_whole
 from fastnn.kernels.cpu.strips import NARROW, narrow_tile, wide_tile
 from fastnn.kernels.cpu.sums import RUN
-from fastnn.kernels.cpu.vector import add, fma, lanes, splat
-from fastnn.kernels.cpu.vector_memory import at, load, store
+from fastnn.kernels.cpu.vector import add, lanes
+from fastnn.kernels.cpu.vector_memory import at, load
 
 
 @kernel
-def update_hidden(net: Any, team: Any, start: int, samples: int, lr: Any) -> None:
+def update_hidden(net: Any, team: Any, start: int, samples: int, rule: Any) -> None:
     """Update a thread's share of every layer from `start` on, and of every bias but the first."""
     for number in range(start, net.layers.size):
         layer, before = net.layers[number], net.layers[number - 1]
         tiles = layer.strip_count * layer.strip_width // ROWS
         units = share(team.thread, team.threads, before.strip_count * tiles)
         if before.strip_width == NARROW:
-            update_weights(narrow_tile(net.memory), net, number, units, samples, lr)
+            update_weights(narrow_tile(net.memory), net, number, units, samples, rule)
         else:
-            update_weights(wide_tile(net.memory), net, number, units, samples, lr)
+            update_weights(wide_tile(net.memory), net, number, units, samples, rule)
     for number in range(1, net.layers.size):
         strips = share(team.thread, team.threads, net.layers[number].strip_count)
-        update_bias(narrow_tile(net.memory), net, number, strips, samples, -lr)
+        update_bias(narrow_tile(net.memory), net, number, strips, samples, rule)
 
 
 @kernel
-def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, lr: Any) -> None:
-    """``W -= lr * before.out.T @ layer.dout``, in both forms of W, for a range of units."""
+def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, rule: Any) -> None:
+    """Update W from ``before.out.T @ layer.dout``, in both its forms, for a range of units."""
     memory, layer, before = net.memory, net.layers[number], net.layers[number - 1]
     strip, width = layer.strip_width, before.strip_width
     tiles = layer.strip_count * strip // ROWS
@@ -51,7 +52,7 @@ def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, l
             x = Right(memory, row_of(net, before.out, before, part, 0) + start, width)
             tile = multiply_samples(zero, dout, x, samples)
             place = layer.WT + part * layer.WT_size + output * width + start
-            add_tile(tile, memory, place, width, -lr)
+            apply_to_tile(rule, net, place, width, tile)
             for lane in range(min(lanes(zero), inputs - start)):
                 for r in range(min(ROWS, layer.outputs - output)):
                     value = at(memory, place + r * width + lane)
@@ -59,8 +60,8 @@ def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, l
 
 
 @kernel
-def update_bias(zero: Any, net: Any, number: int, strips: Any, samples: int, factor: Any) -> None:
-    """``b += factor * sum of dout`` for a range of strips of a layer."""
+def update_bias(zero: Any, net: Any, number: int, strips: Any, samples: int, rule: Any) -> None:
+    """Update b from the sum of dout, for a range of strips of a layer."""
     memory, layer = net.memory, net.layers[number]
     strip = layer.strip_width
     for s in range(strips[0], strips[1]):
@@ -72,5 +73,7 @@ def update_bias(zero: Any, net: Any, number: int, strips: Any, samples: int, fac
                     section = add(section, load(zero, memory, dout + n * strip))
                 total = add(total, section)
             place = layer.b + s * strip + column
-            b = load(zero, memory, place)
-            store(memory, place, fma(splat(zero, factor), total, b))
+            if number == 0:
+                apply_whole(rule, net, place, total)
+            else:
+                apply(rule, net, place, total)

@@ -168,6 +168,21 @@ def relu(typingctx: Any, a: Any) -> Any:
 
 
 @intrinsic
+def scale_where_not_positive(typingctx: Any, a: Any, x: Any, factor: Any) -> Any:
+    """``factor * a`` where ``x <= 0``, else `a`."""
+    if factor != a.dtype:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        a, x, factor = arguments
+        scaled = builder.fmul(spread(builder, factor, a.type.count), a)
+        zero = ir.Constant(x.type, None)
+        return builder.select(builder.fcmp_ordered("<=", x, zero), scaled, a)
+
+    return a(a, a, a.dtype), generate
+
+
+@intrinsic
 def leading_lanes(typingctx: Any, a: Any, count: Any, rest: Any) -> Any:
     """The first `count` lanes of `a`, and the number `rest` in the others."""
 

@@ -34,7 +34,7 @@ def fused_blocks(plan: StepPlan) -> tuple[Block, ...] | None:
 
     A data set that is not contiguous is made so, once.
     """
-    blocks = plan.affine_blocks(activations=(None, "relu"), rules=("sgd_update",))
+    blocks = plan.affine_blocks(activations=("relu",), rules=("sgd_update",))
     x = plan.arrays["x_data"]
     if (
         blocks is None
@@ -61,7 +61,7 @@ class FusedStep:
     ) -> None:
         dtype, N, last = plan.dtype, plan.batch_size, len(blocks) - 1
         self._last = last
-        self._relu = [block.activation == "relu" for block in blocks]
+        self._relu = [block.activation is not None for block in blocks]
         self._data, self._labels = plan.arrays["x_data"], plan.arrays["t_data"]
         self._scale = plan.scale
         self._W, self._b = ([plan.arrays[b.parameters[i]] for b in blocks] for i in (0, 1))

@@ -275,14 +275,16 @@ class NumbaBackend(NumpyBackend):
         return float(self._seconds_compiling())
 
     def compile(self, plan: StepPlan) -> Runner | None:
-        """See `Backend.compile`: Affine and ReLU layers under SGD run in compiled code."""
+        """See `Backend.compile`: a chain of known parts runs in compiled code."""
         from fastnn.system.forking import no_fork
 
-        blocks = plan.affine_blocks(activations=(None, "relu"), rules=("sgd_update",))
-        if blocks is None:
-            return None
         with no_fork:
             from fastnn.backends.numba.runner import CompiledStep
+            from fastnn.kernels.cpu.activations import BY_NAME
+            from fastnn.kernels.cpu.rules import RULES
+        blocks = plan.affine_blocks(activations=BY_NAME, rules=RULES)
+        if blocks is None:
+            return None
         return CompiledStep(plan, blocks)
 
 

@@ -29,12 +29,16 @@ class Layout:
     dense : bool
         Whether the first layer multiplies every input, of which there is room for two batches then,
         or skips zeros, and has room for one sample in each thread with its zeros.
+    states : int
+        Arrays of state that the update rule has for each parameter.
     memory : array
         Everything, aligned with cache lines; zeros at first, so all padding is zero.
     records : array of `net.LAYER`
         Where what is, a record a layer.
     shape : array () of `net.SHAPE`
         What all layers share.
+    activations : tuple
+        Those of the layers, for `net.Net`.
     groups, blocks : int
         Groups of input features, and blocks in each.
     """
@@ -45,9 +49,11 @@ class Layout:
     threads: int
     sizes: list[int]
     dense: bool
+    states: int
     memory: Array = field(init=False)
     records: Array = field(init=False)
     shape: Array = field(init=False)
+    activations: tuple[Any, ...] = field(init=False)
     groups: int = field(init=False)
     blocks: int = field(init=False)
 
@@ -59,12 +65,19 @@ class Layout:
         self._end = 0
         self.records = np.zeros(len(self.layers), net.LAYER)
         self.shape = np.zeros((), net.SHAPE)
+        self.activations, numbers = activations.number_activations(self.layers, self.dtype)
+        self.records["activation"] = numbers
         strip = self._strip_of(self.sizes[1])
         self.groups = _groups(math.ceil(self.sizes[1] / strip))
         features = math.ceil(inputs / self.groups)
         self.blocks = math.ceil(features * strip * itemsize / BLOCK_BYTES)
-        for number, layer in enumerate(self.layers):
-            self._place_layer(number, layer.activation, capacity)
+        for number in range(len(self.layers)):
+            self._place_parameters(number)
+        parameters = self._end
+        self.shape["parameters"] = parameters
+        self._end += self.states * parameters
+        for number in range(len(self.layers)):
+            self._place_buffers(number, capacity)
         x_stride = _up(_up(inputs, tall.TALL), net.CACHE_LINE // itemsize)
         if x_stride * itemsize // net.CACHE_LINE % 2 == 0:
             x_stride += (
@@ -115,6 +128,8 @@ class Layout:
             outputs = evaluation.TOGETHER * records["strip_count"] * records["strip_width"]
             for number, count in enumerate(outputs.tolist()):
                 records["out"][number] = self._take(count)
+                if activations.need_sums(self.activations):
+                    records["sums"][number] = self._take(count)
             if self.groups > 1:
                 records["parts"][0] = self._take(self.groups * int(outputs[0]))
             rooms.append((records, shape))
@@ -166,7 +181,7 @@ class Layout:
         place, outputs = self._record(number, "b", "outputs")
         return self.memory[place : place + outputs]
 
-    def _place_layer(self, number: int, activation: str | None, capacity: int) -> None:
+    def _place_parameters(self, number: int) -> None:
         inputs, outputs = self.sizes[number], self.sizes[number + 1]
         strip = self._strip_of(outputs)
         count = math.ceil(outputs / strip)
@@ -175,23 +190,30 @@ class Layout:
             before, before_count = self._record(number - 1, "strip_width", "strip_count")
             padded = before * before_count
             WT_size = count * strip * before
-        output = count * capacity * strip
         record = {
             "inputs": inputs,
             "outputs": outputs,
             "strip_width": strip,
             "strip_count": count,
-            "activation": activations.NUMBERS[activation],
             "W": self._take(count * padded * strip),
             "W_size": padded * strip,
             "b": self._take(count * strip),
-            "out": self._take(output),
-            "dout": self._take(output),
         }
         if number:
             record |= {"WT": self._take(before_count * WT_size), "WT_size": WT_size}
-        elif self.groups > 1:
+        self._write(number, record)
+
+    def _place_buffers(self, number: int, capacity: int) -> None:
+        strip, count = self._record(number, "strip_width", "strip_count")
+        output = count * capacity * strip
+        record = {"out": self._take(output), "dout": self._take(output)}
+        if activations.need_sums(self.activations):
+            record["sums"] = self._take(output)
+        if number == 0 and self.groups > 1:
             record["parts"] = self._take(self.groups * output)
+        self._write(number, record)
+
+    def _write(self, number: int, record: dict[str, int]) -> None:
         for name, value in record.items():
             self.records[name][number] = value
 

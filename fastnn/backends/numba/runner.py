@@ -14,7 +14,7 @@ import numpy as np
 from fastnn.backends.arrays import Array
 from fastnn.backends.numba.layout import Layout
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
-from fastnn.backends.plan import Block, Runner, StepPlan
+from fastnn.backends.plan import Block, Rule, Runner, StepPlan
 from fastnn.backends.stop import Stop
 from fastnn.kernels.cpu import (
     barrier,
@@ -22,6 +22,7 @@ from fastnn.kernels.cpu import (
     compressed,
     evaluation,
     net,
+    rules,
     step_dense,
     step_sparse,
     strips,
@@ -65,8 +66,12 @@ class CompiledStep(Runner):
         density = float(some.mean())
         self.threads = threads_for(sizes, plan.batch_size, density)
         self.compressed = density <= sparse_up_to(sizes[1])
+        dtype = np.dtype(plan.dtype)
+        assert isinstance(plan.chain.update, Rule)
+        rule, states = rules.RULES[plan.chain.update.primitive]
+        self.rule = rule(*[dtype.type(0)] * len(rule._fields))
         self.layout = layout = Layout(
-            blocks, np.dtype(plan.dtype), plan.batch_size, self.threads, sizes, not self.compressed
+            blocks, dtype, plan.batch_size, self.threads, sizes, not self.compressed, states
         )
         self.block_starts = layout.block_starts(some.mean(axis=0))
         self.scale = layout.dtype.type(plan.scale)
@@ -95,7 +100,10 @@ class CompiledStep(Runner):
         place, taken = np.zeros(barrier.SIZE, np.int64), [0] * self.threads
         if stop is not None:
             stop.tell(place[barrier.REQUESTED :])
-        run = net.Run(rows, self.labels, float(hyperparameters["lr"]), losses)
+        numbers = np.empty((len(rows), len(self.rule)), self.layout.dtype)
+        for column, name in enumerate(self.rule._fields):
+            numbers[:, column] = hyperparameters[name]
+        run = net.Run(rows, self.labels, self.rule, numbers, losses)
 
         def job(thread: int) -> None:
             team = net.Team(thread, self.threads, place, self.give_way)
@@ -116,7 +124,9 @@ class CompiledStep(Runner):
     def take_part(self, team: net.Team, run: net.Run) -> int:
         """Do a thread's part of the steps of a run; give how many were taken."""
         layout = self.layout
-        network = net.Net(layout.memory, layout.records, layout.shape[()], self.block_starts)
+        network = net.Net(
+            layout.memory, layout.records, layout.shape[()], self.block_starts, layout.activations
+        )
         if not self.compressed:
             data = step_dense.Dense(self.x, self.scale)
             return int(step_dense.train(self.width, network, team, data, run))
@@ -155,7 +165,9 @@ class CompiledStep(Runner):
 
         def job(thread: int) -> None:
             records, shape = self.rooms[thread]
-            network = net.Net(self.layout.memory, records, shape[()], self.block_starts)
+            network = net.Net(
+                self.layout.memory, records, shape[()], self.block_starts, self.layout.activations
+            )
             norms = np.full(self.norms.size, np.inf)
             rows = np.arange(thread * samples // threads, (thread + 1) * samples // threads)
             bounds = np.empty(int(shape["capacity"]) * len(self.block_starts), np.int64)

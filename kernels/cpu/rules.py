@@ -1,0 +1,151 @@
+"""How a parameter follows its gradient while a vector of it is in registers.
+
+An update rule is a type, with the numbers that it reads as fields, and one formula: what becomes of
+a vector of a parameter, and of its state. State lies behind the parameters in the same order (see
+`Net.shape.parameters`), so that the place of a parameter says where its state is. Kernels are
+compiled for the rule that a network is trained with.
+
+A rule whose change is a multiple of the gradient and of nothing else, as that of `Sgd` is, takes
+the factor in advance: the gradient by the first layer's output is multiplied by it, and sums over
+samples are added to its weights as they are. `in_advance` gives that factor, and `apply_whole` does
+what is left to do. Other rules have to see every gradient, also those that are zero: `sees_all`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fastnn.kernels.cpu.compiler import chosen_by_type, inline_kernel
+from fastnn.kernels.cpu.vector import add, fma, multiply, splat
+from fastnn.kernels.cpu.vector_memory import load, store
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+
+Array = Any
+Formula = Any
+
+
+class Sgd(NamedTuple):
+    """``W -= lr * dW``."""
+
+    lr: Any
+
+
+class Momentum(NamedTuple):
+    """``v = momentum * v - lr * dW; W += v``."""
+
+    lr: Any
+    momentum: Any
+
+
+RULES = {"sgd_update": (Sgd, 0), "momentum_update": (Momentum, 1)}
+"""By the primitive of a step plan's rule: the type, and how many arrays of state it has."""
+
+
+@intrinsic
+def rule_at(typingctx: Any, rule: Any, numbers: Any, step: Any) -> Any:
+    """A rule of the type of `rule`, its numbers those of a row of the array `numbers`."""
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        array = context.make_array(numbers)(context, builder, arguments[1])
+        row = builder.mul(arguments[2], ir.Constant(ir.IntType(64), len(rule.types)))
+        fields = []
+        for number in range(len(rule.types)):
+            place = builder.add(row, ir.Constant(ir.IntType(64), number))
+            fields.append(builder.load(builder.gep(array.data, [place])))
+        return context.make_tuple(builder, rule, fields)
+
+    return rule(rule, numbers, types.intp), generate
+
+
+@inline_kernel
+def apply(rule: Any, net: Any, place: int, gradient: Any) -> Any:
+    """Change the vector of parameters at `place`, given its gradient; give what it is now."""
+    return _apply(rule, net.memory, place, net.shape.parameters, gradient)
+
+
+@inline_kernel
+def apply_whole(rule: Any, net: Any, place: int, gradient: Any) -> Any:
+    """Do `apply`, where the gradient has been multiplied by `in_advance` already."""
+    return _apply_whole(rule, net.memory, place, net.shape.parameters, gradient)
+
+
+@inline_kernel
+def apply_to_tile(rule: Any, net: Any, place: int, width: int, tile: Any) -> None:
+    """Do `apply` for the rows of a tile, `width` numbers apart."""
+    t0, t1, t2, t3 = tile
+    apply(rule, net, place, t0)
+    place += width
+    apply(rule, net, place, t1)
+    place += width
+    apply(rule, net, place, t2)
+    place += width
+    apply(rule, net, place, t3)
+
+
+def in_advance(rule: Any) -> Any:
+    """The factor with which the first layer's gradients are multiplied as they are made."""
+
+
+def sees_all(rule: Any) -> Any:
+    """Whether a rule changes a parameter whose gradient is zero, or its state."""
+
+
+def _apply(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    """See `apply`; the first array of state is `stride` numbers behind the parameters."""
+
+
+def _apply_whole(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    """See `apply_whole`."""
+
+
+@chosen_by_type(in_advance)
+def _in_advance(rule: Any) -> Formula:
+    if rule.instance_class is Sgd:
+        return lambda rule: -rule.lr
+    one = rule.types[0]
+    return lambda rule: one(1)
+
+
+@chosen_by_type(sees_all)
+def _sees_all(rule: Any) -> Formula:
+    answer = rule.instance_class is not Sgd
+    return lambda rule: answer
+
+
+@chosen_by_type(_apply)
+def _apply_of(rule: Any, memory: Any, place: Any, stride: Any, gradient: Any) -> Formula:
+    return FORMULAS[rule.instance_class]
+
+
+@chosen_by_type(_apply_whole)
+def _apply_whole_of(rule: Any, memory: Any, place: Any, stride: Any, gradient: Any) -> Formula:
+    if rule.instance_class is Sgd:
+        return _add
+    return FORMULAS[rule.instance_class]
+
+
+def _add(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    W = add(load(gradient, memory, place), gradient)
+    store(memory, place, W)
+    return W
+
+
+def _sgd(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    W = fma(splat(gradient, -rule.lr), gradient, load(gradient, memory, place))
+    store(memory, place, W)
+    return W
+
+
+def _momentum(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    v = multiply(splat(gradient, rule.momentum), load(gradient, memory, place + stride))
+    v = fma(splat(gradient, -rule.lr), gradient, v)
+    W = add(load(gradient, memory, place), v)
+    store(memory, place + stride, v)
+    store(memory, place, W)
+    return W
+
+
+FORMULAS = {Sgd: _sgd, Momentum: _momentum}
