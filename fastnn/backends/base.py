@@ -23,6 +23,9 @@ from fastnn.backends.feed import Feed
 from fastnn.backends.philox import least_word, random_words
 from fastnn.backends.plan import Runner, StepPlan
 
+BATCH_NORM_EPSILON = 1e-6
+"""What keeps batch normalisation from dividing by 0: the book's 10e-7."""
+
 
 @dataclass(frozen=True)
 class BackendInfo:
@@ -219,6 +222,79 @@ class Backend:
     def dropout_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
         """Gradient of `dropout`: ``dout * mask``."""
         return _store(dout * self.xp.astype(mask, dout.dtype), out)
+
+    def batch_norm(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        *,
+        out: tuple[Array, Array, Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """Normalise by the batch: ``y = gamma * xn + beta``, and what it is made of.
+
+        x (N, D), gamma and beta (D,) -> y, xn (N, D), std, mean, var (D,): ``mean`` and ``var``
+        over the samples, ``std = sqrt(var + 1e-6)``, ``xn = (x - mean) / std``; Ioffe and Szegedy
+        2015, https://arxiv.org/abs/1502.03167, and the book's chapter 6.3.
+        """
+        xp = self.xp
+        mean = xp.mean(x, axis=0)
+        xc = x - mean
+        rest = xp.mean(xc, axis=0)  # not 0, where a large mean is rounded
+        mean, xc = mean + rest, xc - rest
+        var = xp.mean(xc * xc, axis=0)
+        std = xp.sqrt(var + BATCH_NORM_EPSILON)
+        xn = xc / std
+        y = gamma * xn + beta
+        if out is None:
+            return y, xn, std, mean, var
+        return (
+            _store(y, out[0]),
+            _store(xn, out[1]),
+            _store(std, out[2]),
+            _store(mean, out[3]),
+            _store(var, out[4]),
+        )
+
+    def batch_norm_backward(
+        self,
+        dout: Array,
+        gamma: Array,
+        xn: Array,
+        std: Array,
+        *,
+        out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """Gradients ``dx, dgamma, dbeta`` of `batch_norm` for ``dout`` (N, D).
+
+        ``dx = gamma / std * (dout - mean(dout) - xn * mean(dout * xn))``: mean and std follow x.
+        """
+        xp = self.xp
+        dgamma, dbeta = xp.sum(dout * xn, axis=0), xp.sum(dout, axis=0)
+        N = dout.shape[0]
+        dx = gamma / std * (dout - dbeta / N - xn * (dgamma / N))
+        if out is None:
+            return dx, dgamma, dbeta
+        return _store(dx, out[0]), _store(dgamma, out[1]), _store(dbeta, out[2])
+
+    def batch_norm_evaluation(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        mean: Array,
+        var: Array,
+        *,
+        out: Array | None = None,
+    ) -> Array:
+        """``gamma * (x - mean) / sqrt(var + 1e-6) + beta``. x (N, D), the others (D,) -> (N, D)."""
+        std = self.xp.sqrt(var + BATCH_NORM_EPSILON)
+        return _store(gamma * ((x - mean) / std) + beta, out)
+
+    def moving_average(self, average: Array, value: Array, *, momentum: float) -> Array:
+        """``average = momentum * average + (1 - momentum) * value`` in place, of any shape."""
+        average[...] = momentum * average + (1 - momentum) * value
+        return average
 
     def softmax(self, x: Array, *, out: Array | None = None) -> Array:
         """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum to be stable."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array, views_share_memory
-from fastnn.backends.base import Backend, BackendInfo
+from fastnn.backends.base import BATCH_NORM_EPSILON, Backend, BackendInfo
 from fastnn.backends.processor import matrix_product_threads, physical_memory, processor_name
 from fastnn.checks import is_masked
 from fastnn.threads import limit_blas_to_cores
@@ -113,6 +113,54 @@ class NumpyBackend(Backend):
     def dropout_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
         """See `Backend.dropout_backward`; in one pass."""
         return np.multiply(dout, mask, out=out)
+
+    def batch_norm(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        *,
+        out: tuple[Array, Array, Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """See `Backend.batch_norm`."""
+        N, D = x.shape
+        y, xn, *of_units = (
+            [np.empty(shape, x.dtype) for shape in ((N, D), (N, D), (D,), (D,), (D,))]
+            if out is None
+            else out
+        )
+        std, mean, var = of_units
+        np.divide(sum_of_rows(x, None), N, out=mean)
+        np.subtract(x, mean, out=xn)
+        rest = sum_of_rows(xn, None) / N
+        mean += rest
+        xn -= rest
+        np.multiply(xn, xn, out=y)
+        np.divide(sum_of_rows(y, None), N, out=var)
+        np.sqrt(var + BATCH_NORM_EPSILON, out=std)
+        xn /= std
+        np.multiply(gamma, xn, out=y)
+        y += beta
+        return y, xn, std, mean, var
+
+    def batch_norm_backward(
+        self,
+        dout: Array,
+        gamma: Array,
+        xn: Array,
+        std: Array,
+        *,
+        out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """See `Backend.batch_norm_backward`."""
+        N, (into_dx, into_dgamma, into_dbeta) = len(dout), out or (None, None, None)
+        dx = np.multiply(dout, xn, out=into_dx)
+        dgamma, dbeta = sum_of_rows(dx, into_dgamma), sum_of_rows(dout, into_dbeta)
+        np.multiply(xn, dgamma / -N, out=dx)
+        dx += dout
+        dx -= dbeta / N
+        dx *= gamma / std
+        return dx, dgamma, dbeta
 
     def mean(self, losses: Array, *, out: Array | None = None) -> Array:
         """See `Backend.mean`."""

@@ -26,6 +26,13 @@ from fastnn.kernels.cpu.loss import (
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
 )
+from fastnn.kernels.cpu.normalization import (
+    batch_norm_backward,
+    batch_norm_evaluation,
+    moving_average,
+    normalise,
+    scale_and_shift,
+)
 from fastnn.kernels.cpu.philox import dropout, multiply_by_mask
 from fastnn.kernels.cpu.product import affine, transposed_product
 from fastnn.kernels.cpu.skipping import (
@@ -39,13 +46,18 @@ __all__ = [
     "add_bias_relu",
     "affine",
     "affine_skipping_zeros",
+    "batch_norm_backward",
+    "batch_norm_evaluation",
     "check_indices",
     "classes_of_one_hot",
     "count_correct",
     "dropout",
     "mean",
+    "moving_average",
     "multiply_by_mask",
+    "normalise",
     "relu",
+    "scale_and_shift",
     "sgd_update",
     "softmax",
     "softmax_cross_entropy",

@@ -1,7 +1,8 @@
 """Sizes that a source and its launchers both know: handed to the compiler as ``#define``.
 
 ``ROWS`` and ``COLUMNS`` are of a tile of the result, ``DEPTH`` the step in which the sum goes by,
-``THREADS`` those of a block. Where one warp takes a row, ``WARPS`` are those of a block.
+``THREADS`` those of a block. Where one warp takes a row, ``WARPS`` are those of a block, and
+``COLUMN_WARPS`` where a lane takes a column.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ WARP = 32
 PRODUCT = {"ROWS": 32, "COLUMNS": 64, "DEPTH": 32, "THREADS": 128}
 WEIGHTS = {"ROWS": 32, "COLUMNS": 16, "DEPTH": 32, "THREADS": 128}
 ROW_BY_ROW = {"WARPS": 4}
+BY_COLUMN = {"COLUMN_WARPS": 8}
 
 SIZES: dict[str, dict[str, int]] = {
     "product": PRODUCT,
@@ -22,6 +24,7 @@ SIZES: dict[str, dict[str, int]] = {
     "control": {},
     "primitives": ROW_BY_ROW,
     "dropout": {},
+    "normalization": BY_COLUMN,
 }
 """By the name of the source."""
 

@@ -44,6 +44,13 @@ INSTANTIATIONS = {
         *[f"take_rows<{T}, {D}>" for T in ("float", "double") for D in (T, "unsigned char")],
     ],
     "dropout": ["dropout<float>", "dropout<double>"],
+    "normalization": [
+        f"{name}<{T}>"
+        for name in (
+            "batch_norm", "batch_norm_backward", "batch_norm_evaluation", "moving_average",
+        )
+        for T in ("float", "double")
+    ],
 }  # fmt: skip
 """Every kernel, for both dtypes and for data sets of floats and of bytes."""
 
@@ -53,6 +60,8 @@ THREADS_OF_A_BLOCK = {
     "begin": 1, "next_batch": 128, "keep_loss": 1,
     "softmax_cross_entropy": 128, "softmax_cross_entropy_backward": 256, "count_correct": 128,
     "take_rows": 256, "sgd_update": 256, "dropout": 256,
+    "batch_norm": 256, "batch_norm_backward": 256, "batch_norm_evaluation": 256,
+    "moving_average": 256,
 }  # fmt: skip
 DYNAMIC_SHARED = {"head": lambda itemsize: (50 * 11 + 2 * (50 + 10)) * itemsize}
 """Bytes that the launch adds, at the book's sizes."""

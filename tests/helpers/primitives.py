@@ -30,6 +30,11 @@ def floats(rng: np.random.Generator, *shape: int) -> np.ndarray[Any, Any]:
     return np.where(rng.random(shape) < 0.2, 0, values).astype("float32").astype("float64")
 
 
+def positive(rng: np.random.Generator, *shape: int) -> np.ndarray[Any, Any]:
+    """Numbers from 1/2 on that float32 has too."""
+    return (0.5 + rng.random(shape)).astype("float32").astype("float64")
+
+
 Case = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -64,6 +69,29 @@ def dropout(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
 def dropout_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (floats(rng, n, m), rng.random((n, m)) < 0.7), {}
     yield (floats(rng, n, 2, d), rng.random((n, 2, d)) < 0.7), {}
+
+
+def batch_norm(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    gamma, beta = floats(rng, m), floats(rng, m)
+    yield (floats(rng, n, m), gamma, beta), {}
+    offsets = np.linspace(-1000, 1000, m).astype("float32").astype("float64")
+    shifted = (offsets + floats(rng, n, m)).astype("float32").astype("float64")
+    yield (shifted, gamma, beta), {}
+
+
+def batch_norm_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    std = positive(rng, m)
+    yield (floats(rng, n, m), floats(rng, m), floats(rng, n, m), std), {}
+
+
+def batch_norm_evaluation(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    var = positive(rng, m)
+    yield (floats(rng, n, m), floats(rng, m), floats(rng, m), floats(rng, m), var), {}
+
+
+def moving_average(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, m), floats(rng, m)), {"momentum": 0.9}
+    yield (floats(rng, m), floats(rng, m)), {"momentum": 0.0}
 
 
 def softmax(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
@@ -130,12 +158,13 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
     for function in (
         affine, affine_backward, relu, relu_backward, softmax, softmax_cross_entropy,
         softmax_cross_entropy_backward, mean, count_correct, label_indices, take_rows, sgd_update,
-        dropout, dropout_backward,
+        dropout, dropout_backward, batch_norm, batch_norm_backward, batch_norm_evaluation,
+        moving_average,
     )
 }  # fmt: skip
 
 
-IN_PLACE = {"sgd_update"}
+IN_PLACE = {"sgd_update", "moving_average"}
 
 
 def bring(backend: Backend, value: Any, dtype: str) -> Any:
@@ -149,7 +178,9 @@ def dtype_of(result: Any, dtype: str) -> str:
     return dtype if result.dtype.kind == "f" else str(result.dtype)
 
 
-CANCELLING = {"affine", "affine_backward", "softmax_cross_entropy"}
+CANCELLING = {
+    "affine", "affine_backward", "softmax_cross_entropy", "batch_norm", "batch_norm_backward",
+}  # fmt: skip
 
 
 def error_of(primitive: str, found: Any, right: Any) -> float:

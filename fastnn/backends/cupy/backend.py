@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array, views_share_memory
-from fastnn.backends.base import Backend, BackendInfo
+from fastnn.backends.base import BATCH_NORM_EPSILON, Backend, BackendInfo
 from fastnn.backends.cupy.detection import problem_with_cupy, problem_with_device
 from fastnn.backends.cupy.interop import device_array
 from fastnn.backends.cupy.memory import explained, free_bytes
@@ -26,7 +26,7 @@ from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, sam
 from fastnn.backends.philox import least_word
 from fastnn.backends.plan import StepPlan
 from fastnn.kernels import cuda
-from fastnn.kernels.cuda import primitives
+from fastnn.kernels.cuda import normalization, primitives
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.dropout import dropout
 from fastnn.kernels.cuda.product import Finish, MatrixProduct
@@ -280,6 +280,91 @@ class CupyBackend(Backend):
     def dropout_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
         """See `Backend.dropout_backward`; in one kernel of CuPy's."""
         return self._cupy.multiply(dout, mask, out=out)
+
+    @kernel_for(
+        lambda x, gamma, beta, out: (
+            same_floats(x, gamma, beta)
+            and (out is None or (same_floats(x, *out) and contiguous(*out)))
+        )
+    )
+    def batch_norm(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        *,
+        out: tuple[Array, Array, Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """See `Backend.batch_norm`."""
+        cp = self._cupy
+        y, xn, std, mean, var = out or [
+            cp.empty(shape, x.dtype) for shape in (x.shape, x.shape, *[gamma.shape] * 3)
+        ]
+        x, gamma, beta = (cp.ascontiguousarray(array) for array in (x, gamma, beta))
+        normalization.batch_norm(
+            x=x, gamma=gamma, beta=beta, epsilon=BATCH_NORM_EPSILON,
+            y=y, xn=xn, std=std, mean=mean, var=var,
+        )  # fmt: skip
+        return y, xn, std, mean, var
+
+    @kernel_for(
+        lambda dout, gamma, xn, std, out: (
+            same_floats(dout, gamma, xn, std)
+            and (out is None or (same_floats(dout, *out) and contiguous(*out)))
+        )
+    )
+    def batch_norm_backward(
+        self,
+        dout: Array,
+        gamma: Array,
+        xn: Array,
+        std: Array,
+        *,
+        out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """See `Backend.batch_norm_backward`."""
+        cp = self._cupy
+        dx, dgamma, dbeta = out or [
+            cp.empty(shape, dout.dtype) for shape in (dout.shape, gamma.shape, gamma.shape)
+        ]
+        dout, gamma, xn, std = (cp.ascontiguousarray(array) for array in (dout, gamma, xn, std))
+        normalization.batch_norm_backward(
+            dout=dout, gamma=gamma, xn=xn, std=std, dx=dx, dgamma=dgamma, dbeta=dbeta
+        )
+        return dx, dgamma, dbeta
+
+    @kernel_for(
+        lambda x, gamma, beta, mean, var, out: (
+            same_floats(x, gamma, beta, mean, var) and fills(out, x.shape, x.dtype)
+        )
+    )
+    def batch_norm_evaluation(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        mean: Array,
+        var: Array,
+        *,
+        out: Array | None = None,
+    ) -> Array:
+        """See `Backend.batch_norm_evaluation`."""
+        cp = self._cupy
+        y = cp.empty(x.shape, x.dtype) if out is None else out
+        x, gamma, beta, mean, var = map(cp.ascontiguousarray, (x, gamma, beta, mean, var))
+        normalization.batch_norm_evaluation(
+            x=x, gamma=gamma, beta=beta, mean=mean, var=var, epsilon=BATCH_NORM_EPSILON, y=y
+        )
+        return y
+
+    @kernel_for(
+        lambda average, value, momentum: same_floats(average, value) and contiguous(average)
+    )
+    def moving_average(self, average: Array, value: Array, *, momentum: float) -> Array:
+        """See `Backend.moving_average`."""
+        value = self._cupy.ascontiguousarray(value)
+        normalization.moving_average(average=average, value=value, momentum=momentum)
+        return average
 
     @kernel_for(lambda scores, t: same_floats(scores))
     def count_correct(self, scores: Array, t: Array) -> Array:

@@ -12,7 +12,8 @@ import math
 import numpy as np
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.kernel_or_formula import FLOATS, contiguous, fills, kernel_for
+from fastnn.backends.base import BATCH_NORM_EPSILON
+from fastnn.backends.kernel_or_formula import FLOATS, contiguous, fills, kernel_for, same_floats
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.backends.philox import least_word
 from fastnn.backends.plan import Runner, StepPlan
@@ -189,6 +190,90 @@ class NumbaBackend(NumpyBackend):
         result = np.empty(dout.shape, dout.dtype) if out is None else out
         self._kernels.multiply_by_mask(_flat(dout), _flat(mask), result.reshape(-1))
         return result
+
+    @kernel_for(
+        lambda x, gamma, beta, out: (
+            same_floats(x, gamma, beta)
+            and contiguous(gamma, beta)
+            and (out is None or contiguous(*out))
+        )
+    )
+    def batch_norm(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        *,
+        out: tuple[Array, Array, Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """See `Backend.batch_norm`."""
+        y, xn, std, mean, var = out or (
+            np.empty(x.shape, x.dtype),
+            np.empty(x.shape, x.dtype),
+            np.empty(gamma.shape, x.dtype),
+            np.empty(gamma.shape, x.dtype),
+            np.empty(gamma.shape, x.dtype),
+        )
+        self._kernels.normalise(np.ascontiguousarray(x), BATCH_NORM_EPSILON, xn, std, mean, var)
+        self._kernels.scale_and_shift(xn, gamma, beta, y)
+        return y, xn, std, mean, var
+
+    @kernel_for(
+        lambda dout, gamma, xn, std, out: (
+            same_floats(dout, gamma, xn, std)
+            and contiguous(gamma, xn, std)
+            and (out is None or contiguous(*out))
+        )
+    )
+    def batch_norm_backward(
+        self,
+        dout: Array,
+        gamma: Array,
+        xn: Array,
+        std: Array,
+        *,
+        out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """See `Backend.batch_norm_backward`."""
+        dx, dgamma, dbeta = out or (
+            np.empty(dout.shape, dout.dtype),
+            np.empty(gamma.shape, dout.dtype),
+            np.empty(gamma.shape, dout.dtype),
+        )
+        dout = np.ascontiguousarray(dout)
+        self._kernels.batch_norm_backward(dout, gamma, xn, std, dx, dgamma, dbeta)
+        return dx, dgamma, dbeta
+
+    @kernel_for(
+        lambda x, gamma, beta, mean, var, out: (
+            same_floats(x, gamma, beta, mean, var)
+            and contiguous(gamma, beta, mean, var)
+            and (out is None or contiguous(out))
+        )
+    )
+    def batch_norm_evaluation(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        mean: Array,
+        var: Array,
+        *,
+        out: Array | None = None,
+    ) -> Array:
+        """See `Backend.batch_norm_evaluation`."""
+        y = np.empty(x.shape, x.dtype) if out is None else out
+        x = np.ascontiguousarray(x)
+        self._kernels.batch_norm_evaluation(x, gamma, beta, mean, var, y, BATCH_NORM_EPSILON)
+        return y
+
+    @kernel_for(
+        lambda average, value, momentum: same_floats(average, value) and contiguous(average)
+    )
+    def moving_average(self, average: Array, value: Array, *, momentum: float) -> Array:
+        """See `Backend.moving_average`."""
+        self._kernels.moving_average(average.reshape(-1), _flat(value), momentum)
+        return average
 
     @kernel_for(lambda x, out: out is None or contiguous(out))
     def softmax(self, x: Array, *, out: Array | None = None) -> Array:

@@ -113,6 +113,25 @@ def test_an_update_is_as_exact_as_numpys(
                 assert error <= TIMES * allowed, (sizes, lr, name, error / largest(update))
 
 
+def batch_norm(backend: Any, x: Any) -> list[tuple[Any, Any]]:
+    """What batch normalisation sums over the samples, beside what is right."""
+    wide, units = x.astype("longdouble"), x.shape[1]
+    shifted, gamma = (30 + x).astype(x.dtype), np.ones(units, x.dtype)
+    _, xn, std, mean, var = backend.batch_norm(shifted, gamma, gamma)
+    xc = shifted - shifted.mean(axis=0, dtype="longdouble")
+    dx, dgamma, dbeta = backend.batch_norm_backward(x, gamma, xn, std)
+    wide_xn = xn.astype("longdouble")
+    right_dgamma, right_dbeta = (wide * wide_xn).sum(axis=0), wide.sum(axis=0)
+    along = wide_xn * (right_dgamma / len(x))
+    return [
+        (mean, shifted.mean(axis=0, dtype="longdouble")),
+        (var, (xc**2).mean(axis=0)),
+        (dgamma, right_dgamma),
+        (dbeta, right_dbeta),
+        (std * dx + along, wide - right_dbeta / len(x)),
+    ]
+
+
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("name", ["numpy", "numba"])
 def test_gradients_are_within_the_bound_of_primitives(name: str, batch: int, dtype: str) -> None:
@@ -130,5 +149,6 @@ def test_gradients_are_within_the_bound_of_primitives(name: str, batch: int, dty
             (dW, x.T.astype("float64") @ dout.astype("float64")),
             (db, wide.sum(axis=0)),
             (backend.mean(losses), losses.astype("longdouble").mean()),
+            *batch_norm(backend, dout),
         ):
             assert largest(found - right) <= BOUNDS[dtype] * largest(right)
