@@ -25,7 +25,7 @@ from fastnn.errors import (
 from fastnn.nn.functions import cross_entropy_error, one_hot, softmax
 from fastnn.nn.layer import Layer
 from fastnn.nn.layers import Affine, Relu
-from fastnn.nn.losses import SoftmaxWithLoss
+from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss, SoftmaxWithLoss
 from fastnn.nn.networks import MultiLayerNet, TwoLayerNet
 from fastnn.nn.numerical_gradient import numerical_gradient
 from fastnn.nn.optimizers import SGD, Optimizer
@@ -48,11 +48,13 @@ __all__ = [
     "History",
     "KernelCacheWarning",
     "Layer",
+    "MeanSquaredError",
     "MultiLayerNet",
     "Optimizer",
     "ParameterCopyWarning",
     "Relu",
     "Sequential",
+    "SigmoidWithLoss",
     "SoftmaxWithLoss",
     "TrainingWarning",
     "TwoLayerNet",

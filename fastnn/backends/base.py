@@ -318,8 +318,7 @@ class Backend:
         e = xp.exp(s)
         total = xp.sum(e, axis=1, keepdims=True)
         losses = (xp.log(total) - xp.take_along_axis(s, t[:, None], axis=1))[:, 0]
-        bound = xp.full_like(losses, float(xp.finfo(losses.dtype).max) / 2)
-        losses = xp.where(losses > bound, bound, losses)
+        losses = self._cut(losses)
         y = e / total
         return (losses, y) if out is None else (_store(losses, out[0]), _store(y, out[1]))
 
@@ -331,14 +330,66 @@ class Backend:
         target = self.xp.astype(t[:, None] == classes[None, :], y.dtype)
         return _store((y - target) / y.shape[0], out)
 
+    def sigmoid_cross_entropy(
+        self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """Losses ``sum(-t log(y) - (1 - t) log(1 - y))`` and ``y = 1 / (1 + exp(-x))``.
+
+        x (N, C), t (N, C) from 0 to 1 -> losses (N,), each the sum over the C outputs, y (N, C).
+        With ``e = exp(-|x|)``, which is at most 1, the loss of an output is ``|x| (1 - t) +
+        log(1 + e)`` where x is positive, else ``|x| t + log(1 + e)``: no logarithm of a y that was
+        rounded to 0 or 1, no difference of large numbers. It is cut as in `softmax_cross_entropy`.
+        """
+        xp = self.xp
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            size = xp.abs(x)
+            e = xp.exp(-size)
+            losses = xp.sum(size * xp.where(x > 0, 1 - t, t) + xp.log1p(e), axis=1)
+        y = xp.where(x > 0, xp.ones_like(e), e) / (1 + e)
+        losses = self._cut(losses)
+        return (losses, y) if out is None else (_store(losses, out[0]), _store(y, out[1]))
+
+    def sigmoid_cross_entropy_backward(
+        self, y: Array, t: Array, *, out: Array | None = None
+    ) -> Array:
+        """Gradient of the mean loss by x, ``(y - t) / N``. y, t (N, C) -> (N, C)."""
+        return _store((y - t) / y.shape[0], out)
+
+    def squared_error(self, x: Array, t: Array, *, out: Array | None = None) -> Array:
+        """Losses ``sum((x - t)**2) / 2``, cut as those of softmax. x, t (N, C) -> (N,)."""
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            difference = x - t
+            losses = self.xp.sum(difference * difference / 2, axis=1)
+        return _store(self._cut(losses), out)
+
+    def squared_error_backward(self, x: Array, t: Array, *, out: Array | None = None) -> Array:
+        """Gradient of the mean loss by x, ``(x - t) / N``. x, t (N, C) -> (N, C)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _store((x - t) / x.shape[0], out)
+
+    def _cut(self, losses: Array) -> Array:
+        """Cut losses at half the largest finite number; NaN stays NaN."""
+        bound = self.xp.full_like(losses, float(self.xp.finfo(losses.dtype).max) / 2)
+        return self.xp.where(losses > bound, bound, losses)
+
     def mean(self, losses: Array, *, out: Array | None = None) -> Array:
-        """``sum(losses / N)``, which no losses (N,) of `softmax_cross_entropy` overflow -> ()."""
+        """``sum(losses / N)``, which no losses (N,) of the primitives above overflow -> ()."""
         return _store(self.xp.sum(losses / losses.shape[0]), out)
 
     def count_correct(self, scores: Array, t: Array) -> Array:
         """Of how many samples the largest score (N, C) is that of the label t (N,) -> () int64."""
         correct = self.xp.argmax(scores, axis=1) == t
         return self.xp.sum(self.xp.astype(correct, self.xp.int64))
+
+    def count_exact(self, scores: Array, t: Array) -> Array:
+        """Of how many samples every score is on its target's side -> () int64.
+
+        scores (N, C), t (N, C) from 0 to 1: positive where the target is above 1/2, else not. NaN
+        is on no side.
+        """
+        xp = self.xp
+        right = xp.where(t > 0.5, scores > 0, scores <= 0)
+        return xp.sum(xp.astype(xp.all(right, axis=1), xp.int64))
 
     def label_indices(self, t: Array, classes: int) -> Array | None:
         """Classes (N,), int64, of the labels t: indices (N,) or one-hot (N, C).

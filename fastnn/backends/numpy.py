@@ -226,6 +226,45 @@ class NumpyBackend(Backend):
         dout /= len(t)
         return dout
 
+    def sigmoid_cross_entropy(
+        self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """See `Backend.sigmoid_cross_entropy`; ``e`` of the formula stands in ``y``."""
+        losses, y = (None, np.empty_like(x)) if out is None else out
+        positive = x > 0
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            size = np.abs(x)
+            np.exp(np.negative(size, out=y), out=y)
+            size = size * np.abs(t - positive)  # |x| (1 - t) or |x| t
+            size += np.log1p(y)
+            losses = np.add.reduce(size, axis=1, out=losses)
+        np.minimum(losses, np.finfo(losses.dtype).max / 2, out=losses)
+        np.divide(np.where(positive, 1, y), 1 + y, out=y)
+        return losses, y
+
+    def sigmoid_cross_entropy_backward(
+        self, y: Array, t: Array, *, out: Array | None = None
+    ) -> Array:
+        """See `Backend.sigmoid_cross_entropy_backward`."""
+        dx = np.subtract(y, t, out=out)
+        dx /= len(t)
+        return dx
+
+    def squared_error(self, x: Array, t: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.squared_error`."""
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            difference = x - t
+            losses = np.einsum("nc,nc->n", difference, difference, out=out)
+        losses /= 2
+        return np.minimum(losses, np.finfo(losses.dtype).max / 2, out=losses)
+
+    def squared_error_backward(self, x: Array, t: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.squared_error_backward`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            dx = np.subtract(x, t, out=out)
+        dx /= len(t)
+        return dx
+
 
 def zero_where(mask: Array, x: Array, out: Array) -> None:
     """``out = where(mask, 0, x)``, through the bits of the numbers: all of them kept, or none.

@@ -99,6 +99,15 @@ class Rule:
     hyperparameters: tuple[str, ...] = ()
 
 
+LOSSES: Mapping[str, tuple[str, ...]] = {
+    "softmax_cross_entropy": ("losses", "y"),
+    "sigmoid_cross_entropy": ("losses", "y"),
+    "squared_error": ("losses",),
+}
+"""What each loss primitive writes. Its gradient, ``primitive_backward``, reads ``y``, or the scores
+where there is none."""
+
+
 @dataclass(frozen=True)
 class Chain:
     """What a network is, layer after layer.
@@ -107,8 +116,9 @@ class Chain:
     ----------
     blocks : tuple of Block
         In order.
-    loss : LayerCalls or None
-        A loss layer that takes part by its methods; None for softmax with cross-entropy.
+    loss : str or LayerCalls
+        The primitive that gives the losses, one of `LOSSES`; or a loss layer that takes part by its
+        methods.
     parameters : tuple of str
         All names, in the order in which they are updated.
     update : Rule or callable
@@ -117,7 +127,7 @@ class Chain:
     """
 
     blocks: tuple[Block, ...]
-    loss: LayerCalls | None
+    loss: str | LayerCalls
     parameters: tuple[str, ...]
     update: Rule | Callable[[dict[str, Array], dict[str, Array]], None]
 
@@ -202,15 +212,20 @@ class StepPlan:
         return name
 
     def affine_blocks(
-        self, *, activations: Collection[str], rules: Collection[str]
+        self,
+        *,
+        activations: Collection[str],
+        losses: Collection[str],
+        rules: Collection[str],
     ) -> tuple[Block, ...] | None:
-        """Give the blocks, if an engine that knows these activations and rules knows all there is.
+        """Give the blocks, if an engine that knows these parts knows all there is.
 
         Returns
         -------
         tuple of Block, or None
-            None unless all blocks are Affine layers, the loss is softmax with cross-entropy, the
-            data set is (K, D) with labels as int64, and no two parameters are one array.
+            None unless all blocks are Affine layers with one of the activations, loss and update
+            are among those too, the data set is (K, D), labels of classes are int64, and no two
+            parameters are one array.
         """
         chain = self.chain
         x, t = self.arrays["x_data"], self.arrays["t_data"]
@@ -218,11 +233,13 @@ class StepPlan:
             bool(chain.blocks)
             and all(b.layer is None for b in chain.blocks)
             and all(b.activation.name in activations for b in chain.blocks if b.activation)
-            and chain.loss is None
+            and chain.loss in losses
             and isinstance(chain.update, Rule)
             and chain.update.primitive in rules
         )
-        if not known or x.ndim != 2 or t.ndim != 1 or dtype_name(t) != "int64":
+        if not known or x.ndim != 2:
+            return None
+        if chain.loss == "softmax_cross_entropy" and (t.ndim != 1 or dtype_name(t) != "int64"):
             return None
         parameters = [self.arrays[name] for name in chain.parameters]
         return chain.blocks if len(set(map(id, parameters))) == len(parameters) else None

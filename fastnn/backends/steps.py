@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.plan import Activation, Block, Rule, Step, StepPlan
+from fastnn.backends.plan import LOSSES, Activation, Block, Rule, Step, StepPlan
 
 
 def lay_out(plan: StepPlan) -> None:
@@ -53,22 +53,23 @@ def _fused(activation: Activation | None) -> bool:
 
 def _loss(plan: StepPlan, scores: str) -> str:
     loss = plan.chain.loss
-    if loss is not None:
+    if not isinstance(loss, str):
         plan.steps += [
             Step("forward", (scores, "t"), ("loss",), call=loss.forward, layer=loss),
             Step("backward", (), ("dout",), call=loss.backward, layer=loss),
         ]
         return "dout"
+    writes = LOSSES[loss]
     plan.shapes["loss"] = ((), plan.dtype)
     if scores in plan.shapes:
         width = plan.shapes[scores][0][1:]
-        for name in ("y", "dout"):
-            plan.add_batch(name, width)
-        plan.add_batch("losses", ())
+        for name in ("dout", *writes):
+            plan.add_batch(name, () if name == "losses" else width)
+    answers = "y" if "y" in writes else scores
     plan.steps += [
-        Step("softmax_cross_entropy", (scores, "t"), ("losses", "y")),
+        Step(loss, (scores, "t"), writes),
         Step("mean", ("losses",), ("loss",)),
-        Step("softmax_cross_entropy_backward", ("y", "t"), ("dout",)),
+        Step(f"{loss}_backward", (answers, "t"), ("dout",)),
     ]
     return "dout"
 

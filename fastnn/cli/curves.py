@@ -11,7 +11,7 @@ from fastnn import History
 
 
 def draw_curves(history: History, path: Path, *, title: str) -> None:
-    """Draw the loss of each step and the accuracies of each epoch.
+    """Draw the loss of each step and the accuracies of each epoch, or R2 where there are none.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def draw_curves(history: History, path: Path, *, title: str) -> None:
     left.plot(steps[window - 1 :], smooth, color="C0", label=f"mean of {window} steps")
     left.set(xlabel="step", ylabel="loss", yscale="log")
     left.legend()
-    for name, accuracies in (
-        ("train", history.train_accuracies),
-        ("test", history.validation_accuracies),
-    ):
-        right.plot(np.arange(1, len(accuracies) + 1), accuracies, marker=".", label=name)
-    right.set(xlabel="epoch", ylabel="accuracy")
+    measures = []
+    for name, label in (("train", "train"), ("validation", "test")):
+        for measure, values in history.measured(name).items():
+            right.plot(np.arange(1, len(values) + 1), values, marker=".", label=label)
+            measures.append(measure)
+    right.set(xlabel="epoch", ylabel=" and ".join(dict.fromkeys(measures)))
     right.xaxis.get_major_locator().set_params(integer=True)
     right.legend()
     for axes in (left, right):

@@ -12,7 +12,8 @@ from fastnn.checks import (
     check_one_hot_size,
     common_dtype,
 )
-from fastnn.nn.validation import check_labels, real_array
+from fastnn.nn.targets import check_labels
+from fastnn.nn.validation import real_array
 
 
 def softmax(x: object) -> Array:
@@ -80,7 +81,7 @@ def cross_entropy_error(y: object, t: object) -> Array:
             f"cross_entropy_error: y has shape {tuple(probabilities.shape)}: expected (N, C)"
         )
     samples, classes = probabilities.shape
-    indices = check_labels(labels, samples, classes, backend).indices
+    indices = check_labels(labels, samples, classes, backend).array
     chosen = xp.take_along_axis(probabilities, indices[:, None], axis=1)[:, 0]
     tiny = xp.full_like(chosen, float(xp.finfo(chosen.dtype).smallest_normal))
     return backend.mean(-xp.log(xp.where(chosen < tiny, tiny, chosen)))
@@ -122,7 +123,7 @@ def one_hot(t: object, classes: int | None = None, *, dtype: str = "float32") ->
         classes = int(largest) + 1 if math.isfinite(largest) else 1
         what = f"one_hot, by the largest label, {largest} (classes= says how many there are)"
     check_one_hot_size(labels.shape[0], check_count(classes, "classes"), what)
-    indices = check_labels(labels, labels.shape[0], classes, backend).indices
+    indices = check_labels(labels, labels.shape[0], classes, backend).array
     columns = xp.arange(classes, dtype=indices.dtype, device=backend.device)
     return backend.astype(indices[:, None] == columns[None, :], dtype)
 

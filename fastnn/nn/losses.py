@@ -1,15 +1,21 @@
-"""The loss as the last layer."""
+"""The losses: of one class among several, of several labels at a time, of numbers."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastnn.backends.arrays import Array
-from fastnn.checks import common_dtype
-from fastnn.nn.layer import Layer, kept_by_forward
-from fastnn.nn.validation import Labels, check_labels, check_owned
+from fastnn.backends.base import Backend
+from fastnn.checks import dtype_name
+from fastnn.nn.loss import Loss
+from fastnn.nn.targets import Targets, check_labels, check_numbers
 
 
-class SoftmaxWithLoss(Layer):
-    """Softmax and the mean cross-entropy to the labels, as the last layer.
+class SoftmaxWithLoss(Loss):
+    """Softmax and the mean cross-entropy to the labels, as the last layer: ``-log softmax(x)[t]``.
+
+    Labels are indices of classes (N,), or one-hot (N, C). A good answer is a largest score at the
+    label, and accuracy the fraction of samples that have one.
 
     Attributes
     ----------
@@ -21,62 +27,123 @@ class SoftmaxWithLoss(Layer):
         The last labels, as indices of classes, however they were given.
     """
 
-    parameters = ()
+    primitive = "softmax_cross_entropy"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.forget()
+    def losses(self, x: Array, t: Array) -> tuple[Array, Array]:
+        """See `Loss.losses`."""
+        return self.backend.softmax_cross_entropy(x, t)
 
-    def forget(self) -> None:
-        """See `Layer.forget`."""
-        self.loss: Array = None
-        self.y: Array = None
-        self.t: Array = None
+    def _gradient(self, y: Array, t: Array) -> Array:
+        return self.backend.softmax_cross_entropy_backward(y, t)
 
-    def forward(  # type: ignore[override]  # a loss is given labels as well
-        self, x: Array, t: Array | Labels
-    ) -> Array:
-        """Give the mean over the batch of ``-log softmax(x)[t]``.
+    def _checked(
+        self, t: object, shape: tuple[int, int], backend: Backend, dtype: str, name: str
+    ) -> Targets:
+        return check_labels(t, *shape, backend, name=name)
 
-        Parameters
-        ----------
-        x : array (N, C)
-            Scores on the layer's backend, of any finite size.
-        t : array (N,) or (N, C)
-            Labels on the layer's backend: indices of classes, or one-hot.
+    def tally(self, scores: Array, t: Array) -> Array:
+        """See `Loss.tally`: how many are right."""
+        return self.backend.count_correct(scores, t)
 
-        Returns
-        -------
-        array ()
-            The loss, on the backend; finite for finite scores.
 
-        Raises
-        ------
-        TypeError
-            If an array is on another device, or holds no real numbers.
-        ValueError
-            If shapes do not fit, or a label is out of range, not integral or not one-hot.
-        """
-        self._check(x, "x")
-        if x.ndim != 2 or 0 in x.shape:
-            raise ValueError(f"SoftmaxWithLoss: x has shape {tuple(x.shape)}: expected (N, C)")
-        if not isinstance(t, Labels):
-            check_owned(t, self.backend, "t", "SoftmaxWithLoss")
-        t = check_labels(t, x.shape[0], x.shape[1], self.backend)
-        self.t = t.indices
-        x = self.backend.astype(x, common_dtype([x]))
-        losses, self.y = self.backend.softmax_cross_entropy(x, self.t)
-        self.loss = self.backend.mean(losses)
-        return self.loss
+class SigmoidWithLoss(Loss):
+    """Sigmoid and cross-entropy to each output's label, as the last layer.
 
-    def backward(self, dout: float = 1) -> Array:
-        """Give ``dout * (y - one_hot(t)) / N``, the gradient (N, C) by the scores.
+    ``sum(-t log(y) - (1 - t) log(1 - y))`` over the outputs, ``y = sigmoid(x)``, and its mean over
+    the samples. Labels are 0 and 1, or probabilities between, (N, C); with one output also (N,). A
+    good answer is positive where the label is above 1/2 and else not, for each output, and accuracy
+    the fraction of samples of which every output is good.
 
-        Raises
-        ------
-        RuntimeError
-            If `forward` was not called before.
-        """
-        kept_by_forward(self.y, "SoftmaxWithLoss")
-        dx = self.backend.softmax_cross_entropy_backward(self.y, self.t)
-        return dx if isinstance(dout, int | float) and dout == 1 else dx * dout
+    Attributes
+    ----------
+    loss : array () or None
+        The last mean loss, on the layer's backend.
+    y : array (N, C) or None
+        The last probabilities.
+    t : array (N, C) or None
+        The last labels.
+
+    Notes
+    -----
+    PyTorch's ``BCEWithLogitsLoss`` and Keras's ``BinaryCrossentropy`` take the mean over the
+    outputs too, where this is the sum, as the cross-entropy of softmax is: with C outputs, their
+    loss and gradients are 1 / C of these.
+    """
+
+    primitive = "sigmoid_cross_entropy"
+
+    def losses(self, x: Array, t: Array) -> tuple[Array, Array]:
+        """See `Loss.losses`."""
+        return self.backend.sigmoid_cross_entropy(x, self.backend.astype(t, dtype_name(x)))
+
+    def _gradient(self, y: Array, t: Array) -> Array:
+        return self.backend.sigmoid_cross_entropy_backward(y, self.backend.astype(t, dtype_name(y)))
+
+    def _checked(
+        self, t: object, shape: tuple[int, int], backend: Backend, dtype: str, name: str
+    ) -> Targets:
+        needs = "SigmoidWithLoss needs targets from 0 to 1"
+        return check_numbers(t, shape, backend, dtype, needs=needs, between=(0, 1), name=name)
+
+    def tally(self, scores: Array, t: Array) -> Array:
+        """See `Loss.tally`: how many are right."""
+        return self.backend.count_exact(scores, t)
+
+
+class MeanSquaredError(Loss):
+    """Half the squared error, as the last layer of a network that gives numbers.
+
+    ``sum((x - t)**2) / 2`` over the outputs, and its mean over the samples: the book's
+    ``sum_squared_error`` of chapter 4, with its 1/2, for a batch. Targets are numbers (N, C); with
+    one output also (N,). There is no accuracy: `Sequential.score` gives R2, the coefficient of
+    determination, ``1 - sum((x - t)**2) / sum((t - mean(t))**2)``, and its mean over the outputs.
+
+    Attributes
+    ----------
+    loss : array () or None
+        The last mean loss, on the layer's backend.
+    y : array (N, C) or None
+        The last outputs, which are the answers.
+    t : array (N, C) or None
+        The last targets.
+
+    Notes
+    -----
+    PyTorch's ``MSELoss`` and Keras's ``MeanSquaredError`` have no 1/2, and take the mean over the
+    outputs too: with C outputs, their loss and gradients are 2 / C times these.
+    """
+
+    primitive = "squared_error"
+    measure = "R2"
+
+    def losses(self, x: Array, t: Array) -> tuple[Array, Array]:
+        """See `Loss.losses`."""
+        return self.backend.squared_error(x, self.backend.astype(t, dtype_name(x))), x
+
+    def _gradient(self, y: Array, t: Array) -> Array:
+        return self.backend.squared_error_backward(y, self.backend.astype(t, dtype_name(y)))
+
+    def _checked(
+        self, t: object, shape: tuple[int, int], backend: Backend, dtype: str, name: str
+    ) -> Targets:
+        needs = "MeanSquaredError needs finite targets"
+        return check_numbers(t, shape, backend, dtype, needs=needs, name=name)
+
+    def tally(self, scores: Array, t: Array) -> Array:
+        """See `Loss.tally`: the sum of squares (C,) of what is left, in float64."""
+        left = self.backend.astype(scores, "float64") - self.backend.astype(t, "float64")
+        return self.backend.xp.sum(left * left, axis=0)
+
+    def score(self, tally: Array, t: Array) -> float:
+        """See `Loss.score`: R2. Of targets that are all equal it is 1 if all are met, else 0."""
+        backend, xp = self.backend, self.backend.xp
+        t = backend.astype(t, "float64")
+        t = t - t[:1, :]  # so that equal targets have no spread, not even by rounding
+        spread = t - xp.mean(t, axis=0)
+        squares = backend.to_numpy(xp.sum(spread * spread, axis=0))
+        left, equal = backend.to_numpy(tally), squares == 0
+        ratio = np.where(equal, np.sign(left), left / np.where(equal, 1, squares))
+        return float(np.mean(1 - ratio))
+
+
+LOSSES = (SoftmaxWithLoss, SigmoidWithLoss, MeanSquaredError)

@@ -165,7 +165,8 @@ def check_repeatable(network: Network, x: object, t: object) -> None:
     scores, labels = network.batch_and_targets(x, t)
     for name, layer in network.layers.items():
         scores = _only_output(name, layer, scores)
-    _only_output("last_layer", network.last_layer, scores, network.targets(labels, scores.shape[1]))
+    targets = network.targets(labels, tuple(scores.shape[1:]))
+    _only_output("last_layer", network.last_layer, scores, targets)
 
 
 def _only_output(name: str, layer: Any, *inputs: Any) -> Any:

@@ -58,7 +58,7 @@ class Network(NamedLayers, Protocol):
     def batch_and_targets(self, x: object, t: object) -> tuple[Array, Array]:
         """Check a batch and bring it to the device; give its targets too, still to be checked."""
 
-    def targets(self, t: Array, classes: int) -> Any:
+    def targets(self, t: Array, outputs: tuple[int, ...]) -> Any:
         """Check `t` and bring it to the device, as the last layer takes it."""
 
     def backpropagate(self, x: object, t: object) -> None:

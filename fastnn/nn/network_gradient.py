@@ -22,7 +22,7 @@ from fastnn.backends.base import Backend
 from fastnn.chunks import chunks
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine, Relu
-from fastnn.nn.losses import SoftmaxWithLoss
+from fastnn.nn.losses import LOSSES
 from fastnn.nn.modes import call, check_repeatable
 from fastnn.nn.network import Network
 from fastnn.nn.numerical_gradient import STEP, numerical_gradient
@@ -61,7 +61,7 @@ def network_numerical_gradient(
 
 
 def _separable(layers: list[Any], last_layer: Any) -> bool:
-    return is_unmodified(last_layer, SoftmaxWithLoss) and all(
+    return any(is_unmodified(last_layer, cls) for cls in LOSSES) and all(
         is_unmodified(layer, Affine) or is_unmodified(layer, Relu) for layer in layers
     )
 
@@ -127,9 +127,8 @@ def _column_gradient(
         scores = xp.reshape(scores, (-1, base.shape[1]))
         for layer in rest[1:]:
             scores = _through(backend, layer, scores)
-        count = scores.shape[0] // samples
-        labels = xp.tile(network.last_layer.t, (count,))
-        losses, _ = backend.softmax_cross_entropy(scores, labels)
+        count, t = scores.shape[0] // samples, network.last_layer.t
+        losses, _ = network.last_layer.losses(scores, xp.tile(t, (count, *[1] * (t.ndim - 1))))
         losses = xp.mean(xp.reshape(losses, (2, -1, samples)), axis=2)
         yield (losses[0, :] - losses[1, :]) / (2 * h)
 

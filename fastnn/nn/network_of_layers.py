@@ -28,7 +28,14 @@ from fastnn.nn.lock import NetworkLock
 from fastnn.nn.losses import SoftmaxWithLoss
 from fastnn.nn.parameters import Parameters
 from fastnn.nn.placing import copy_layer, place_layer
-from fastnn.nn.saving import LoadMethod, build_layers, check_buildable, check_fits, saved_form
+from fastnn.nn.saving import (
+    LoadMethod,
+    build_layers,
+    build_loss,
+    check_buildable,
+    check_fits,
+    saved_form,
+)
 from fastnn.nn.storage import read_network, write_network
 from fastnn.nn.validation import (
     real_array,
@@ -93,6 +100,7 @@ class NetworkOfLayers:
     @lastLayer.setter
     def lastLayer(self, layer: Any) -> None:
         _check_layer(layer, "lastLayer")
+        place_layer(layer, self.backend, self.dtype, parameter_names(layer))
         self.last_layer = layer
 
     @property
@@ -248,7 +256,7 @@ class NetworkOfLayers:
         if not cls._is_made_of(kinds):
             raise ValueError(f"{path} holds {', '.join(kinds)}: load it with Sequential.load")
         network = cls.__new__(cls)
-        NetworkOfLayers.__init__(network, build_layers(saved, path), SoftmaxWithLoss())
+        NetworkOfLayers.__init__(network, build_layers(saved, path), build_loss(saved))
         let_go(network.params.values())
         return network
 

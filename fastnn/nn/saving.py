@@ -16,13 +16,13 @@ from fastnn.checks import common_dtype, dtype_name
 from fastnn.errors import CorruptFileError
 from fastnn.nn.found_parameters import check_names
 from fastnn.nn.layers import Affine, Relu
-from fastnn.nn.losses import SoftmaxWithLoss
+from fastnn.nn.losses import LOSSES
 from fastnn.nn.network import NamedLayers
 from fastnn.nn.storage import SavedNetwork
 from fastnn.nn.tensor_file import DTYPES, HostArrays
 from fastnn.nn.validation import check_real
 
-KINDS = (Affine, Relu, SoftmaxWithLoss)
+KINDS = (Affine, Relu, *LOSSES)
 COMPUTED = {dtype.name for dtype in DTYPES.values()}
 
 
@@ -72,7 +72,7 @@ def _kinds(layers: list[tuple[str, str]], last_layer: str) -> str:
 def check_buildable(saved: SavedNetwork, path: str | PathLike[str]) -> None:
     """Refuse to make a network of layers that are not fastnn's own."""
     unknown = {kind for _, kind in saved.layers} - {"Affine", "Relu"}
-    unknown |= {saved.last_layer} - {"SoftmaxWithLoss"}
+    unknown |= {saved.last_layer} - {loss.__name__ for loss in LOSSES}
     if unknown:
         raise ValueError(
             f"{path} holds layers of your own ({', '.join(sorted(unknown))}): "
@@ -98,6 +98,11 @@ def build_layers(saved: SavedNetwork, path: str | PathLike[str]) -> dict[str, An
         else:
             layers[name] = Relu()
     return layers
+
+
+def build_loss(saved: SavedNetwork) -> Any:
+    """Make the loss that a file names, on the active backend."""
+    return next(loss for loss in LOSSES if loss.__name__ == saved.last_layer)()
 
 
 def _check_shapes(path: str | PathLike[str], arrays: HostArrays, affines: int) -> None:

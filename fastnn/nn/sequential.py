@@ -10,18 +10,16 @@ from fastnn.backends.selection import load_backend
 from fastnn.chunks import chunks
 from fastnn.nn.entry import alone_at_entry, at_entry
 from fastnn.nn.found_parameters import find, find_in_copy
-from fastnn.nn.layer import (
-    gradient_of,
-    is_unmodified,
-)
+from fastnn.nn.layer import gradient_of, is_unmodified
 from fastnn.nn.layers import Affine
-from fastnn.nn.losses import SoftmaxWithLoss
+from fastnn.nn.loss import Loss
+from fastnn.nn.losses import LOSSES, SoftmaxWithLoss
 from fastnn.nn.modes import call, forward_through
 from fastnn.nn.network_gradient import network_numerical_gradient
 from fastnn.nn.network_of_layers import NetworkOfLayers
+from fastnn.nn.targets import Targets
 from fastnn.nn.validation import (
     check_batch,
-    check_labels,
     check_not_empty,
     check_same_length,
     real_array,
@@ -42,7 +40,8 @@ class Sequential(NetworkOfLayers):
         `forward` that takes ``train_flg`` is given True by `gradient` and `fit`, False by `predict`
         and `accuracy`, as in the book.
     last_layer : layer, optional
-        Its ``forward(x, t)`` gives the loss; `SoftmaxWithLoss` by default.
+        Its ``forward(x, t)`` gives the loss; `SoftmaxWithLoss` by default. fastnn's losses also say
+        what targets are, see `fastnn.nn.losses`; one of your own is given them as they are.
 
     Attributes
     ----------
@@ -87,7 +86,7 @@ class Sequential(NetworkOfLayers):
 
     @at_entry
     def predict(self, x: object, train_flg: bool = False) -> Array:
-        """Give the scores of the classes, before softmax.
+        """Give the scores, which the loss takes: of classes those before softmax.
 
         Parameters
         ----------
@@ -133,7 +132,8 @@ class Sequential(NetworkOfLayers):
         x : array_like (N, ...), or (D,) for one sample
             See `predict`.
         t : array_like (N,) or (N, C)
-            Labels: indices of classes, or one-hot. For one sample an index, or (C,).
+            Labels: indices of classes, or one-hot. For one sample an index, or (C,). For other
+            losses what they take: `SigmoidWithLoss` numbers from 0 to 1, `MeanSquaredError` any.
         train_flg : bool, optional
             True for the loss that `gradient` differentiates and `fit` reports: layers drop units,
             or normalise by the batch.
@@ -141,8 +141,8 @@ class Sequential(NetworkOfLayers):
         Returns
         -------
         float
-            Softmax, its logarithm and the mean are taken in float64, of scores in the network's
-            dtype: so two losses that differ little tell a gradient, see `numerical_gradient`.
+            fastnn's losses are taken in float64, of scores in the network's dtype: so two losses
+            that differ little tell a gradient, see `numerical_gradient`.
 
         Raises
         ------
@@ -150,26 +150,69 @@ class Sequential(NetworkOfLayers):
             If an array holds no real numbers.
         ValueError
             If shapes do not fit, the batch is empty, or a label is out of range, not integral or
-            not one-hot.
+            not one-hot; or a number is out of the range that the loss takes.
         """
         return float(self._loss(x, t, bool(train_flg), in_float64=True))
 
     @at_entry
     def accuracy(self, x: object, t: object) -> float:
-        """Give the fraction of samples whose largest score is that of their label.
+        """Give the fraction of samples that are answered right.
 
-        Parameters and errors are those of `loss`. Large data sets are evaluated in chunks. As in
-        `predict`, nothing is dropped, and fastnn's layers keep nothing.
+        Of classes that is the largest score at the label; of `SigmoidWithLoss` every score on its
+        label's side of 0. Large data sets are evaluated in chunks. As in `predict`, nothing is
+        dropped, and fastnn's layers keep nothing.
+
+        Parameters and errors are those of `loss`. Numbers are not right or wrong: a network with
+        `MeanSquaredError` has no accuracy, which is a TypeError, but a `score`.
         """
-        data, labels = self._samples(x, t)
-        samples, correct, indices = int(data.shape[0]), 0, None
+        judge = self._judge()
+        if judge.measure != "accuracy":
+            raise TypeError(
+                f"a network with {type(judge).__name__} gives numbers, of which none is right or "
+                f"wrong: there is no accuracy; network.score(x, t) gives {judge.measure}"
+            )
+        return self._evaluate(x, t)
+
+    @at_entry
+    def score(self, x: object, t: object) -> float:
+        """Give how good the answers are, at most 1: R2 where there is no accuracy, else that.
+
+        R2, the coefficient of determination, is 1 where every number is met, and 0 for a network
+        that always gives the mean of `t`; see `MeanSquaredError`. Parameters and errors are those
+        of `loss`.
+        """
+        return self.accuracy(x, t) if self._measure() == "accuracy" else self._evaluate(x, t)
+
+    def _measure(self) -> str:
+        """Name what `score` gives: "accuracy", or "R2"."""
+        own = self.replaced_method("accuracy") is not None
+        return "accuracy" if own else self._judge().measure
+
+    def _judge(self) -> Loss:
+        """Give the loss, which tells good answers; for one of the user's own, that of classes."""
+        if isinstance(self.last_layer, Loss):
+            return self.last_layer
+        judge = SoftmaxWithLoss()
+        judge.backend = self.backend
+        return judge
+
+    @at_entry
+    def _evaluate(self, x: object, t: object, *, scale: float = 1) -> float:
+        """Give the measure of the network for inputs that are to be multiplied by `scale`."""
+        data, targets = self._samples(x, t)
+        samples, judge, total, checked = int(data.shape[0]), self._judge(), None, None
         for some in chunks(samples, CHUNK):
             batch = self.backend.asarray(data[some, ...], self.dtype)
+            batch = batch if scale == 1 else batch * scale
             scores = self._forward(batch, False, False)
-            if indices is None:
-                indices = check_labels(labels, samples, scores.shape[1], self.backend).indices
-            correct += int(self.backend.count_correct(scores, indices[some]))
-        return correct / samples
+            if checked is None:
+                outputs = tuple(scores.shape[1:])
+                checked = judge.check_targets(
+                    targets, samples, outputs, self.backend, self.dtype
+                ).array
+            tally = judge.tally(scores, checked[some, ...])
+            total = tally if total is None else total + tally
+        return judge.score(total, checked)
 
     @alone_at_entry
     def gradient(self, x: object, t: object) -> dict[str, Array]:
@@ -241,25 +284,30 @@ class Sequential(NetworkOfLayers):
     def _loss(self, x: object, t: object, train_flg: bool, *, in_float64: bool = False) -> Array:
         batch, labels = self.batch_and_targets(x, t)
         scores = self._forward(batch, train_flg, True)
-        targets = self.targets(labels, scores.shape[1])
-        if not (in_float64 and is_unmodified(self.last_layer, SoftmaxWithLoss)):
-            return call(self.last_layer.forward, scores, targets, train_flg=train_flg)
-        loss = self.last_layer.forward(self.backend.astype(scores, "float64"), targets)
-        self.last_layer.y = self.backend.astype(self.last_layer.y, self.dtype)  # for backward
+        last, targets = self.last_layer, self.targets(labels, tuple(scores.shape[1:]))
+        if not (in_float64 and any(is_unmodified(last, cls) for cls in LOSSES)):
+            return call(last.forward, scores, targets, train_flg=train_flg)
+        loss = last.forward(self.backend.astype(scores, "float64"), targets)
+        last.y = self.backend.astype(last.y, self.dtype)  # for backward
         return loss
 
-    def targets(self, t: Array, classes: int, *, name: str = "t") -> Any:
-        """Check `t` and bring it to the device, as the last layer takes it."""
-        if isinstance(self.last_layer, SoftmaxWithLoss):
-            return check_labels(t, t.shape[0], classes, self.backend, name=name)
-        return self.backend.asarray(t)
+    def targets(self, t: Array, outputs: tuple[int, ...], *, name: str = "t") -> Any:
+        """Check `t` and bring it to the device, as the last layer takes it.
 
-    def targets_on_host(self, t: Array, classes: int, *, name: str = "t") -> Any:
-        """Check `t` as `targets` does, and bring a copy to the host."""
-        if isinstance(self.last_layer, SoftmaxWithLoss):
-            home = self._backend_of(t)
-            return host_array(check_labels(t, t.shape[0], classes, home, name=name).indices)
-        return host_array(t).copy()
+        `outputs` is the shape of the scores of a sample.
+        """
+        return self._targets(t, outputs, self.backend, name)
+
+    def targets_on_host(self, t: Array, outputs: tuple[int, ...], *, name: str = "t") -> Any:
+        """Check `t` as `targets` does, and give it on the host: an array of its own."""
+        checked = self._targets(t, outputs, self._backend_of(t), name)
+        return host_array(checked.array) if isinstance(checked, Targets) else host_array(t).copy()
+
+    def _targets(self, t: Array, outputs: tuple[int, ...], home: Backend, name: str) -> Any:
+        if not isinstance(self.last_layer, Loss):
+            return home.asarray(t)
+        samples = int(t.shape[0])
+        return self.last_layer.check_targets(t, samples, outputs, home, self.dtype, name=name)
 
     def replaced_method(self, *methods: str) -> str | None:
         """Name the first of these methods that a subclass or the network has of its own."""

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
 from fastnn.backends.no_arrays import no_numbers, unreadable
-from fastnn.backends.selection import load_backend
 from fastnn.checks import dtype_name
 from fastnn.chunks import chunks
 
 RAVEL = "t.ravel(), or np.ravel(t) of a list or a table"
 """What makes indices (N,) of a column or a row of labels."""
-
-MANY_CLASSES = 1000
-"""More than these are rather a mistake in the labels than a network that is too small."""
-
-
-class Labels(NamedTuple):
-    """Labels that have been checked, which the type tells: a loss does not check them again.
-
-    Attributes
-    ----------
-    indices : array (N,), int64
-        The class of each sample, on the backend's device.
-    """
-
-    indices: Array
 
 
 def real_array(given: Any, backend: Backend, name: str) -> Array:
@@ -133,89 +117,6 @@ def check_same_length(x: Array, t: Array, names: tuple[str, str] = ("x", "t")) -
             f"{t.shape[0] if t.ndim else 'one number'} (shape {tuple(t.shape)}): "
             f"they must be of the same batch{ravel}"
         )
-
-
-def check_labels(
-    t: object, samples: int, classes: int, backend: Backend, *, name: str = "t"
-) -> Labels:
-    """Check labels, given as indices of classes (N,) or one-hot (N, C), and bring them to a device.
-
-    What is given back is an array of its own, and that is what was checked: whatever becomes of `t`
-    later, or meanwhile in another thread, no index is out of range.
-
-    Raises
-    ------
-    TypeError
-        If they are no real numbers.
-    ValueError
-        If there is not one label for each sample, an index is not an integer in ``0 <= t < C``,
-        or a row is not one-hot.
-    """
-    if isinstance(t, Labels):
-        return t
-    labels = real_array(t, backend, name)[...]  # a view of our own, which keeps shape and dtype
-    labels = bits_as_bytes(labels)
-    shape = tuple(labels.shape)
-    if shape in ((samples,), (samples, classes)):
-        home = backend if backend.owns(labels) else load_backend("numpy")
-        indices = home.label_indices(labels, classes)
-        if indices is None:
-            raise _no_label(labels, classes, home, name)
-        return Labels(backend.asarray(indices, "int64"))
-    if math.prod(shape) == samples:
-        raise ValueError(
-            f"labels {name} have shape {shape}, but there are {samples} samples and {classes} "
-            f"classes: expected ({samples},), or one-hot ({samples}, {classes}); pass {RAVEL}"
-        )
-    if labels.ndim == 2 and shape[0] == samples:
-        raise ValueError(
-            f"one-hot labels {name} have shape {shape}, but there are {classes} classes: "
-            f"expected ({samples}, {classes}), or indices of shape ({samples},)"
-        )
-    raise ValueError(
-        f"labels {name} have shape {shape}, but there are {samples} samples and {classes} classes: "
-        f"expected ({samples},), or one-hot ({samples}, {classes})"
-    )
-
-
-def _no_label(labels: Array, classes: int, home: Backend, name: str) -> ValueError:
-    """Find the first invalid label by bisection, and make the error that names it."""
-    first, behind = 0, labels.shape[0]
-    while behind - first > 1:
-        middle = (first + behind) // 2
-        if home.label_indices(labels[first:middle, ...], classes) is None:
-            behind = middle
-        else:
-            first = middle
-    found = host_array(labels[first : first + 1, ...])[0]
-    hint = _about_labels(host_array(labels), classes)
-    if labels.ndim == 2:
-        return ValueError(f"row {first} of {name} is not one-hot (one 1, else 0): {found}{hint}")
-    return ValueError(
-        f"label {name}[{first}] is {found}: labels are integers from 0 to {classes - 1} "
-        f"({classes} class{'es' if classes > 1 else ''}){hint}"
-    )
-
-
-def _about_labels(labels: np.ndarray[Any, Any], classes: int) -> str:
-    """Say what invalid labels seem to be, and what to do; an empty text if that is not clear."""
-    if classes == 1:
-        return (
-            "; there is one output unit, whose softmax is 1 whatever x is: make the network with "
-            "one output for each class, output_size=2 for labels 0 and 1"
-        )
-    if labels.ndim == 2:
-        return ""
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        return "; NaN is a gap: leave such samples out, as with x[~np.isnan(t)], t[~np.isnan(t)]"
-    least, largest = labels.min(), labels.max()
-    if least == 1 and largest == classes:
-        return "; they seem to count from 1: pass t - 1"
-    if least == -1 and largest == 1 and not (labels == 0).any():
-        return "; for -1 and 1 pass (t + 1) // 2"
-    if least >= 0 and classes <= largest < MANY_CLASSES and (labels == np.floor(labels)).all():
-        return f"; for labels up to {int(largest)} the network needs {int(largest) + 1} outputs"
-    return ""
 
 
 def _namespace(array: Array) -> Any:

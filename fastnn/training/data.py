@@ -14,8 +14,8 @@ from fastnn.checks import dtype_name
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine
 from fastnn.nn.sequential import Sequential
+from fastnn.nn.targets import Targets
 from fastnn.nn.validation import (
-    Labels,
     bits_as_bytes,
     check_finite,
     check_not_empty,
@@ -41,19 +41,19 @@ def data_set(network: Sequential, x: object, t: object, *, which: str = "") -> t
     check_same_length(data, labels, names)
     if not backend.owns(data) and not backend.holds(_bytes_on_device(data, network.dtype)):
         check_finite(data, load_backend("numpy"), name=names[0])
-        classes = _classes(network, data, names[0])
-        return data, network.targets_on_host(labels, classes, name=names[1])
+        outputs = _outputs(network, data, names[0])
+        return data, network.targets_on_host(labels, outputs, name=names[1])
     with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused below
         data = backend.asarray(data, None if dtype_name(data) in DATA_DTYPES else network.dtype)
     check_finite(data, backend, name=names[0])
-    targets = network.targets(labels, _classes(network, data, names[0]), name=names[1])
-    if isinstance(targets, Labels):
-        return data, targets.indices
+    targets = network.targets(labels, _outputs(network, data, names[0]), name=names[1])
+    if isinstance(targets, Targets):
+        return data, targets.array
     return data, backend.copy(targets)  # for a loss of the user's own
 
 
-def _classes(network: Sequential, data: Array, name: str) -> int:
-    """Count the scores that the network gives for a sample of the data set.
+def _outputs(network: Sequential, data: Array, name: str) -> tuple[int, ...]:
+    """Give the shape of the scores that the network gives for a sample of the data set.
 
     Features that do not fit are said in terms of the data set; whatever else a layer refuses is its
     own to say.
@@ -67,7 +67,7 @@ def _classes(network: Sequential, data: Array, name: str) -> int:
                 f"{tuple(first.W.shape)}: expected {name} of shape (N, {features})"
             )
     try:
-        return int(network._scores_of_checked(data[:1, ...]).shape[1])
+        return tuple(network._scores_of_checked(data[:1, ...]).shape[1:])
     except Exception as error:
         error.add_note(f"when the network was given the first sample of {name}, as fit begins")
         raise
@@ -84,7 +84,7 @@ def held_out_data(network: Sequential, validation: tuple[object, object]) -> tup
         raise TypeError(f"validation must be a pair (x, t), got a {type(validation).__name__}")
     try:
         data, labels = data_set(network, *validation, which="validation ")
-        network.accuracy(data[:1, ...], labels[:1, ...])
+        network.score(data[:1, ...], labels[:1, ...])
     except Exception as error:
         error.add_note("in the data given as validation")
         raise

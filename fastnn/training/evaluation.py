@@ -1,17 +1,15 @@
-"""The accuracy of a network on a data set, evaluated after each epoch of a training."""
+"""How good a network is on a data set, evaluated after each epoch of a training."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from fastnn.backends.arrays import Array
-from fastnn.chunks import chunks
-from fastnn.nn.sequential import CHUNK, Sequential
+from fastnn.nn.sequential import Sequential
 
 
-class Accuracy:
-    """`Sequential.accuracy` of a data set, up to rounding, computed the quickest way.
+class Evaluation:
+    """`Sequential.score` of a data set, up to rounding, computed the quickest way.
 
     Parameters
     ----------
@@ -22,7 +20,7 @@ class Accuracy:
         What `x` is multiplied by.
     count : callable, or None
         Counts right answers from what the compiled training holds; see `Runner.counter`. It is not
-        asked where the network has an `accuracy` or `predict` of the user's own.
+        asked where the network has an `accuracy`, `score` or `predict` of the user's own.
     """
 
     def __init__(
@@ -39,21 +37,11 @@ class Accuracy:
 
     def __call__(self) -> float:
         """Evaluate the network as it is now."""
-        samples = int(self._x.shape[0])
-        own_way = self._network.replaced_method("accuracy", "predict")
-        if self._count is not None and not own_way:
-            return self._count() / samples
-        if self._scale == 1:
-            return self._network.accuracy(self._x, self._t)
-        if own_way:  # which need not be a mean over samples
-            return self._network.accuracy(self._scaled(slice(0, samples)), self._t)
-        right = [
-            self._network.accuracy(self._scaled(some), self._t[some, ...])
-            * (some.stop - some.start)
-            for some in chunks(samples, CHUNK)
-        ]
-        return round(math.fsum(right)) / samples
-
-    def _scaled(self, some: slice) -> Array:
-        network = self._network
-        return network.backend.asarray(self._x[some, ...], network.dtype) * self._scale
+        network, x = self._network, self._x
+        if network.replaced_method("accuracy", "score", "predict"):  # which may do anything
+            if self._scale != 1:
+                x = network.backend.asarray(x, network.dtype) * self._scale
+            return network.score(x, self._t)
+        if self._count is not None:
+            return self._count() / int(x.shape[0])
+        return network._evaluate(x, self._t, scale=self._scale)

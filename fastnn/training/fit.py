@@ -54,7 +54,8 @@ def fit(
         there. What is there already, in a dtype that is trained from, is used as it is, so that a
         change while training may be seen or not (docs/reproducibility.md tells when).
     t : array_like (K,) or (K, C)
-        Labels: indices of classes, or one-hot. They are copied: no later change is seen.
+        Labels: indices of classes, or one-hot; for other losses what they take. They are copied: no
+        later change is seen.
     epochs : int, optional
         How often to go through the data set; 0 trains nothing.
     batch_size : int, optional
@@ -71,7 +72,8 @@ def fit(
     seed : int, optional
         Seed of the batches; by default another one each time.
     validation : tuple (x, t), optional
-        If given, the accuracies of the training and of this data are evaluated after each epoch.
+        If given, the accuracies of the training and of this data are evaluated after each epoch;
+        with `MeanSquaredError` it is R2.
     callbacks : sequence of callable, optional
         Each is called after each epoch as ``callback(network, history)``; training ends if what
         one returns is true, such as True or NumPy's True.
@@ -90,11 +92,11 @@ def fit(
         If an array holds no real numbers, or a count is no integer.
     ValueError
         If shapes do not fit, an input is NaN or infinite (the message tells where), a label is
-        out of range, not integral or not one-hot, `batch_size` is not in 1 ... K, or `scale` is
-        not finite and greater than 0. The network is unchanged then. Also, as a TypeError or
-        ValueError, if a callback has made of a parameter what cannot be trained: of another shape,
-        complex, read-only, elsewhere, or sharing memory with another parameter. The network is as
-        before the callbacks then.
+        out of range, not integral or not one-hot, or what another loss refuses, `batch_size` is
+        not in 1 ... K, or `scale` is not finite and greater than 0. The network is unchanged then.
+        Also, as a TypeError or ValueError, if a callback has made of a parameter what cannot be
+        trained: of another shape, complex, read-only, elsewhere, or sharing memory with another
+        parameter. The network is as before the callbacks then.
     RuntimeError
         If another `fit` trains the network already, in another thread or because this is called
         from a callback; or another thread writes to `x` while it is read.

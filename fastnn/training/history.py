@@ -33,6 +33,8 @@ class History:
         Samples that were trained on, all epochs together.
     interrupted : bool
         Whether Ctrl-C ended the training.
+    train_scores, validation_scores : list of float
+        In the place of the accuracies, of a network that has none: ``network.score``, that is R2.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -43,6 +45,8 @@ class History:
     epochs: int = 0
     samples: int = 0
     interrupted: bool = False
+    train_scores: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -54,11 +58,22 @@ class History:
         """Samples trained on in a second; 0 before the first."""
         return self.samples / self.seconds if self.seconds else 0.0
 
+    def measured(self, name: str) -> dict[str, list[float]]:
+        """Give what was evaluated of the "train" or the "validation" data, by what it is called."""
+        found = {
+            "accuracy": getattr(self, f"{name}_accuracies"),
+            "R2": getattr(self, f"{name}_scores"),
+        }
+        return {measure: values for measure, values in found.items() if values}
+
     def as_dict(self) -> dict[str, Any]:
         """Give the history as values for JSON, which has None for a loss that is NaN."""
         derived = {"seconds": self.seconds, "samples_per_second": self.samples_per_second}
-        losses = [loss if math.isfinite(loss) else None for loss in self.losses]
-        return {**asdict(self), "losses": losses, **derived}
+        finite = {
+            name: [value if math.isfinite(value) else None for value in getattr(self, name)]
+            for name in ("losses", "train_scores", "validation_scores")
+        }
+        return {**asdict(self), **finite, **derived}
 
     def __repr__(self) -> str:
         """Say in a few lines how it went, however long it was; `as_dict` gives everything."""
@@ -67,9 +82,8 @@ class History:
         if self.losses:
             parts.append(f"loss from {self.losses[0]:.4g} to {self.losses[-1]:.4g}")
         for name in ("train", "validation"):
-            accuracies = getattr(self, f"{name}_accuracies")
-            if accuracies:
-                parts.append(f"{name} accuracy {accuracies[-1]:.4f}")
+            for measure, values in self.measured(name).items():
+                parts.append(f"{name} {measure} {values[-1]:.4f}")
         if self.epoch_seconds:
             compiling = f", compiling {self.compile_seconds:.3g} s" if self.compile_seconds else ""
             pace = f"{self.samples_per_second:,.0f} samples a second"

@@ -14,7 +14,7 @@ from fastnn.backends.plan import Activation, Block, Chain, LayerCalls, StepPlan
 from fastnn.backends.steps import lay_out
 from fastnn.nn.layer import Layer, gradient_of, is_unmodified, parameter_names
 from fastnn.nn.layers import Affine, Relu
-from fastnn.nn.losses import SoftmaxWithLoss
+from fastnn.nn.losses import LOSSES
 from fastnn.nn.modes import training_forward
 from fastnn.nn.optimizers import Optimizer
 from fastnn.nn.sequential import Sequential
@@ -24,7 +24,7 @@ ACTIVATIONS: dict[type[Layer], Callable[[Any], Activation]] = {
 }
 """Layers that run as one with the Affine layer before them, and what the plan says of them."""
 
-FASTNN_LAYERS = (Affine, Relu, SoftmaxWithLoss)
+FASTNN_LAYERS = (Affine, Relu, *LOSSES)
 
 
 def make_plan(
@@ -44,7 +44,8 @@ def make_plan(
     x : array (K, ...), on the network's backend
         The data set; each batch is cast to the network's dtype as it is gathered.
     t : array (K, ...), on the network's backend
-        Labels as indices of classes, int64, or whatever a loss layer of the user's own takes.
+        Targets as the loss takes them: classes int64, numbers of the network's dtype, or whatever
+        a loss layer of the user's own takes.
     optimizer : Optimizer
         Says how a parameter is updated.
     batch_size : int
@@ -57,10 +58,9 @@ def make_plan(
     layers = list(network.layers.values())
     if layers and isinstance(layers[0], Affine):
         x = network.backend.xp.reshape(x, (x.shape[0], -1))
-    last = network.last_layer
     chain = Chain(
         tuple(_blocks(layers, owners, flat=x.ndim == 2)),
-        None if is_unmodified(last, SoftmaxWithLoss) else _calls(last, last.backward),
+        _loss(network.last_layer),
         tuple(parameters),
         optimizer.described_update(),
     )
@@ -85,6 +85,12 @@ def _blocks(layers: list[Any], owners: Mapping[str, tuple[Any, str]], *, flat: b
             position += 1
         flat = type(layer) is Affine or (flat and type(layer) is Relu)
     return blocks
+
+
+def _loss(last: Any) -> str | LayerCalls:
+    """Name the primitive of an unmodified loss of fastnn's; give the methods of any other."""
+    names = (cls.primitive for cls in LOSSES if is_unmodified(last, cls))
+    return next(names, None) or _calls(last, last.backward)
 
 
 def _activation(layers: list[Any], position: int) -> Activation | None:

@@ -17,7 +17,7 @@ from fastnn.nn.optimizers import Optimizer
 from fastnn.nn.parameters import problem_with_parameters
 from fastnn.nn.sequential import Sequential
 from fastnn.training.callbacks import Callback, is_true
-from fastnn.training.evaluation import Accuracy
+from fastnn.training.evaluation import Evaluation
 from fastnn.training.history import History, LossQueue
 from fastnn.training.interruption import Interruption, defer_interruption
 from fastnn.training.planner import make_plan
@@ -46,9 +46,9 @@ def train(
                 if evaluations or callbacks:
                     queue.flush()
                 standstill.check(history.losses)
-                found = [interruption.call(accuracy) for _, accuracy in evaluations]
-                for (accuracies, _), accuracy in zip(evaluations, found, strict=True):
-                    accuracies.append(accuracy)
+                found = [interruption.call(evaluation) for _, evaluation in evaluations]
+                for (results, _), result in zip(evaluations, found, strict=True):
+                    results.append(result)
                 if session.callbacks_end_it(callbacks, history, interruption):
                     break
                 if callbacks:
@@ -130,11 +130,13 @@ class Session:
 
     def evaluations(
         self, held_out: tuple[Array, Array], history: History
-    ) -> list[tuple[list[float], Accuracy]]:
-        """For both data sets give the list of accuracies to append to, and what evaluates them."""
-        own = Accuracy(self.network, self.data, self.labels, self.scale, self.runner.counter())
-        other = Accuracy(self.network, *held_out, self.scale, self.runner.counter(held_out))
-        return [(history.train_accuracies, own), (history.validation_accuracies, other)]
+    ) -> list[tuple[list[float], Evaluation]]:
+        """For both data sets give the list of results to append to, and what evaluates them."""
+        own = Evaluation(self.network, self.data, self.labels, self.scale, self.runner.counter())
+        other = Evaluation(self.network, *held_out, self.scale, self.runner.counter(held_out))
+        if self.network._measure() == "accuracy":
+            return [(history.train_accuracies, own), (history.validation_accuracies, other)]
+        return [(history.train_scores, own), (history.validation_scores, other)]
 
     def callbacks_end_it(
         self, callbacks: Sequence[Callback], history: History, interruption: Interruption

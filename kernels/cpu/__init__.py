@@ -21,10 +21,13 @@ from fastnn.kernels.cpu.batch import take_rows
 from fastnn.kernels.cpu.labels import check_indices, classes_of_one_hot
 from fastnn.kernels.cpu.loss import (
     count_correct,
+    difference_over_samples,
     mean,
+    sigmoid_cross_entropy,
     softmax,
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
+    squared_error,
 )
 from fastnn.kernels.cpu.normalization import (
     batch_norm_backward,
@@ -51,6 +54,7 @@ __all__ = [
     "check_indices",
     "classes_of_one_hot",
     "count_correct",
+    "difference_over_samples",
     "dropout",
     "mean",
     "moving_average",
@@ -59,9 +63,11 @@ __all__ = [
     "relu",
     "scale_and_shift",
     "sgd_update",
+    "sigmoid_cross_entropy",
     "softmax",
     "softmax_cross_entropy",
     "softmax_cross_entropy_backward",
+    "squared_error",
     "sum_of_rows",
     "take_rows",
     "transposed_product",

@@ -1,8 +1,8 @@
 // Primitives of fastnn.backends.base that CuPy would make of several kernels, each reading and
 // writing all of its array; here one. Small and memory-bound, so: coalesced, and that is all.
 //
-//   softmax_cross_entropy, its gradient, count_correct: one warp a row, WARPS rows a block
-//   take_rows, sgd_update: one thread an entry
+//   the losses, count_correct: one warp a row, WARPS rows a block
+//   the losses' gradients, take_rows, sgd_update: one thread an entry
 
 template <typename T>
 __global__ void __launch_bounds__(WARPS * WARP, 4) softmax_cross_entropy(
@@ -19,6 +19,47 @@ __global__ void softmax_cross_entropy_backward(const T* y, const int64* t, T* dx
 {
     int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
     if (i < N * C) dx[i] = (y[i] - T(t[i / C] == i % C)) / T(N);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(WARPS * WARP, 4) sigmoid_cross_entropy(
+    const T* x, const T* t, T* losses, T* y, int64 N, int C)
+{
+    const int lane = threadIdx.x % WARP;
+    const int64 n = int64(blockIdx.x) * WARPS + threadIdx.x / WARP;
+    if (n >= N) return;
+    T loss = 0;
+    for (int64 i = n * C + lane; i < (n + 1) * C; i += WARP) {
+        bool positive = x[i] > T(0);
+        T size = positive ? x[i] : -x[i], e = exponential(-size);
+        loss += size * (positive ? T(1) - t[i] : t[i]) + logarithm_of_one_and(e);
+        y[i] = (positive ? T(1) : e) / (T(1) + e);
+    }
+    loss = sum_over_warp(loss);
+    if (lane == 0) losses[n] = loss > largest_loss(loss) ? largest_loss(loss) : loss;
+}
+
+template <typename T>
+__global__ void __launch_bounds__(WARPS * WARP, 4) squared_error(
+    const T* x, const T* t, T* losses, int64 N, int C)
+{
+    const int lane = threadIdx.x % WARP;
+    const int64 n = int64(blockIdx.x) * WARPS + threadIdx.x / WARP;
+    if (n >= N) return;
+    T loss = 0;
+    for (int64 i = n * C + lane; i < (n + 1) * C; i += WARP) {
+        T difference = x[i] - t[i];
+        loss += difference * difference / T(2);
+    }
+    loss = sum_over_warp(loss);
+    if (lane == 0) losses[n] = loss > largest_loss(loss) ? largest_loss(loss) : loss;
+}
+
+template <typename T>
+__global__ void difference_over_samples(const T* y, const T* t, T* dx, int64 N, int64 size)
+{
+    int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < size) dx[i] = (y[i] - t[i]) / T(N);
 }
 
 // Is (x, i) before (y, j) in the search for the largest? As numpy.argmax: NaN is the largest of

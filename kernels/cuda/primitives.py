@@ -37,6 +37,26 @@ def softmax_cross_entropy_backward(*, y: Array, t: Array, dx: Array) -> None:
     launch(*_entries(N * C), (y, t, dx, np.int64(N), np.int32(C)))
 
 
+def sigmoid_cross_entropy(*, x: Array, t: Array, losses: Array, y: Array) -> None:
+    """``y = sigmoid(x)`` and its losses; x, t, y (N, C), losses (N,)."""
+    N, C = x.shape
+    launch = kernel("primitives", "sigmoid_cross_entropy", x.dtype.name)
+    launch(*_rows(N), (x, t, losses, y, np.int64(N), np.int32(C)))
+
+
+def squared_error(*, x: Array, t: Array, losses: Array) -> None:
+    """``losses = sum((x - t)**2) / 2``; x, t (N, C), losses (N,)."""
+    N, C = x.shape
+    launch = kernel("primitives", "squared_error", x.dtype.name)
+    launch(*_rows(N), (x, t, losses, np.int64(N), np.int32(C)))
+
+
+def difference_over_samples(*, y: Array, t: Array, dx: Array) -> None:
+    """``dx = (y - t) / N``, the gradient of both losses; y, t, dx (N, C)."""
+    launch = kernel("primitives", "difference_over_samples", y.dtype.name)
+    launch(*_entries(y.size), (y, t, dx, np.int64(y.shape[0]), np.int64(y.size)))
+
+
 def count_correct(*, scores: Array, t: Array, correct: Array) -> None:
     """Add to `correct`, () int64, of how many scores (N, C) the largest is that of t (N,)."""
     N, C = scores.shape

@@ -50,6 +50,8 @@ __device__ inline float exponential(float x) { return expf(x); }
 __device__ inline double exponential(double x) { return exp(x); }
 __device__ inline float logarithm(float x) { return logf(x); }
 __device__ inline double logarithm(double x) { return log(x); }
+__device__ inline float logarithm_of_one_and(float x) { return log1pf(x); }
+__device__ inline double logarithm_of_one_and(double x) { return log1p(x); }
 
 constexpr unsigned ALL_LANES = 0xffffffffu;
 

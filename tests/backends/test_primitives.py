@@ -46,7 +46,7 @@ def primitives(cls: type[Backend]) -> set[str]:
     return {name for name, _ in methods if not name.startswith("_")} - NOT_PRIMITIVES
 
 
-WITHOUT_OUT = {"sgd_update", "moving_average", "count_correct", "label_indices"}
+WITHOUT_OUT = {"sgd_update", "moving_average", "count_correct", "count_exact", "label_indices"}
 
 
 def test_every_primitive_has_cases(backend: Backend) -> None:
@@ -222,6 +222,7 @@ def test_nan_and_infinity_spread_as_in_numpy(
     t = np.array([0, 1, 2, 3, 0])
     scores = floats(rng, 5, 4)
     scores[2, 1] = bad
+    bits = (floats(rng, 5, 4) > 0).astype("float64")
     dout = floats(rng, 5, 4)
     dout[3, 0] = bad
     cases: dict[str, list[Case]] = {
@@ -232,13 +233,18 @@ def test_nan_and_infinity_spread_as_in_numpy(
         "softmax": [((scores,), {})],
         "softmax_cross_entropy": [((scores, t), {})],
         "count_correct": [((scores, t), {})],
+        "count_exact": [((scores, bits), {})],
+        "sigmoid_cross_entropy": [((scores, bits), {}), ((scores, 1 - bits), {})],
+        "sigmoid_cross_entropy_backward": [((scores, bits), {})],
+        "squared_error": [((scores, bits), {})],
+        "squared_error_backward": [((scores, bits), {})],
         "mean": [((scores[:, 1],), {})],
         "sgd_update": [((dout, scores), {"lr": 0.1})],
     }
     with np.errstate(all="ignore"):
         for primitive, some in cases.items():
             for case in some:
-                expected = run(Specification(), primitive, case, "float64")
+                expected = run(Specification(), primitive, case, dtype)
                 found = run(backend, primitive, case, dtype)
                 for one, right in zip(found, expected, strict=True):
                     assert relative_error(one, right) <= BOUNDS[dtype], primitive

@@ -36,8 +36,8 @@ INSTANTIATIONS = {
         *[
             f"{name}<{T}>"
             for name in (
-                "softmax_cross_entropy", "softmax_cross_entropy_backward", "count_correct",
-                "sgd_update",
+                "softmax_cross_entropy", "softmax_cross_entropy_backward", "sigmoid_cross_entropy",
+                "squared_error", "difference_over_samples", "count_correct", "sgd_update",
             )
             for T in ("float", "double")
         ],
@@ -59,6 +59,7 @@ THREADS_OF_A_BLOCK = {
     "head": 128, "loss": 128, "back": 128, "update_weights": 128, "weight_gradients": 128,
     "begin": 1, "next_batch": 128, "keep_loss": 1,
     "softmax_cross_entropy": 128, "softmax_cross_entropy_backward": 256, "count_correct": 128,
+    "sigmoid_cross_entropy": 128, "squared_error": 128, "difference_over_samples": 256,
     "take_rows": 256, "sgd_update": 256, "dropout": 256,
     "batch_norm": 256, "batch_norm_backward": 256, "batch_norm_evaluation": 256,
     "moving_average": 256,

@@ -111,6 +111,28 @@ def softmax_cross_entropy_backward(
     yield (np.abs(floats(rng, n, m)), rng.integers(0, m, n)), {}
 
 
+def sigmoid_cross_entropy(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    bits, parts = rng.integers(0, 2, (n, m)).astype("float64"), np.abs(floats(rng, n, m)) % 1
+    yield (floats(rng, n, m), bits), {}
+    yield (128 * floats(rng, n, m), bits), {}
+    yield (floats(rng, n, m), parts), {}
+
+
+def sigmoid_cross_entropy_backward(
+    rng: np.random.Generator, n: int, d: int, m: int
+) -> Iterator[Case]:
+    yield (np.abs(floats(rng, n, m)) % 1, rng.integers(0, 2, (n, m)).astype("float64")), {}
+
+
+def squared_error(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), floats(rng, n, m)), {}
+    yield (1024 * floats(rng, n, m), floats(rng, n, m)), {}
+
+
+def squared_error_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), floats(rng, n, m)), {}
+
+
 def mean(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (np.abs(floats(rng, n)),), {}
 
@@ -118,6 +140,14 @@ def mean(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
 def count_correct(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (floats(rng, n, m), rng.integers(0, m, n)), {}
     yield (np.zeros((n, m)), np.zeros(n, dtype="int64")), {}
+
+
+def count_exact(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    bits, far = rng.integers(0, 2, (n, m)).astype("float64"), np.abs(floats(rng, n, m))
+    yield (floats(rng, n, m), bits), {}
+    yield (np.where(rng.random((n, m)) < 0.9, 2 * bits - 1, 0), bits), {}
+    yield (np.where(bits == 1, np.maximum(far, 0.5), -far), bits), {}
+    yield (floats(rng, n, m), np.full((n, m), 0.5)), {}
 
 
 def label_indices(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
@@ -157,9 +187,10 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
     function.__name__: function
     for function in (
         affine, affine_backward, relu, relu_backward, softmax, softmax_cross_entropy,
-        softmax_cross_entropy_backward, mean, count_correct, label_indices, take_rows, sgd_update,
-        dropout, dropout_backward, batch_norm, batch_norm_backward, batch_norm_evaluation,
-        moving_average,
+        softmax_cross_entropy_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
+        squared_error, squared_error_backward, mean, count_correct, count_exact, label_indices,
+        take_rows, sgd_update, dropout, dropout_backward, batch_norm, batch_norm_backward,
+        batch_norm_evaluation, moving_average,
     )
 }  # fmt: skip
 
@@ -179,7 +210,8 @@ def dtype_of(result: Any, dtype: str) -> str:
 
 
 CANCELLING = {
-    "affine", "affine_backward", "softmax_cross_entropy", "batch_norm", "batch_norm_backward",
+    "affine", "affine_backward", "softmax_cross_entropy", "sigmoid_cross_entropy", "batch_norm",
+    "batch_norm_backward",
 }  # fmt: skip
 
 

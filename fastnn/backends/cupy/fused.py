@@ -34,7 +34,9 @@ def fused_blocks(plan: StepPlan) -> tuple[Block, ...] | None:
 
     A data set that is not contiguous is made so, once.
     """
-    blocks = plan.affine_blocks(activations=("relu",), rules=("sgd_update",))
+    blocks = plan.affine_blocks(
+        activations=("relu",), losses=("softmax_cross_entropy",), rules=("sgd_update",)
+    )
     x = plan.arrays["x_data"]
     if (
         blocks is None

@@ -305,6 +305,41 @@ class NumbaBackend(NumpyBackend):
         )
         return dx
 
+    @kernel_for(lambda x, t, out: x.dtype == t.dtype and (out is None or contiguous(*out)))
+    def sigmoid_cross_entropy(
+        self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """See `Backend.sigmoid_cross_entropy`."""
+        losses, y = out or (np.empty(x.shape[:1], x.dtype), np.empty(x.shape, x.dtype))
+        self._kernels.sigmoid_cross_entropy(
+            np.ascontiguousarray(x), np.ascontiguousarray(t), losses, y
+        )
+        return losses, y
+
+    @kernel_for(lambda y, t, out: y.dtype == t.dtype and (out is None or contiguous(out)))
+    def sigmoid_cross_entropy_backward(
+        self, y: Array, t: Array, *, out: Array | None = None
+    ) -> Array:
+        """See `Backend.sigmoid_cross_entropy_backward`."""
+        return self._difference_over_samples(y, t, out)
+
+    @kernel_for(lambda x, t, out: x.dtype == t.dtype and (out is None or contiguous(out)))
+    def squared_error(self, x: Array, t: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.squared_error`."""
+        losses = np.empty(x.shape[:1], x.dtype) if out is None else out
+        self._kernels.squared_error(np.ascontiguousarray(x), np.ascontiguousarray(t), losses)
+        return losses
+
+    @kernel_for(lambda x, t, out: x.dtype == t.dtype and (out is None or contiguous(out)))
+    def squared_error_backward(self, x: Array, t: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.squared_error_backward`."""
+        return self._difference_over_samples(x, t, out)
+
+    def _difference_over_samples(self, y: Array, t: Array, out: Array | None) -> Array:
+        dx = np.empty(y.shape, y.dtype) if out is None else out
+        self._kernels.difference_over_samples(np.ascontiguousarray(y), np.ascontiguousarray(t), dx)
+        return dx
+
     def count_correct(self, scores: Array, t: Array) -> Array:
         """See `Backend.count_correct`."""
         return np.asarray(
@@ -367,7 +402,9 @@ class NumbaBackend(NumpyBackend):
             from fastnn.backends.numba.runner import CompiledStep
             from fastnn.kernels.cpu.activations import BY_NAME
             from fastnn.kernels.cpu.rules import RULES
-        blocks = plan.affine_blocks(activations=BY_NAME, rules=RULES)
+        blocks = plan.affine_blocks(
+            activations=BY_NAME, losses=("softmax_cross_entropy",), rules=RULES
+        )
         if blocks is None:
             return None
         return CompiledStep(plan, blocks)

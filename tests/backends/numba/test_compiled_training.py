@@ -502,11 +502,16 @@ def test_the_chain_of_a_network() -> None:
         Block(("W3", "b3"), 3),
     )
     assert plan.chain.blocks == blocks
-    assert plan.affine_blocks(activations=(None, "relu"), rules=("sgd_update",)) == blocks
-    assert plan.affine_blocks(activations=(None,), rules=("sgd_update",)) is None
-    assert plan.affine_blocks(activations=(None, "relu"), rules=("other",)) is None
+    known = {
+        "activations": (None, "relu"),
+        "losses": ("softmax_cross_entropy",),
+        "rules": ("sgd_update",),
+    }
+    assert plan.affine_blocks(**known) == blocks
+    for missing in ({"activations": (None,)}, {"losses": ("other",)}, {"rules": ("other",)}):
+        assert plan.affine_blocks(**{**known, **missing}) is None
     plan.arrays["W2"] = plan.arrays["W1"]
-    assert plan.affine_blocks(activations=(None, "relu"), rules=("sgd_update",)) is None
+    assert plan.affine_blocks(**known) is None
 
 
 def test_labels_of_every_class_lie_in_the_loss(dtype: str) -> None:
