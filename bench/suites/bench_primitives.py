@@ -27,6 +27,7 @@ class Operands:
         self.rows = backend.asarray(workload.proof_rows()[0])
         self.x = backend.asarray(workload.x[:N])
         self.t = backend.asarray(workload.t[:N])
+        self.one_hot = backend.asarray(np.eye(C)[workload.t[:N]], self.dtype)
         self.W1, self.b1 = self.random(D, H), self.random(H)
         self.W2 = self.random(H, C)
         self.hidden = self.random(N, H)
@@ -87,6 +88,26 @@ def softmax_cross_entropy_backward(backend: Backend, a: Operands) -> Callable[[]
     return lambda: backend.softmax_cross_entropy_backward(a.scores, a.t, out=out)
 
 
+def sigmoid_cross_entropy(backend: Backend, a: Operands) -> Callable[[], object]:
+    out = a.like(a.losses, a.scores)
+    return lambda: backend.sigmoid_cross_entropy(a.scores, a.one_hot, out=out)
+
+
+def sigmoid_cross_entropy_backward(backend: Backend, a: Operands) -> Callable[[], object]:
+    (out,) = a.like(a.scores)
+    return lambda: backend.sigmoid_cross_entropy_backward(a.scores, a.one_hot, out=out)
+
+
+def squared_error(backend: Backend, a: Operands) -> Callable[[], object]:
+    (out,) = a.like(a.losses)
+    return lambda: backend.squared_error(a.scores, a.one_hot, out=out)
+
+
+def squared_error_backward(backend: Backend, a: Operands) -> Callable[[], object]:
+    (out,) = a.like(a.scores)
+    return lambda: backend.squared_error_backward(a.scores, a.one_hot, out=out)
+
+
 def mean(backend: Backend, a: Operands) -> Callable[[], object]:
     out = a.empty()
     return lambda: backend.mean(a.losses, out=out)
@@ -96,10 +117,13 @@ def count_correct(backend: Backend, a: Operands) -> Callable[[], object]:
     return lambda: backend.count_correct(a.scores, a.t)
 
 
+def count_exact(backend: Backend, a: Operands) -> Callable[[], object]:
+    return lambda: backend.count_exact(a.scores, a.one_hot)
+
+
 def label_indices(backend: Backend, a: Operands) -> Callable[[], object]:
     classes = int(a.scores.shape[1])
-    one_hot = backend.asarray(np.eye(classes)[backend.to_numpy(a.t)], a.dtype)
-    return lambda: backend.label_indices(one_hot, classes)
+    return lambda: backend.label_indices(a.one_hot, classes)
 
 
 def take_rows(backend: Backend, a: Operands) -> Callable[[], object]:
@@ -124,8 +148,13 @@ PREPARED: dict[str, Prepare] = {
         softmax,
         softmax_cross_entropy,
         softmax_cross_entropy_backward,
+        sigmoid_cross_entropy,
+        sigmoid_cross_entropy_backward,
+        squared_error,
+        squared_error_backward,
         mean,
         count_correct,
+        count_exact,
         label_indices,
         take_rows,
         sgd_update,

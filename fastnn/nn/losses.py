@@ -82,7 +82,7 @@ class SigmoidWithLoss(Loss):
     def _checked(
         self, t: object, shape: tuple[int, int], backend: Backend, dtype: str, name: str
     ) -> Targets:
-        needs = "SigmoidWithLoss needs targets from 0 to 1"
+        needs = f"{type(self).__name__} needs targets from 0 to 1"
         return check_numbers(t, shape, backend, dtype, needs=needs, between=(0, 1), name=name)
 
     def tally(self, scores: Array, t: Array) -> Array:
@@ -126,7 +126,7 @@ class MeanSquaredError(Loss):
     def _checked(
         self, t: object, shape: tuple[int, int], backend: Backend, dtype: str, name: str
     ) -> Targets:
-        needs = "MeanSquaredError needs finite targets"
+        needs = f"{type(self).__name__} needs finite targets"
         return check_numbers(t, shape, backend, dtype, needs=needs, name=name)
 
     def tally(self, scores: Array, t: Array) -> Array:

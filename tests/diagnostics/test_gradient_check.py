@@ -17,6 +17,8 @@ from fastnn.backends import Backend, arrays, selection
 from fastnn.backends.loop import Loop
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.diagnostics.gradient_check import BOUNDS, Comparison, GradientReport
+from fastnn.nn.loss import Loss
+from fastnn.nn.losses import LOSSES
 from tests.helpers.layers import Scale, Square, SquaredError, zoo
 from tests.helpers.primitives import CASES
 from tests.helpers.problems import Batch, affine_of
@@ -76,6 +78,16 @@ def test_what_is_compared(backend: Backend, small: Batch) -> None:
         kind = "network" if c.part in ("network", "training step") else "layer"
         assert c.bound == BOUNDS[kind, c.against, c.dtype]
         assert 0 <= c.error <= c.bound
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_networks_with_any_loss(backend: Backend, small: Batch, loss: type[Loss]) -> None:
+    network = TwoLayerNet(12, 5, 4, 0.5, seed=0)
+    network.lastLayer = loss()
+    report = check_gradients(network, small.x, small.one_hot, backends=["numpy", backend.name])
+    assert report.passed, str(report)
+    parts = {c.part for c in report.comparisons}
+    assert parts == {"Affine1", "Relu1", "Affine2", loss.__name__, "network", "training step"}
 
 
 def test_every_usable_backend_is_checked_by_default(small: Batch) -> None:
@@ -198,6 +210,34 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "the sign": lambda dx, *a, **k: -dx,
         "one entry": lambda dx, *a, **k: one_entry(dx),
     },
+    "sigmoid_cross_entropy": {
+        "losses by a factor": at(0, lambda losses: losses * 1.001),
+        "y by a factor": at(1, lambda y: y * 1.001),
+        "y: one entry": at(1, one_entry),
+        "the other label": lambda right, x, t, **k: (
+            NumpyBackend().sigmoid_cross_entropy(x, 1 - t)[0], right[1]
+        ),
+        "the mean over the outputs": at(0, lambda losses: losses / 4),
+        "NaN": at(1, lambda y: one_entry(y, np.nan)),
+    },
+    "sigmoid_cross_entropy_backward": {
+        "not divided by N": lambda dx, y, *a, **k: dx * len(y),
+        "times the derivative of sigmoid": lambda dx, y, *a, **k: dx * y * (1 - y),
+        "the sign": lambda dx, *a, **k: -dx,
+        "one entry": lambda dx, *a, **k: one_entry(dx),
+    },
+    "squared_error": {
+        "by a factor": lambda losses, *a, **k: losses * 1.001,
+        "without the half": lambda losses, *a, **k: 2 * losses,
+        "of the first output": lambda losses, x, t, **k: (x - t)[:, 0] ** 2 / 2,
+        "one entry": lambda losses, *a, **k: one_entry(losses),
+    },
+    "squared_error_backward": {
+        "not divided by N": lambda dx, x, *a, **k: dx * len(x),
+        "twice": lambda dx, *a, **k: 2 * dx,
+        "the sign": lambda dx, *a, **k: -dx,
+        "one entry": lambda dx, *a, **k: one_entry(dx),
+    },
     "mean": {
         "a sum": lambda mean, losses, **k: losses.sum(),
         "without the last": lambda mean, losses, **k: losses[:-1].mean(),
@@ -223,7 +263,7 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "nothing": lambda W, _, dW, lr: np.add(W, lr * dW, out=W),
     },
 }  # fmt: skip
-NO_GRADIENT = {"softmax", "count_correct"}
+NO_GRADIENT = {"softmax", "count_correct", "count_exact"}
 BROKEN = [(primitive, fault) for primitive, faults in FAULTS.items() for fault in faults]
 
 
@@ -231,19 +271,24 @@ def test_there_are_faults_in_every_primitive() -> None:
     assert set(FAULTS) == set(CASES) - NO_GRADIENT
 
 
-def check(monkeypatch: pytest.MonkeyPatch, backend: Backend, small: Batch) -> GradientReport:
+def check(
+    monkeypatch: pytest.MonkeyPatch, backend: Backend, small: Batch, primitive: str
+) -> GradientReport:
     monkeypatch.setitem(arrays.loaded, "faulty", backend)
     monkeypatch.setitem(selection.REGISTRY, "faulty", "")
     network = zoo("float32")["deep"]
     network.params.update(b1=np.linspace(-1, 1, 7), b3=np.linspace(-1, 1, 5), b4=np.arange(4))
-    return check_gradients(network, small.x, small.t, backends=["faulty"])
+    losses = [cls() for cls in LOSSES if primitive.removesuffix("_backward") == cls.primitive]
+    if losses:
+        (network.lastLayer,) = losses
+    return check_gradients(network, small.x, small.one_hot, backends=["faulty"])
 
 
 @pytest.mark.parametrize(("primitive", "fault"), BROKEN)
 def test_a_fault_in_any_primitive_is_found(
     monkeypatch: pytest.MonkeyPatch, small: Batch, primitive: str, fault: str
 ) -> None:
-    report = check(monkeypatch, faulty(primitive, FAULTS[primitive][fault])(), small)
+    report = check(monkeypatch, faulty(primitive, FAULTS[primitive][fault])(), small, primitive)
     assert not report.passed
     wrong = [c for c in report.comparisons if not c.passed]
     assert {c.dtype for c in wrong} == {"float32", "float64"}
@@ -257,7 +302,8 @@ def test_a_backend_without_fault_is_not_accused(
     monkeypatch: pytest.MonkeyPatch, small: Batch
 ) -> None:
     for primitive in FAULTS:
-        assert check(monkeypatch, faulty(primitive, lambda right, *a, **k: right)(), small).passed
+        backend = faulty(primitive, lambda right, *a, **k: right)()
+        assert check(monkeypatch, backend, small, primitive).passed
 
 
 class WrongRunner(Loop):
@@ -273,7 +319,7 @@ class WrongRunner(Loop):
 def test_a_fault_in_a_compiled_plan_is_found(monkeypatch: pytest.MonkeyPatch, small: Batch) -> None:
     backend = NumpyBackend()
     monkeypatch.setattr(backend, "compile", lambda plan: WrongRunner(backend, plan))
-    wrong = [c for c in check(monkeypatch, backend, small).comparisons if not c.passed]
+    wrong = [c for c in check(monkeypatch, backend, small, "affine").comparisons if not c.passed]
     assert {(c.part, c.quantity) for c in wrong} == {("training step", "db2")}
 
 

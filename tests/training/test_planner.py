@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, Affine, MultiLayerNet, Relu, Sequential, TwoLayerNet
+from fastnn import (
+    SGD,
+    Affine,
+    MeanSquaredError,
+    MultiLayerNet,
+    Relu,
+    Sequential,
+    SigmoidWithLoss,
+    TwoLayerNet,
+)
 from fastnn.backends import Backend
 from fastnn.backends.loop import Loop
-from fastnn.backends.plan import Step, StepPlan
+from fastnn.backends.plan import LayerCalls, Step, StepPlan
 from fastnn.training.planner import make_plan
 from tests.helpers.layers import Scale, Square, SquaredError, zoo
 from tests.helpers.problems import Batch, affine_of, relative_error
@@ -97,6 +106,39 @@ def test_the_plan_of_the_books_network_step_by_step(batch: Batch) -> None:
         "dW2": ((6, 4), "float32"), "db2": ((4,), "float32"),
     }  # fmt: skip
     assert plan.per_sample == {"x:0", "x:1", "x:2", "y", "dout", "losses", "dx:1"}
+
+
+def test_the_losses_step_by_step(batch: Batch) -> None:
+    """Targets are gathered like labels, a loss that keeps nothing is differentiated by scores."""
+    for loss, writes, answers in (
+        (SigmoidWithLoss(), ("losses", "y"), "y"),
+        (MeanSquaredError(), ("losses",), "x:1"),
+    ):
+        network = Sequential([affine_of(np.ones((12, 4)), np.ones(4))], loss)
+        plan = plan_of(network, batch.x, batch.one_hot)
+        name = loss.primitive
+        assert plan.chain.loss == name
+        assert [(s.primitive, s.reads, s.writes, dict(s.options)) for s in plan.steps[1:-3]] == [
+            ("take_rows", ("t_data", "rows"), ("t",), {}),
+            ("affine", ("x:0", "W1", "b1"), ("x:1",), {"relu": False}),
+            (name, ("x:1", "t"), writes, {}),
+            ("mean", ("losses",), ("loss",), {}),
+            (f"{name}_backward", (answers, "t"), ("dout",), {}),
+        ]
+        buffers = {"x:0", "x:1", "losses", "loss", "dout", answers, "dW1", "db1"}
+        assert plan.shapes.keys() == buffers
+        assert plan.per_sample == buffers - {"loss", "dW1", "db1"}
+        assert plan.affine_blocks(
+            activations=(None,), losses=(name,), rules=("sgd_update",)
+        ) == plan.chain.blocks  # fmt: skip
+
+
+def test_a_loss_whose_method_was_replaced_takes_part_by_its_methods(batch: Batch) -> None:
+    network = TwoLayerNet(12, 6, 4)
+    network.lastLayer.forward = network.lastLayer.forward
+    loss = plan_of(network, batch.x, batch.t).chain.loss
+    assert isinstance(loss, LayerCalls)
+    assert (loss.name, loss.users_own) == ("SoftmaxWithLoss", True)
 
 
 def test_inputs_of_several_axes_are_flattened_once(backend: Backend, batch: Batch) -> None:

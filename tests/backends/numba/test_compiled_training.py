@@ -502,7 +502,7 @@ def test_the_chain_of_a_network() -> None:
         Block(("W3", "b3"), 3),
     )
     assert plan.chain.blocks == blocks
-    known = {
+    known: dict[str, Any] = {
         "activations": (None, "relu"),
         "losses": ("softmax_cross_entropy",),
         "rules": ("sgd_update",),
