@@ -129,7 +129,7 @@ def test_the_losses_step_by_step(batch: Batch) -> None:
         assert plan.shapes.keys() == buffers
         assert plan.per_sample == buffers - {"loss", "dW1", "db1"}
         assert plan.affine_blocks(
-            activations=(None,), losses=(name,), rules=("sgd_update",)
+            activations=(), losses=(name,), rules=("sgd_update",)
         ) == plan.chain.blocks  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from fastnn.backends import selection
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba import team as numba_team
 from fastnn.backends.numba.runner import CompiledStep
-from fastnn.backends.plan import Block, Rule
+from fastnn.backends.plan import Activation, Block, Rule
 from tests.helpers.compiled_training import (
     BOUNDS,
     awkward_cases,
@@ -497,18 +497,18 @@ def test_the_chain_of_a_network() -> None:
     x, t = data_set(20, 6, 3)
     plan = plan_of((6, 5, 4, 3), x, t, 5, "float32", "numba")
     blocks = (
-        Block(("W1", "b1"), 5, "relu"),
-        Block(("W2", "b2"), 4, "relu"),
+        Block(("W1", "b1"), 5, Activation("relu")),
+        Block(("W2", "b2"), 4, Activation("relu")),
         Block(("W3", "b3"), 3),
     )
     assert plan.chain.blocks == blocks
     known: dict[str, Any] = {
-        "activations": (None, "relu"),
+        "activations": ("relu",),
         "losses": ("softmax_cross_entropy",),
         "rules": ("sgd_update",),
     }
     assert plan.affine_blocks(**known) == blocks
-    for missing in ({"activations": (None,)}, {"losses": ("other",)}, {"rules": ("other",)}):
+    for missing in ({"activations": ("other",)}, {"losses": ("other",)}, {"rules": ("other",)}):
         assert plan.affine_blocks(**{**known, **missing}) is None
     plan.arrays["W2"] = plan.arrays["W1"]
     assert plan.affine_blocks(**known) is None
