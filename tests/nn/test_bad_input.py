@@ -19,19 +19,8 @@ import fastnn
 from fastnn import SGD, Affine, MultiLayerNet, Relu, Sequential, SoftmaxWithLoss, TwoLayerNet
 from fastnn.backends import Backend
 from tests.helpers.problems import Batch, affine_of
+from tests.helpers.refusals import WITH_LABELS, Frame, Operation, bits, changed, refuses
 
-Operation = Callable[..., Any]
-
-WITH_LABELS: dict[str, Operation] = {
-    "loss": Sequential.loss,
-    "accuracy": Sequential.accuracy,
-    "gradient": Sequential.gradient,
-    "numerical_gradient": Sequential.numerical_gradient,
-    "fit": lambda network, x, t: fastnn.fit(network, x, t, batch_size=3, progress=False, seed=0),
-    "check_gradients": lambda network, x, t: fastnn.check_gradients(
-        network, x, t, backends=["numpy"]
-    ),
-}
 OPERATIONS: dict[str, Operation] = {
     "predict": lambda network, x, t: network.predict(x),
     **WITH_LABELS,
@@ -48,41 +37,11 @@ def batch() -> Batch:
     return Batch(7, 12, 4)
 
 
-class Frame:
-    """What pandas gives: numbers behind ``__array__``."""
-
-    def __init__(self, values: Any) -> None:
-        self.values = values
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return np.array(self.values, dtype)
-
-
 class Unreadable:
     """What gives an error for an array."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise ZeroDivisionError("no numbers")
-
-
-def bits(network: Sequential) -> dict[str, bytes]:
-    return {name: fastnn.to_numpy(array).tobytes() for name, array in network.params.items()}
-
-
-def refuses(
-    error: type[Exception], words: str, operation: Operation, network: Sequential, *arguments: Any
-) -> None:
-    before, arrays = bits(network), list(network.params.values())
-    with pytest.raises(error, match=words):
-        operation(network, *arguments)
-    assert bits(network) == before
-    assert all(a is b for a, b in zip(network.params.values(), arrays, strict=True))
-
-
-def changed(x: Any, value: Any, where: Any = (2, 5)) -> Any:
-    x = x.copy()
-    x[where] = value
-    return x
 
 
 BAD_X: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {

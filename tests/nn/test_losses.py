@@ -19,7 +19,7 @@ from fastnn.nn import sequential
 from fastnn.nn.loss import Loss
 from fastnn.nn.losses import LOSSES
 from tests.helpers.problems import affine_of, relative_error
-from tests.nn.test_bad_input import WITH_LABELS, Frame, bits, changed, refuses
+from tests.helpers.refusals import WITH_LABELS, Frame, bits, changed, refuses
 
 BOUNDS = {"float64": 1e-12, "float32": 2e-6}
 
