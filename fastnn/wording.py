@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxlong = _repr.maxother = 60
@@ -44,6 +45,12 @@ def a_kind(thing: object) -> str:
     shape = getattr(thing, "shape", None)
     of_shape = f" of shape {tuple(shape)}" if isinstance(shape, tuple) else ""
     return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}{of_shape}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Give the nearest of the words that are known, to end an error with; an empty text if none."""
+    nearest = difflib.get_close_matches(word[:40].lower(), known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 SHOWN = 8

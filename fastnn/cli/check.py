@@ -29,7 +29,7 @@ def check(
     """
     (x, t), _ = load_mnist()
     with use_backend("numpy"):
-        network = MultiLayerNet(784, sizes(hidden, "--hidden"), 10, "he", seed=seed)
+        network = MultiLayerNet(784, sizes(hidden, "--hidden"), 10, seed=seed)
     report = check_gradients(network, x[:samples], t[:samples], backends=backend or None)
     if as_json:
         print(json.dumps(report.as_dict(), indent=2))

@@ -64,7 +64,9 @@ def train(
     (x_train, t_train), (x_test, t_test) = data_set
     units = [x_train.shape[1], *sizes(hidden, "--hidden"), _classes(data_set)]
     std = 0.01 if len(units) == 3 else "he"  # deeper networks do not learn from the book's 0.01
-    network = MultiLayerNet(units[0], units[1:-1], units[-1], std, dtype=dtype, seed=seed)
+    network = MultiLayerNet(
+        units[0], units[1:-1], units[-1], weight_init_std=std, dtype=dtype, seed=seed
+    )
     optimizer = SGD(lr)
     out.mkdir(parents=True, exist_ok=True)
 

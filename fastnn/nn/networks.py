@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -13,59 +14,74 @@ from fastnn.nn.handed_over import let_go
 from fastnn.nn.layer import Layer
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.sequential import Sequential
-from fastnn.wording import shown
+from fastnn.wording import did_you_mean, shown
+
+ACTIVATIONS: dict[str, Callable[[], Layer]] = {"relu": Relu}
+"""The layer of each name of an activation."""
+
+GAINS = {"relu": 2, "he": 2, "sigmoid": 1, "xavier": 1}
+"""The variance of initial weights by name, times the number of inputs: He et al. 2015
+(https://arxiv.org/abs/1502.01852), which ReLU needs in deeper networks; Glorot and Bengio 2010
+(https://proceedings.mlr.press/v9/glorot10a.html), as the book has it, for sigmoid and tanh."""
 
 
 class MultiLayerNet(Sequential):
-    """Affine layers with ReLU between them, on the active backend.
+    """Affine layers with an activation between them, on the active backend.
 
     Parameters
     ----------
     input_size : int
         Number of features D.
-    hidden_sizes : iterable of int
+    hidden_size_list : iterable of int
         Units of each hidden layer.
     output_size : int
-        Number of classes C.
-    weight_init_std : float or "he", optional
-        Standard deviation of the initial weights; "he" takes ``sqrt(2 / D)`` for each layer (He
-        et al. 2015, https://arxiv.org/abs/1502.01852), which deeper networks need.
+        Number of classes or other outputs C.
+    activation : {"relu"}, optional
+        What stands between the Affine layers.
+    weight_init_std : float or {"relu", "he", "sigmoid", "xavier"}, optional
+        Standard deviation of the initial weights; "relu" and "he" take ``sqrt(2 / D)`` for each
+        layer, "sigmoid" and "xavier" ``sqrt(1 / D)``.
     dtype : {"float32", "float64"}, optional
         What the network computes in.
     seed : int, optional
         Seed of the initial weights. One seed gives the same weights on every backend.
 
+    Attributes
+    ----------
+    layers : OrderedDict
+        As in the book: ``Affine1, Activation_function1, Affine2, ...``.
+
     Raises
     ------
     TypeError, ValueError
-        If a size is no integer or under 1, `weight_init_std` is negative or not finite, or the
-        dtype is another.
+        If a size is no integer or under 1, `weight_init_std` is negative or not finite, the dtype
+        is another, or there is no activation or initialisation of that name.
+
+    References
+    ----------
+    Saito, *Deep Learning from Scratch*, O'Reilly Japan 2016, chapter 6: ``MultiLayerNet`` and
+    ``MultiLayerNetExtend`` of its common code.
     """
 
     def __init__(
         self,
         input_size: int,
-        hidden_sizes: Iterable[int],
+        hidden_size_list: Iterable[int],
         output_size: int,
-        weight_init_std: float | str = "he",
+        activation: str = "relu",
+        weight_init_std: float | str = "relu",
         *,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
-        dtype = check_dtype(dtype)
-        sizes = [check_count(input_size, "input_size")]
-        text = isinstance(hidden_sizes, str | bytes | bytearray)
-        if text or not isinstance(hidden_sizes, Iterable):
-            raise TypeError(f"hidden_sizes must be a list of sizes, got {shown(hidden_sizes)}")
-        sizes += [check_count(size, "hidden size") for size in hidden_sizes]
-        sizes += [check_count(output_size, "output_size")]
-        generator, backend = check_seed(seed), get_backend()
-        layers: list[Layer] = []
-        for inputs, outputs in pairwise(sizes):
-            W = _initial_std(weight_init_std, inputs) * generator.standard_normal((inputs, outputs))
-            b = np.zeros(outputs)
-            layers += [Affine(backend.asarray(W, dtype), backend.asarray(b, dtype)), Relu()]
-        super().__init__(layers[:-1])
+        sizes = _sizes(input_size, hidden_size_list, output_size)
+        make = _named(activation, ACTIVATIONS, "activation")
+        layers: dict[str, Layer] = {}
+        for number, affine in enumerate(_affines(sizes, weight_init_std, dtype, seed), 1):
+            layers[f"Affine{number}"] = affine
+            if number < len(sizes) - 1:
+                layers[f"Activation_function{number}"] = make()
+        super().__init__(layers)
         let_go(self.params.values())
 
     @classmethod
@@ -80,8 +96,8 @@ class TwoLayerNet(MultiLayerNet):
     ----------
     input_size, hidden_size, output_size : int
         Features D, hidden units, classes C.
-    weight_init_std : float, optional
-        Standard deviation of the initial weights.
+    weight_init_std : float or str, optional
+        Standard deviation of the initial weights; see `MultiLayerNet`.
     dtype : {"float32", "float64"}, optional
         What the network computes in.
     seed : int, optional
@@ -102,23 +118,60 @@ class TwoLayerNet(MultiLayerNet):
         input_size: int,
         hidden_size: int,
         output_size: int,
-        weight_init_std: float = 0.01,
+        weight_init_std: float | str = 0.01,
         *,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
-        super().__init__(
-            input_size, [hidden_size], output_size, weight_init_std, dtype=dtype, seed=seed
-        )
+        sizes = _sizes(input_size, [hidden_size], output_size)
+        first, last = _affines(sizes, weight_init_std, dtype, seed)
+        Sequential.__init__(self, [first, Relu(), last])
+        let_go(self.params.values())
 
     @classmethod
     def _is_made_of(cls, kinds: list[str]) -> bool:
         return kinds == ["Affine", "Relu", "Affine"]
 
 
+def _sizes(input_size: Any, hidden_size_list: Any, output_size: Any) -> list[int]:
+    sizes = [check_count(input_size, "input_size")]
+    text = isinstance(hidden_size_list, str | bytes | bytearray)
+    if text or not isinstance(hidden_size_list, Iterable):
+        raise TypeError(f"hidden_size_list must be a list of sizes, got {shown(hidden_size_list)}")
+    sizes += [check_count(size, "hidden size") for size in hidden_size_list]
+    return [*sizes, check_count(output_size, "output_size")]
+
+
+def _affines(
+    sizes: list[int], weight_init_std: float | str, dtype: str, seed: int | None
+) -> list[Affine]:
+    """Make the Affine layers of a network, with initial weights in one order of drawing."""
+    dtype, generator, backend = check_dtype(dtype), check_seed(seed), get_backend()
+    affines = []
+    for inputs, outputs in pairwise(sizes):
+        W = _initial_std(weight_init_std, inputs) * generator.standard_normal((inputs, outputs))
+        b = np.zeros(outputs)
+        affines.append(Affine(backend.asarray(W, dtype), backend.asarray(b, dtype)))
+    return affines
+
+
 def _initial_std(std: float | str, inputs: int) -> float:
-    if std == "he":
-        return float(np.sqrt(2 / inputs))
     if isinstance(std, str):
-        raise ValueError(f"weight_init_std must be a number or 'he', got {shown(std)}")
+        gain = _named(std, GAINS, "weight_init_std", "a number or ")
+        return float(np.sqrt(gain / inputs))
     return check_rate(std, "weight_init_std")
+
+
+def _named(name: object, known: dict[str, Any], what: str, other: str = "") -> Any:
+    """Give what is known by a name, in whatever case."""
+    if not isinstance(name, str):
+        raise TypeError(
+            f"{what} must be one of {', '.join(map(repr, known))}, got {shown(name)}; initial "
+            "weights are weight_init_std="
+        )
+    if name.lower() not in known:
+        raise ValueError(
+            f"{what} must be {other}one of {', '.join(map(repr, known))}, got {shown(name)}"
+            f"{did_you_mean(name, known)}"
+        )
+    return known[name.lower()]

@@ -148,7 +148,7 @@ def test_check() -> None:
     result = run("check", "--backend", "numpy", "--hidden", "4", "--samples", 2)
     lines = result.stdout.splitlines()
     assert [line.split()[2] for line in lines[1:7]] == [
-        "Affine1", "Relu1", "Affine2", "SoftmaxWithLoss", "network", "training",
+        "Affine1", "Activation_function1", "Affine2", "SoftmaxWithLoss", "network", "training",
     ]  # fmt: skip
     assert lines[-1] == "All 72 comparisons agree within their bounds."
 

@@ -44,6 +44,26 @@ def test_weights_without_a_seed_differ() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("std", "variance"),
+    [("relu", 2 / 300), ("He", 2 / 300), ("sigmoid", 1 / 300), ("xavier", 1 / 300), (0.3, 0.09)],
+)
+def test_initial_weights_by_name(std: Any, variance: float) -> None:
+    for network in (
+        MultiLayerNet(300, [300], 300, weight_init_std=std, seed=0),
+        TwoLayerNet(300, 300, 300, std, seed=0),
+    ):
+        for name in ("W1", "W2"):
+            assert fastnn.to_numpy(network.params[name]).var() == pytest.approx(variance, rel=0.02)
+
+
+def test_layers_have_the_books_names() -> None:
+    network = MultiLayerNet(input_size=5, hidden_size_list=(4, 4), output_size=3)
+    assert list(network.layers) == [
+        "Affine1", "Activation_function1", "Affine2", "Activation_function2", "Affine3",
+    ]  # fmt: skip
+
+
 def test_predict_loss_accuracy_against_the_definition(
     backend: Backend, dtype: str, batch: Batch
 ) -> None:
@@ -252,7 +272,8 @@ def test_layers_and_networks_print_in_a_line(backend: Backend) -> None:
     ]
     deep = MultiLayerNet(784, [50] * 300, 10)
     assert repr(deep) == (
-        "MultiLayerNet(Affine1, Relu1, Affine2, Relu2, Affine3, Relu3, ... 594 more ..., "
+        "MultiLayerNet(Affine1, Activation_function1, Affine2, Activation_function2, Affine3, "
+        "Activation_function3, ... 594 more ..., "
         f"Affine301; SoftmaxWithLoss) on {backend.name}, float32"
     )
     assert repr(network.params) == str({"W1": (784, 50), "b1": (50,), "W2": (50, 10), "b2": (10,)})
