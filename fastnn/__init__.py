@@ -28,7 +28,7 @@ from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss, SoftmaxWithLoss
 from fastnn.nn.networks import MultiLayerNet, TwoLayerNet
 from fastnn.nn.numerical_gradient import numerical_gradient
-from fastnn.nn.optimizers import SGD, Optimizer
+from fastnn.nn.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from fastnn.nn.sequential import Sequential
 from fastnn.threads import get_num_threads, set_num_threads
 from fastnn.training.fit import fit
@@ -38,6 +38,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "AdaGrad",
+    "Adam",
     "Affine",
     "Backend",
     "BackendFallbackWarning",
@@ -49,9 +51,12 @@ __all__ = [
     "KernelCacheWarning",
     "Layer",
     "MeanSquaredError",
+    "Momentum",
     "MultiLayerNet",
+    "Nesterov",
     "Optimizer",
     "ParameterCopyWarning",
+    "RMSprop",
     "Relu",
     "Sequential",
     "SigmoidWithLoss",

@@ -101,6 +101,17 @@ def check_rate(value: Any, name: str) -> float:
     return rate
 
 
+def check_fraction(value: Any, name: str) -> float:
+    """Return a number in ``0 <= value < 1``, of any type of real numbers."""
+    try:
+        fraction = check_rate(value, name)
+    except ValueError:
+        fraction = math.nan
+    if not fraction < 1:
+        raise ValueError(f"{name} must be at least 0 and less than 1, got {shown(value)}")
+    return fraction
+
+
 def check_number(value: Any, name: str) -> Any:
     """Return a real number as it is, or as a float if Python does not know it as a number."""
     if not _is_single(value, ("float", "int", "uint", "bfloat")):

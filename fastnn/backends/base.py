@@ -27,6 +27,10 @@ BATCH_NORM_EPSILON = 1e-6
 """What keeps batch normalisation from dividing by 0: the book's 10e-7."""
 
 
+EPSILON = 1e-7
+"""Added to the roots that update rules divide by."""
+
+
 @dataclass(frozen=True)
 class BackendInfo:
     """What is known of a backend on this machine; see `fastnn.available_backends`.
@@ -432,6 +436,82 @@ class Backend:
         mixed = getattr(change, "dtype", W.dtype) != W.dtype  # of a layer that gives a number
         W -= self.xp.astype(change, W.dtype) if mixed else change
         return W
+
+    # The rules below change W, and arrays of state of its shape and dtype, in place. Factors of the
+    # form ``1 - beta`` are arguments themselves: rounded to float32 first, the difference of two
+    # numbers near 1 would be wrong in the fifth digit.
+
+    def momentum_update(
+        self, W: Array, dW: Array, v: Array, *, lr: float, momentum: float
+    ) -> Array:
+        """``v = momentum * v - lr * dW; W += v`` (Polyak 1964)."""
+        dW = self._of_dtype(dW, W)
+        v *= momentum
+        v -= lr * dW
+        W += v
+        return W
+
+    def nesterov_update(
+        self, W: Array, dW: Array, v: Array, *, lr: float, momentum: float
+    ) -> Array:
+        """``W += momentum**2 * v - (1 + momentum) * lr * dW; v = momentum * v - lr * dW``.
+
+        Nesterov's accelerated gradient, W being the point that looks ahead (Bengio et al. 2012,
+        https://arxiv.org/abs/1212.0901, equation 7).
+        """
+        change = lr * self._of_dtype(dW, W)
+        W += momentum * momentum * v
+        W -= (1 + momentum) * change
+        v *= momentum
+        v -= change
+        return W
+
+    def adagrad_update(self, W: Array, dW: Array, h: Array, *, lr: float) -> Array:
+        """``h += dW**2; W -= lr * dW / (sqrt(h) + 1e-7)`` (Duchi et al. 2011)."""
+        dW = self._of_dtype(dW, W)
+        h += dW * dW
+        W -= lr * dW / (self.xp.sqrt(h) + EPSILON)
+        return W
+
+    def rmsprop_update(
+        self, W: Array, dW: Array, h: Array, *, lr: float, one_minus_decay_rate: float
+    ) -> Array:
+        """``h += (1 - decay_rate) * (dW**2 - h); W -= lr * dW / (sqrt(h) + 1e-7)``.
+
+        Tieleman and Hinton 2012, lecture 6.5.
+        """
+        dW = self._of_dtype(dW, W)
+        h += one_minus_decay_rate * (dW * dW - h)
+        W -= lr * dW / (self.xp.sqrt(h) + EPSILON)
+        return W
+
+    def adam_update(
+        self,
+        W: Array,
+        dW: Array,
+        m: Array,
+        v: Array,
+        *,
+        lr_t: float,
+        one_minus_beta1: float,
+        one_minus_beta2: float,
+    ) -> Array:
+        """``m += (1 - beta1) * (dW - m); v += (1 - beta2) * (dW**2 - v)``.
+
+        And ``W -= lr_t * m / (sqrt(v) + 1e-7)``, where ``lr_t = lr * sqrt(1 - beta2**t) /
+        (1 - beta1**t)`` at step t, from 1 on (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980,
+        end of section 2).
+        """
+        dW = self._of_dtype(dW, W)
+        m += one_minus_beta1 * (dW - m)
+        v += one_minus_beta2 * (dW * dW - v)
+        W -= lr_t * m / (self.xp.sqrt(v) + EPSILON)
+        return W
+
+    def _of_dtype(self, dW: Array, W: Array) -> Array:
+        """Give a gradient in the dtype of its parameter; a number, of a user's layer, as it is."""
+        mixed = getattr(dW, "dtype", W.dtype) != W.dtype
+        return self.xp.astype(dW, W.dtype) if mixed else dW
 
     # Training
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
-from fastnn.backends.plan import Runner, Step, StepPlan
+from fastnn.backends.plan import Numbers, Runner, Step, StepPlan
 from fastnn.backends.stop import Stop
 
 
@@ -22,15 +24,21 @@ class Loop(Runner):
         self.lasting = plan.arrays.keys() | self.buffers.keys()
 
     def run(
-        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
+        self, rows: Array, hyperparameters: Mapping[str, Numbers], stop: Stop | None = None
     ) -> Array:
         """See `Runner.run`."""
         steps, batch = rows.shape
         arrays = {**self.plan.arrays, **self._leading(batch)}
-        calls = [self._bind(step, arrays, hyperparameters) for step in self.plan.steps]
+        numbers = {
+            name: np.broadcast_to(values, steps).tolist()
+            for name, values in hyperparameters.items()
+        }
+        now: dict[str, float] = {}
+        calls = [self._bind(step, arrays, now) for step in self.plan.steps]
         losses = self.backend.empty((steps,), self.plan.dtype)
         for i in range(steps):
             arrays["rows"] = rows[i, :]
+            now.update((name, values[i]) for name, values in numbers.items())
             for call in calls:
                 call()
             losses[i] = arrays["loss"]
@@ -52,15 +60,22 @@ class Loop(Runner):
         }
 
     def _bind(
-        self, step: Step, arrays: dict[str, Array], hyperparameters: Mapping[str, float]
+        self, step: Step, arrays: dict[str, Array], now: Mapping[str, Any]
     ) -> Callable[[], None]:
+        """Make a call of a step; it reads the hyperparameters from `now` when it is made."""
         options: dict[str, Any] = dict(step.options)
-        options.update({name: hyperparameters[name] for name in step.hyperparameters})
         out = tuple(arrays.get(name) for name in step.writes)
         if not step.in_place and any(buffer is not None for buffer in out):
             options["out"] = out if len(out) > 1 else out[0]
         function = step.call or getattr(self.backend, step.primitive)
         reads, writes = step.reads, step.writes
+        if step.hyperparameters:
+
+            def call_with_numbers() -> None:
+                numbers = {name: now[name] for name in step.hyperparameters}
+                function(*[arrays[name] for name in reads], **options, **numbers)
+
+            return call_with_numbers
         if all(name in self.lasting for name in (*reads, *writes)):
             return partial(function, *[arrays[name] for name in reads], **options)
 

@@ -12,9 +12,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from fastnn.backends.arrays import Array
 from fastnn.backends.stop import Stop
 from fastnn.checks import dtype_name
+
+Numbers = float | np.ndarray[Any, Any]
+"""A hyperparameter for many steps: the same in all, or an array (steps,) of the host."""
 
 DATA_DTYPES = ("uint8", "int8")
 """Dtypes that a data set may have besides the network's own; a batch is cast as it is gathered."""
@@ -89,14 +94,18 @@ class Rule:
     Attributes
     ----------
     primitive : str
-        The method of a `Backend` that does it in place: ``primitive(parameter, gradient,
+        The method of a `Backend` that does it in place: ``primitive(parameter, gradient, *state,
         **hyperparameters)``.
     hyperparameters : tuple of str
-        What it reads besides, such as ``lr``; see `fastnn.Optimizer.hyperparameters`.
+        Numbers that it reads besides, such as ``lr``; they may differ from step to step.
+    state : tuple of str
+        Names of arrays that it changes along with the parameter, of its shape and dtype, and zero
+        at first.
     """
 
     primitive: str
     hyperparameters: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
 
 
 LOSSES: Mapping[str, tuple[str, ...]] = {
@@ -166,6 +175,11 @@ class Step:
         return set(self.writes) <= set(self.reads)
 
 
+def state_name(state: str, parameter: str) -> str:
+    """Name the state of a parameter in `StepPlan.arrays`."""
+    return f"{state}:{parameter}"
+
+
 @dataclass
 class StepPlan:
     """What a backend compiles.
@@ -179,7 +193,8 @@ class StepPlan:
     scale : float
         What ``x_data`` is multiplied by as a batch is gathered.
     arrays : dict
-        The data set, ``x_data`` and ``t_data``, and the parameters, by name.
+        The data set, ``x_data`` and ``t_data``, the parameters, by name, and what state the update
+        rule has of each, by `state_name`.
     chain : Chain
         What the network is.
     steps : list of Step
@@ -249,7 +264,7 @@ class Runner(Protocol):
     """A compiled step plan. Its parameters are those of the plan, or forms of its own of them."""
 
     def run(
-        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
+        self, rows: Array, hyperparameters: Mapping[str, Numbers], stop: Stop | None = None
     ) -> Array:
         """Take one training step for each row of `rows`, and return their losses.
 
@@ -257,8 +272,8 @@ class Runner(Protocol):
         ----------
         rows : array (steps, batch), int64
             Which samples of the data set make each batch; at most ``plan.batch_size`` of them.
-        hyperparameters : mapping
-            What the optimizer's steps read, such as ``lr``.
+        hyperparameters : mapping of str to float or array (steps,) of the host
+            What the optimizer's steps read, such as ``lr``: one number for all, or one for each.
         stop : Stop, optional
             When it is requested the step that is under way is the last. One is taken at least.
 

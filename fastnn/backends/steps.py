@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.plan import LOSSES, Activation, Block, Rule, Step, StepPlan
+from fastnn.backends.plan import LOSSES, Activation, Block, Rule, Step, StepPlan, state_name
 
 
 def lay_out(plan: StepPlan) -> None:
@@ -109,8 +109,10 @@ def _update(plan: StepPlan) -> None:
         plan.steps.append(Step("update", reads, names, call=_on_dictionaries(update, names)))
         return
     for name in names:
-        reads, options = (name, _gradient(name)), update.hyperparameters
-        plan.steps.append(Step(update.primitive, reads, (name,), hyperparameters=options))
+        state = tuple(state_name(each, name) for each in update.state)
+        reads, writes = (name, _gradient(name), *state), (name, *state)
+        numbers = update.hyperparameters
+        plan.steps.append(Step(update.primitive, reads, writes, hyperparameters=numbers))
 
 
 def _gradient(parameter: str) -> str:

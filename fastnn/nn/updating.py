@@ -21,10 +21,12 @@ def update_by_rule(
     hyperparameters: Mapping[str, float],
     params: Mapping[str, Any],
     grads: Mapping[str, Any],
+    state: dict[str, dict[str, Any]],
 ) -> None:
-    """See `fastnn.Optimizer.update` for the arguments and the errors."""
+    """See `fastnn.Optimizer.update` for the arguments and the errors, `Optimizer.state`."""
     numbers: dict[str, tuple[Any, Any]] = {}
     arrays: list[tuple[Backend, Array, Array]] = []
+    of_arrays: dict[str, list[Array]] = {}
     for mapping, what in ((params, "params"), (grads, "grads")):
         if not isinstance(mapping, Mapping):
             raise TypeError(f"{what} must be a dictionary of arrays, got {shown(mapping)}")
@@ -33,22 +35,56 @@ def update_by_rule(
             raise KeyError(f"no gradient for parameter {name!r}; there are {list(grads)}")
         if hasattr(parameter, "shape") and not isinstance(parameter, np.generic):
             arrays.append(_to_change(name, parameter, grads[name]))
+            of_arrays[name] = state_of(name, arrays[-1][1], arrays[-1][0], state)
         else:
             number = check_number(parameter, f"parameter {name!r}")
             numbers[name] = number, check_number(grads[name], f"gradient of {name!r}")
-    changed = {name: _changed(rule, hyperparameters, *pair) for name, pair in numbers.items()}
+    changed, of_numbers = {}, {}
+    for name, (number, gradient) in numbers.items():
+        array = np.array(number, np.result_type(1.0 * number, 1.0 * gradient))
+        remembered = [np.copy(each) for each in state_of(name, array, _numpy(), state)]
+        gradient = np.array(gradient, array.dtype)
+        getattr(_numpy(), rule.primitive)(array, gradient, *remembered, **hyperparameters)
+        # numbers stay as they are: NumPy's, or Python's
+        changed[name] = array[()] if isinstance(number, np.generic) else array.item()
+        of_numbers[name] = remembered
     _assign(params, changed)
-    for backend, parameter, gradient in arrays:
-        getattr(backend, rule.primitive)(parameter, gradient, **hyperparameters)
+    for name, remembered in {**of_arrays, **of_numbers}.items():
+        for each, array in zip(state.values(), remembered, strict=True):
+            each[name] = array
+    for (backend, parameter, gradient), remembered in zip(arrays, of_arrays.values(), strict=True):
+        getattr(backend, rule.primitive)(parameter, gradient, *remembered, **hyperparameters)
 
 
-def _changed(rule: Rule, hyperparameters: Mapping[str, float], number: Any, gradient: Any) -> Any:
-    """Give what the rule makes of a number: as an array (), since numbers stay as they are."""
-    dtype = np.result_type(1.0 * number, 1.0 * gradient)
-    array = np.array(number, dtype)
-    primitive = getattr(load_backend("numpy"), rule.primitive)
-    primitive(array, np.array(gradient, dtype), **hyperparameters)
-    return array[()] if isinstance(number, np.generic) else array.item()
+def state_of(
+    name: str, parameter: Array, backend: Backend, state: Mapping[str, Mapping[str, Any]]
+) -> list[Array]:
+    """Give the state of a parameter where and in what dtype the parameter is, or zeros.
+
+    Raises
+    ------
+    ValueError
+        If there is state of another shape.
+    """
+    found = []
+    for each, by_name in state.items():
+        array = by_name.get(name)
+        if array is None:
+            found.append(backend.xp.zeros_like(parameter))
+            continue
+        shape, expected = tuple(array.shape), tuple(parameter.shape)
+        if shape != expected:
+            raise ValueError(
+                f"the optimizer has {each}[{name!r}] of shape {shape} from a training "
+                f"before, and the parameter {name!r} has {expected}: take a new optimizer for "
+                "another network"
+            )
+        found.append(backend.asarray(array, dtype_name(parameter)))
+    return found
+
+
+def _numpy() -> Backend:
+    return load_backend("numpy")
 
 
 def _to_change(name: str, parameter: Any, gradient: Any) -> tuple[Backend, Array, Array]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.plan import Activation, Block, Chain, LayerCalls, StepPlan
+from fastnn.backends.plan import Activation, Block, Chain, LayerCalls, Rule, StepPlan, state_name
 from fastnn.backends.steps import lay_out
 from fastnn.nn.layer import Layer, gradient_of, is_unmodified, parameter_names
 from fastnn.nn.layers import Affine, Relu
@@ -18,6 +18,7 @@ from fastnn.nn.losses import LOSSES
 from fastnn.nn.modes import training_forward
 from fastnn.nn.optimizers import Optimizer
 from fastnn.nn.sequential import Sequential
+from fastnn.nn.updating import state_of
 
 ACTIVATIONS: dict[type[Layer], Callable[[Any], Activation]] = {
     Relu: lambda layer: Activation("relu")
@@ -65,6 +66,11 @@ def make_plan(
         optimizer.described_update(),
     )
     arrays = {"x_data": x, "t_data": t, **parameters}
+    if isinstance(chain.update, Rule):
+        for name, parameter in parameters.items():
+            found = state_of(name, parameter, network.backend, optimizer.state)
+            for each, array in zip(chain.update.state, found, strict=True):
+                arrays[state_name(each, name)] = network.backend.copy(array)
     plan = StepPlan(network.dtype, batch_size, scale, arrays, chain)
     lay_out(plan)
     return plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.loop import Loop
-from fastnn.backends.plan import DATA_DTYPES
+from fastnn.backends.plan import DATA_DTYPES, Rule, state_name
 from fastnn.checks import dtype_name
 from fastnn.nn.optimizers import Optimizer
 from fastnn.nn.parameters import problem_with_parameters
 from fastnn.nn.sequential import Sequential
+from fastnn.nn.updating import state_of
 from fastnn.training.callbacks import Callback, is_true
 from fastnn.training.evaluation import Evaluation
 from fastnn.training.history import History, LossQueue
@@ -58,6 +59,7 @@ def train(
         except KeyboardInterrupt:
             interruption.requested = True
         finally:
+            session.hand_over_state()
             queue.flush()
             history.interrupted = interruption.requested
     if not history.interrupted:
@@ -148,6 +150,7 @@ class Session:
         if not callbacks:
             return False
         shown = self._show_copies()
+        self.hand_over_state(self.backend.copy)
         try:
             results = [interruption.call(callback, self.network, history) for callback in callbacks]
         finally:
@@ -165,8 +168,34 @@ class Session:
             buffer = self.plan.arrays[name]
             buffer[...] = changed[name]
             setattr(*owner, buffer)
+        self._take_over_state()
         self.runner.reload()
         return False
+
+    def hand_over_state(self, given: Callable[[Array], Array] = lambda array: array) -> None:
+        """Give the optimizer the state of its rule: the plan's arrays, or what is `given` for them.
+
+        The optimizer's own are not touched while the plan is trained, as parameters are not.
+        """
+        for by_name, name, array in self._state():
+            by_name[name] = given(array)
+
+    def _take_over_state(self) -> None:
+        """Write what a callback has left in the optimizer's state to the plan's arrays."""
+        for name in self.owners if self._state() else ():
+            found = state_of(name, self.plan.arrays[name], self.backend, self.optimizer.state)
+            for each, array in zip(self.optimizer.state, found, strict=True):
+                self.plan.arrays[state_name(each, name)][...] = array
+
+    def _state(self) -> list[tuple[dict[str, Array], str, Array]]:
+        """List the dictionaries of the optimizer's state with a name and the plan's array each."""
+        if not isinstance(self.plan.chain.update, Rule):
+            return []
+        return [
+            (by_name, name, self.plan.arrays[state_name(each, name)])
+            for each, by_name in self.optimizer.state.items()
+            for name in self.owners
+        ]
 
     def _problem(self, shown: Mapping[str, Array]) -> Exception | None:
         """Make the error for what callbacks must not do, and restore parameters they broke."""
@@ -197,10 +226,14 @@ class Session:
             some = rows[done : min(done + queue.steps_at_once, steps), ...]
             # The losses show that it diverged.
             with lock.alone, np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                losses = self.runner.run(some, self.optimizer.hyperparameters(), interruption.stop)
+                numbers = self.optimizer.hyperparameters_of_steps(int(some.shape[0]))
+                losses = self.runner.run(some, numbers, interruption.stop)
             lock.give_way()
             queue.add(losses, batch)
-            done += int(losses.shape[0])
+            taken = int(losses.shape[0])
+            done += taken
+            if isinstance(self.plan.chain.update, Rule):
+                self.optimizer.iter += taken
         return done * batch
 
     def _show_copies(self) -> dict[str, Array]:

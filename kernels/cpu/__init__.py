@@ -42,9 +42,18 @@ from fastnn.kernels.cpu.skipping import (
     affine_skipping_zeros,
     transposed_product_skipping_zeros,
 )
-from fastnn.kernels.cpu.update import sgd_update
+from fastnn.kernels.cpu.update import (
+    adagrad_update,
+    adam_update,
+    momentum_update,
+    nesterov_update,
+    rmsprop_update,
+    sgd_update,
+)
 
 __all__ = [
+    "adagrad_update",
+    "adam_update",
     "add_bias",
     "add_bias_relu",
     "affine",
@@ -57,10 +66,13 @@ __all__ = [
     "difference_over_samples",
     "dropout",
     "mean",
+    "momentum_update",
     "moving_average",
     "multiply_by_mask",
+    "nesterov_update",
     "normalise",
     "relu",
+    "rmsprop_update",
     "scale_and_shift",
     "sgd_update",
     "sigmoid_cross_entropy",

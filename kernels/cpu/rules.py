@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastnn.kernels.cpu.compiler import chosen_by_type, inline_kernel
-from fastnn.kernels.cpu.vector import add, fma, multiply, splat
+from fastnn.kernels.cpu.vector import add, divide, fma, multiply, splat, square_root, subtract
 from fastnn.kernels.cpu.vector_memory import load, store
 from llvmlite import ir
 from numba import types
@@ -40,8 +40,46 @@ class Momentum(NamedTuple):
     momentum: Any
 
 
-RULES = {"sgd_update": (Sgd, 0), "momentum_update": (Momentum, 1)}
-"""By the primitive of a step plan's rule: the type, and how many arrays of state it has."""
+class Nesterov(NamedTuple):
+    """``W += momentum**2 * v - (1 + momentum) * lr * dW; v = momentum * v - lr * dW``."""
+
+    lr: Any
+    momentum: Any
+
+
+class AdaGrad(NamedTuple):
+    """``h += dW**2; W -= lr * dW / (sqrt(h) + epsilon)``."""
+
+    lr: Any
+    epsilon: Any
+
+
+class RMSprop(NamedTuple):
+    """``h += (1 - decay_rate) * (dW**2 - h); W -= lr * dW / (sqrt(h) + epsilon)``."""
+
+    lr: Any
+    one_minus_decay_rate: Any
+    epsilon: Any
+
+
+class Adam(NamedTuple):
+    """``m += (1 - beta1) * (dW - m)``, v of squares, ``W -= lr_t * m / (sqrt(v) + epsilon)``."""
+
+    lr_t: Any
+    one_minus_beta1: Any
+    one_minus_beta2: Any
+    epsilon: Any
+
+
+BY_NAME: dict[str, type] = {
+    "sgd_update": Sgd,
+    "momentum_update": Momentum,
+    "nesterov_update": Nesterov,
+    "adagrad_update": AdaGrad,
+    "rmsprop_update": RMSprop,
+    "adam_update": Adam,
+}
+"""By the primitive of a step plan's rule."""
 
 
 @intrinsic
@@ -148,4 +186,59 @@ def _momentum(rule: Any, memory: Array, place: int, stride: int, gradient: Any) 
     return W
 
 
-FORMULAS = {Sgd: _sgd, Momentum: _momentum}
+def _nesterov(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    momentum, v = splat(gradient, rule.momentum), load(gradient, memory, place + stride)
+    change = multiply(splat(gradient, -rule.lr), gradient)
+    W = load(gradient, memory, place)
+    W = fma(splat(gradient, rule.momentum * rule.momentum), v, W)
+    W = add(W, fma(momentum, change, change))
+    store(memory, place + stride, fma(momentum, v, change))
+    store(memory, place, W)
+    return W
+
+
+def _adagrad(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    h = fma(gradient, gradient, load(gradient, memory, place + stride))
+    store(memory, place + stride, h)
+    return _against_root(rule, memory, place, multiply(splat(gradient, -rule.lr), gradient), h)
+
+
+def _rmsprop(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    h = load(gradient, memory, place + stride)
+    h = _towards(multiply(gradient, gradient), h, rule.one_minus_decay_rate)
+    store(memory, place + stride, h)
+    return _against_root(rule, memory, place, multiply(splat(gradient, -rule.lr), gradient), h)
+
+
+def _adam(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    m = _towards(gradient, load(gradient, memory, place + stride), rule.one_minus_beta1)
+    store(memory, place + stride, m)
+    v = load(gradient, memory, place + 2 * stride)
+    v = _towards(multiply(gradient, gradient), v, rule.one_minus_beta2)
+    store(memory, place + 2 * stride, v)
+    return _against_root(rule, memory, place, multiply(splat(gradient, -rule.lr_t), m), v)
+
+
+@inline_kernel
+def _towards(new: Any, mean: Any, gain: Any) -> Any:
+    """``mean + gain * (new - mean)``, a step of a moving average."""
+    return fma(splat(mean, gain), subtract(new, mean), mean)
+
+
+@inline_kernel
+def _against_root(rule: Any, memory: Array, place: int, change: Any, squares: Any) -> Any:
+    """``W += change / (sqrt(squares) + epsilon)``."""
+    root = add(square_root(squares), splat(squares, rule.epsilon))
+    W = add(load(change, memory, place), divide(change, root))
+    store(memory, place, W)
+    return W
+
+
+FORMULAS = {
+    Sgd: _sgd,
+    Momentum: _momentum,
+    Nesterov: _nesterov,
+    AdaGrad: _adagrad,
+    RMSprop: _rmsprop,
+    Adam: _adam,
+}

@@ -145,6 +145,18 @@ def add(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def subtract(typingctx: Any, a: Any, b: Any) -> Any:
+    """``a - b``."""
+    return lane_by_lane(a, 2, lambda builder, x, y: builder.fsub(x, y))
+
+
+@intrinsic
+def square_root(typingctx: Any, a: Any) -> Any:
+    """The square root of each lane, rounded correctly."""
+    return lane_by_lane(a, 1, lambda builder, x: call_llvm(builder, "sqrt", x))
+
+
+@intrinsic
 def multiply(typingctx: Any, a: Any, b: Any) -> Any:
     """``a * b``."""
     return lane_by_lane(a, 2, lambda builder, x, y: builder.fmul(x, y))

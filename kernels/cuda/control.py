@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ from fastnn.kernels.cuda.loading import kernel
 from fastnn.kernels.cuda.sizes import ENTRY_THREADS, blocks_of
 
 Array = Any
+Numbers = Any
 
 
 class ControlBlock:
-    """What the host says once for many steps: rows, where losses go, the learning rate.
+    """What the host says once for many steps: rows, where losses go, hyperparameters.
 
     Attributes
     ----------
@@ -27,23 +29,43 @@ class ControlBlock:
         self._dtype = np.dtype(dtype)
         self._begin = kernel("control", "begin", dtype)
 
-    def begin(self, rows: Array, losses: Array, rate: float = 0.0) -> None:
-        """Start as many steps as there are `rows` (steps, N), contiguous."""
-        arguments = (self.array, rows, losses, self._dtype.type(rate))
-        self._begin((1,), (1,), arguments)
+    def begin(self, rows: Array, losses: Array, numbers: Sequence[Numbers] = ()) -> None:
+        """Start as many steps as there are `rows` (steps, N), contiguous.
+
+        Each of `numbers` is a hyperparameter: one for all steps, which costs no copy from the host,
+        or an array (steps,) of the host.
+        """
+        self._numbers = _on_device(numbers, len(rows), self._dtype)
+        self._begin((1,), (1,), (self.array, rows, losses, self._numbers))
+
+
+def _on_device(numbers: Sequence[Numbers], steps: int, dtype: np.dtype[Any]) -> Array:
+    """Bring hyperparameters to the device, (steps, hyperparameters)."""
+    import cupy
+
+    if any(np.ndim(values) and np.ptp(values) for values in numbers):
+        table = np.empty((steps, len(numbers)), dtype)
+        for column, values in enumerate(numbers):
+            table[:, column] = values
+        return cupy.asarray(table)
+    table = cupy.empty((steps, len(numbers)), dtype)
+    for column, values in enumerate(numbers):
+        table[:, column] = np.ravel(values)[0]
+    return table
 
 
 class NextBatch:
-    """``rows`` of the step that is next, for operations that are no kernels of ours."""
+    """``rows`` and hyperparameters of the step that is next, for operations of CuPy's."""
 
     def __init__(self, dtype: str) -> None:
         self._kernel = kernel("control", "next_batch", dtype)
 
-    def __call__(self, *, control: Array, rows: Array) -> None:
-        """Launch it; rows (N,) int64."""
-        N = len(rows)
-        grid = (blocks_of(N, ENTRY_THREADS),)
-        self._kernel(grid, (ENTRY_THREADS,), (control, rows, np.int32(N)))
+    def __call__(self, *, control: Array, rows: Array, numbers: Array) -> None:
+        """Launch it; rows (N,) int64, numbers (hyperparameters,)."""
+        N, count = len(rows), len(numbers)
+        grid = (blocks_of(max(N, count), ENTRY_THREADS),)
+        arguments = (control, rows, np.int32(N), numbers, np.int32(count))
+        self._kernel(grid, (ENTRY_THREADS,), arguments)
 
 
 class KeepLoss:

@@ -15,7 +15,7 @@ using uint64 = unsigned long long;
 template <typename T> struct Control {
     const int64* rows;  // (steps, N): which samples make the batches
     T* losses;          // (steps,)
-    T rate;             // of learning
+    const T* numbers;   // (steps, hyperparameters): what the update rule reads in each step
     int step;           // written by the last kernel of a step
     int step_last;      // written by the kernel that has the loss
 };

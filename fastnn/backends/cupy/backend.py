@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array, views_share_memory
-from fastnn.backends.base import BATCH_NORM_EPSILON, Backend, BackendInfo
+from fastnn.backends.base import BATCH_NORM_EPSILON, EPSILON, Backend, BackendInfo
 from fastnn.backends.cupy.detection import problem_with_cupy, problem_with_device
 from fastnn.backends.cupy.interop import device_array
 from fastnn.backends.cupy.memory import explained, free_bytes
@@ -26,7 +26,7 @@ from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, sam
 from fastnn.backends.philox import least_word
 from fastnn.backends.plan import StepPlan
 from fastnn.kernels import cuda
-from fastnn.kernels.cuda import normalization, primitives
+from fastnn.kernels.cuda import normalization, primitives, rules
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.dropout import dropout
 from fastnn.kernels.cuda.product import Finish, MatrixProduct
@@ -450,6 +450,68 @@ class CupyBackend(Backend):
     def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:
         """See `Backend.sgd_update`. `lr` may be an array (), which the device reads."""
         primitives.sgd_update(W=W, dW=self._cupy.ascontiguousarray(dW), lr=lr)
+        return W
+
+    @kernel_for(lambda W, dW, v, lr, momentum: hasattr(dW, "dtype") and same_floats(W, dW, v))
+    def momentum_update(
+        self, W: Array, dW: Array, v: Array, *, lr: float | Array, momentum: float | Array
+    ) -> Array:
+        """See `Backend.momentum_update`; numbers may be arrays (), as in all rules here."""
+        rules.momentum_update(W=W, dW=dW, v=v, lr=lr, momentum=momentum)
+        return W
+
+    @kernel_for(lambda W, dW, v, lr, momentum: hasattr(dW, "dtype") and same_floats(W, dW, v))
+    def nesterov_update(
+        self, W: Array, dW: Array, v: Array, *, lr: float | Array, momentum: float | Array
+    ) -> Array:
+        """See `Backend.nesterov_update`."""
+        rules.nesterov_update(W=W, dW=dW, v=v, lr=lr, momentum=momentum)
+        return W
+
+    @kernel_for(lambda W, dW, h, lr: hasattr(dW, "dtype") and same_floats(W, dW, h))
+    def adagrad_update(self, W: Array, dW: Array, h: Array, *, lr: float | Array) -> Array:
+        """See `Backend.adagrad_update`."""
+        rules.adagrad_update(W=W, dW=dW, h=h, lr=lr, epsilon=EPSILON)
+        return W
+
+    @kernel_for(
+        lambda W, dW, h, lr, one_minus_decay_rate: hasattr(dW, "dtype") and same_floats(W, dW, h)
+    )
+    def rmsprop_update(
+        self,
+        W: Array,
+        dW: Array,
+        h: Array,
+        *,
+        lr: float | Array,
+        one_minus_decay_rate: float | Array,
+    ) -> Array:
+        """See `Backend.rmsprop_update`."""
+        numbers = {"lr": lr, "one_minus_decay_rate": one_minus_decay_rate}
+        rules.rmsprop_update(W=W, dW=dW, h=h, **numbers, epsilon=EPSILON)
+        return W
+
+    @kernel_for(
+        lambda W, dW, m, v, lr_t, one_minus_beta1, one_minus_beta2: (
+            hasattr(dW, "dtype") and same_floats(W, dW, m, v)
+        )
+    )
+    def adam_update(
+        self,
+        W: Array,
+        dW: Array,
+        m: Array,
+        v: Array,
+        *,
+        lr_t: float | Array,
+        one_minus_beta1: float | Array,
+        one_minus_beta2: float | Array,
+    ) -> Array:
+        """See `Backend.adam_update`."""
+        rules.adam_update(
+            W=W, dW=dW, m=m, v=v, lr_t=lr_t, one_minus_beta1=one_minus_beta1,
+            one_minus_beta2=one_minus_beta2, epsilon=EPSILON,
+        )  # fmt: skip
         return W
 
     # Training

@@ -20,7 +20,7 @@ from typing import Any
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.cupy.products import Products
-from fastnn.backends.plan import DATA_DTYPES, Block, StepPlan
+from fastnn.backends.plan import DATA_DTYPES, Block, Numbers, StepPlan
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.control import ControlBlock
 from fastnn.kernels.cuda.head import SHARED_MEMORY, Head, shared_memory
@@ -93,9 +93,9 @@ class FusedStep:
     def obstacle(self, n: int) -> None:
         """See `StepLauncher.obstacle`: there is none."""
 
-    def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, float]) -> None:
+    def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, Numbers]) -> None:
         """Start many steps: their rows, where their losses go, the learning rate."""
-        self._control.begin(rows, losses, hyperparameters["lr"])
+        self._control.begin(rows, losses, [hyperparameters["lr"]])
 
     def launch(self, n: int) -> None:
         """Launch the kernels of the next step, of n samples."""

@@ -2,7 +2,7 @@
 
 It runs as the loop does that every backend has, with three differences, so that it can be captured
 in a graph: its rows are brought by a kernel that counts the steps, its loss is stored by one, and
-hyperparameters are arrays of the device.
+hyperparameters are arrays of the device, which that kernel brings as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fastnn.backends.base import Backend
 from fastnn.backends.cupy.graph import Obstacle
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.loop import Loop
-from fastnn.backends.plan import Step, StepPlan
+from fastnn.backends.plan import Numbers, Step, StepPlan
 from fastnn.kernels.cuda.control import ControlBlock, KeepLoss, NextBatch
 
 
@@ -29,8 +29,9 @@ class OpByOpStep(Loop):
         self._products = products
         self._control = ControlBlock(plan.dtype)
         self._rows = backend.empty((plan.batch_size,), "int64")
-        names = {name for step in plan.steps for name in step.hyperparameters}
-        self._hyperparameters = {name: backend.empty((), plan.dtype) for name in names}
+        names = dict.fromkeys(name for step in plan.steps for name in step.hyperparameters)
+        self._numbers = backend.empty((len(names),), plan.dtype)
+        self._hyperparameters = {name: self._numbers[i, ...] for i, name in enumerate(names)}
         self._next_batch = NextBatch(plan.dtype)
         self._keep_loss = KeepLoss(plan.dtype)
         self._now: Step | None = None
@@ -73,16 +74,15 @@ class OpByOpStep(Loop):
     def _weights(self, step: Step) -> Array:
         return self.plan.arrays[step.reads[1 if step.primitive == "affine" else 2]]
 
-    def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, float]) -> None:
+    def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, Numbers]) -> None:
         """Start many steps: their rows, where their losses go, the hyperparameters."""
-        self._control.begin(rows, losses)
-        for name, array in self._hyperparameters.items():
-            array.fill(hyperparameters[name])
+        numbers = [hyperparameters[name] for name in self._hyperparameters]
+        self._control.begin(rows, losses, numbers)
 
     def launch(self, n: int) -> None:
         """Run the next step, of n samples."""
         rows = self._rows[:n]
-        self._next_batch(control=self._control.array, rows=rows)
+        self._next_batch(control=self._control.array, rows=rows, numbers=self._numbers)
         arrays = {**self.plan.arrays, **self._leading(n), "rows": rows}
         for step in self.plan.steps:
             self._now = step

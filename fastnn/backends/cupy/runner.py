@@ -18,7 +18,7 @@ from fastnn.backends.cupy.fused import FusedStep, fused_blocks
 from fastnn.backends.cupy.graph import CapturedGraph, Obstacle, capture
 from fastnn.backends.cupy.op_by_op import OpByOpStep
 from fastnn.backends.cupy.products import Products
-from fastnn.backends.plan import Runner, StepPlan
+from fastnn.backends.plan import Numbers, Runner, StepPlan
 from fastnn.backends.stop import Stop
 from fastnn.errors import CaptureWarning
 from fastnn.system.caller import depth_of_caller
@@ -52,7 +52,7 @@ class StepLauncher(Protocol):
     def obstacle(self, n: int) -> Obstacle | None:
         """Say why a replay of `launch` for n samples would not do what another call would do."""
 
-    def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, float]) -> None:
+    def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, Numbers]) -> None:
         """Start many steps: their rows, where their losses go, the hyperparameters."""
 
     def launch(self, n: int) -> None:
@@ -78,7 +78,7 @@ class CupyRunner(Runner):
         self._unsaid = False
 
     def run(
-        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
+        self, rows: Array, hyperparameters: Mapping[str, Numbers], stop: Stop | None = None
     ) -> Array:
         """See `Runner.run`. The steps are queued when it returns; those of a graph all are."""
         import cupy

@@ -12,8 +12,14 @@ import math
 import numpy as np
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.base import BATCH_NORM_EPSILON
-from fastnn.backends.kernel_or_formula import FLOATS, contiguous, fills, kernel_for, same_floats
+from fastnn.backends.base import BATCH_NORM_EPSILON, EPSILON
+from fastnn.backends.kernel_or_formula import (
+    FLOATS,
+    contiguous,
+    fills,
+    kernel_for,
+    same_floats,
+)
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.backends.philox import least_word
 from fastnn.backends.plan import Runner, StepPlan
@@ -390,6 +396,54 @@ class NumbaBackend(NumpyBackend):
         self._kernels.sgd_update(W.reshape(-1), _flat(dW), lr)
         return W
 
+    @kernel_for(lambda W, dW, v, lr, momentum: _one_pass(W, dW, v))
+    def momentum_update(
+        self, W: Array, dW: Array, v: Array, *, lr: float, momentum: float
+    ) -> Array:
+        """See `Backend.momentum_update`."""
+        self._kernels.momentum_update(W.reshape(-1), _flat(dW), v.reshape(-1), lr, momentum)
+        return W
+
+    @kernel_for(lambda W, dW, v, lr, momentum: _one_pass(W, dW, v))
+    def nesterov_update(
+        self, W: Array, dW: Array, v: Array, *, lr: float, momentum: float
+    ) -> Array:
+        """See `Backend.nesterov_update`."""
+        self._kernels.nesterov_update(W.reshape(-1), _flat(dW), v.reshape(-1), lr, momentum)
+        return W
+
+    @kernel_for(lambda W, dW, h, lr: _one_pass(W, dW, h))
+    def adagrad_update(self, W: Array, dW: Array, h: Array, *, lr: float) -> Array:
+        """See `Backend.adagrad_update`."""
+        self._kernels.adagrad_update(W.reshape(-1), _flat(dW), h.reshape(-1), lr, EPSILON)
+        return W
+
+    @kernel_for(lambda W, dW, h, lr, one_minus_decay_rate: _one_pass(W, dW, h))
+    def rmsprop_update(
+        self, W: Array, dW: Array, h: Array, *, lr: float, one_minus_decay_rate: float
+    ) -> Array:
+        """See `Backend.rmsprop_update`."""
+        arrays = W.reshape(-1), _flat(dW), h.reshape(-1)
+        self._kernels.rmsprop_update(*arrays, lr, one_minus_decay_rate, EPSILON)
+        return W
+
+    @kernel_for(lambda W, dW, m, v, lr_t, one_minus_beta1, one_minus_beta2: _one_pass(W, dW, m, v))
+    def adam_update(
+        self,
+        W: Array,
+        dW: Array,
+        m: Array,
+        v: Array,
+        *,
+        lr_t: float,
+        one_minus_beta1: float,
+        one_minus_beta2: float,
+    ) -> Array:
+        """See `Backend.adam_update`."""
+        arrays = W.reshape(-1), _flat(dW), m.reshape(-1), v.reshape(-1)
+        self._kernels.adam_update(*arrays, lr_t, one_minus_beta1, one_minus_beta2, EPSILON)
+        return W
+
     def seconds_compiling(self) -> float:
         """See `Backend.seconds_compiling`."""
         return float(self._seconds_compiling())
@@ -399,14 +453,16 @@ class NumbaBackend(NumpyBackend):
         from fastnn.system.forking import no_fork
 
         with no_fork:
-            from fastnn.backends.numba.runner import CompiledStep
-            from fastnn.kernels.cpu.activations import BY_NAME
-            from fastnn.kernels.cpu.rules import RULES
+            from fastnn.kernels.cpu import activations, rules
         blocks = plan.affine_blocks(
-            activations=BY_NAME, losses=("softmax_cross_entropy",), rules=RULES
+            activations=activations.BY_NAME,
+            losses=("softmax_cross_entropy",),
+            rules=rules.BY_NAME,
         )
         if blocks is None:
             return None
+        with no_fork:
+            from fastnn.backends.numba.runner import CompiledStep
         return CompiledStep(plan, blocks)
 
 
@@ -424,6 +480,11 @@ def _product_kernels(x: Array, B: Array, strip_bytes: int, *, inner: int) -> tup
     skip = columns <= SKIP_COLUMNS and x.shape[0] <= SKIP_SAMPLES
     own = columns <= strip_bytes // B.itemsize and multiplications <= OWN_PRODUCT_UP_TO
     return skip, own
+
+
+def _one_pass(W: Array, dW: Array, *state: Array) -> bool:
+    """Whether a kernel takes a parameter, its gradient and its state."""
+    return hasattr(dW, "dtype") and same_floats(W, dW, *state) and contiguous(W, *state)
 
 
 def _flat(x: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.plan import Block
+from fastnn.backends.plan import Block, state_name
 from fastnn.kernels.cpu import activations, dense, evaluation, net, step, strips, tall
 
 BLOCK_BYTES = 102400
@@ -29,8 +30,8 @@ class Layout:
     dense : bool
         Whether the first layer multiplies every input, of which there is room for two batches then,
         or skips zeros, and has room for one sample in each thread with its zeros.
-    states : int
-        Arrays of state that the update rule has for each parameter.
+    states : tuple of str
+        The state that the update rule has for each parameter.
     memory : array
         Everything, aligned with cache lines; zeros at first, so all padding is zero.
     records : array of `net.LAYER`
@@ -49,7 +50,7 @@ class Layout:
     threads: int
     sizes: list[int]
     dense: bool
-    states: int
+    states: tuple[str, ...]
     memory: Array = field(init=False)
     records: Array = field(init=False)
     shape: Array = field(init=False)
@@ -75,7 +76,7 @@ class Layout:
             self._place_parameters(number)
         parameters = self._end
         self.shape["parameters"] = parameters
-        self._end += self.states * parameters
+        self._end += len(self.states) * parameters
         for number in range(len(self.layers)):
             self._place_buffers(number, capacity)
         x_stride = _up(_up(inputs, tall.TALL), net.CACHE_LINE // itemsize)
@@ -138,48 +139,74 @@ class Layout:
         return rooms
 
     def load(self, arrays: dict[str, Array]) -> None:
-        """Take over the parameters from the plan's arrays; padding is zero, whatever was there."""
+        """Take over parameters and state from the plan's arrays; padding is zero, whatever it was.
+
+        Both forms of W, and of its state, are written.
+        """
         self.memory[:] = 0
         for number, layer in enumerate(self.layers):
-            inputs, outputs, strip = self._record(number, "inputs", "outputs", "strip_width")
-            W, b = (arrays[name] for name in layer.parameters)
-            self.bias(number)[:] = b
-            for s, some in enumerate(self.weights(number)):
-                columns = W[:, s * strip : (s + 1) * strip]
-                some[:inputs, : columns.shape[1]] = columns
-            if number:
-                before = int(self.records["strip_width"][number - 1])
-                for q, some in enumerate(self.transposed(number)):
-                    lines = W[q * before : (q + 1) * before]
-                    some[:outputs, : lines.shape[0]] = lines.T
+            outputs, strip = self._record(number, "outputs", "strip_width")
+            for part, (W, b) in enumerate(self._arrays_of(layer, arrays)):
+                self.bias(number, part)[:] = b
+                for s, some in enumerate(self.weights(number, part)):
+                    columns = W[:, s * strip : (s + 1) * strip]
+                    some[: len(W), : columns.shape[1]] = columns
+                if number:
+                    before = self._record(number - 1, "strip_width")[0]
+                    for q, some in enumerate(self.transposed(number, part)):
+                        lines = W[q * before : (q + 1) * before]
+                        some[:outputs, : lines.shape[0]] = lines.T
 
     def save(self, arrays: dict[str, Array]) -> None:
-        """Give the parameters back to the plan's arrays."""
-        for number, layer in enumerate(self.layers):
-            inputs, strip = self._record(number, "inputs", "strip_width")
-            W, b = (arrays[name] for name in layer.parameters)
-            b[...] = self.bias(number)
-            for s, some in enumerate(self.weights(number)):
-                columns = W[:, s * strip : (s + 1) * strip]
-                columns[...] = some[:inputs, : columns.shape[1]]
+        """Give parameters and state back to the plan's arrays.
 
-    def weights(self, number: int) -> Array:
-        """W of a layer as (strips, inputs with padding, columns of a strip)."""
+        Of the state of a layer behind the first one only the transposed form is up to date.
+        """
+        for number, layer in enumerate(self.layers):
+            outputs, strip = self._record(number, "outputs", "strip_width")
+            for part, (W, b) in enumerate(self._arrays_of(layer, arrays)):
+                b[...] = self.bias(number, part)
+                if part and number:
+                    before = self._record(number - 1, "strip_width")[0]
+                    for q, some in enumerate(self.transposed(number, part)):
+                        lines = W[q * before : (q + 1) * before]
+                        lines[...] = some[:outputs, : lines.shape[0]].T
+                    continue
+                for s, some in enumerate(self.weights(number, part)):
+                    columns = W[:, s * strip : (s + 1) * strip]
+                    columns[...] = some[: len(W), : columns.shape[1]]
+
+    def _arrays_of(self, layer: Block, arrays: dict[str, Array]) -> Iterator[tuple[Array, Array]]:
+        """Give W and b of a layer, then each array of their state."""
+        W, b = layer.parameters
+        yield arrays[W], arrays[b]
+        for state in self.states:
+            yield arrays[state_name(state, W)], arrays[state_name(state, b)]
+
+    def weights(self, number: int, part: int = 0) -> Array:
+        """W of a layer as (strips, inputs with padding, columns of a strip).
+
+        Part 0 is the parameter, the following ones are its state.
+        """
         place, size, strip, count = self._record(
             number, "W", "W_size", "strip_width", "strip_count"
         )
-        return self.memory[place : place + count * size].reshape(count, -1, strip)
+        return self._part(place, count * size, part).reshape(count, -1, strip)
 
-    def transposed(self, number: int) -> Array:
+    def transposed(self, number: int, part: int = 0) -> Array:
         """The transposed weights as (strips of inputs, outputs with padding, their columns)."""
         place, size = self._record(number, "WT", "WT_size")
         strip, count = self._record(number - 1, "strip_width", "strip_count")
-        return self.memory[place : place + count * size].reshape(count, -1, strip)
+        return self._part(place, count * size, part).reshape(count, -1, strip)
 
-    def bias(self, number: int) -> Array:
+    def bias(self, number: int, part: int = 0) -> Array:
         """The bias of a layer."""
         place, outputs = self._record(number, "b", "outputs")
-        return self.memory[place : place + outputs]
+        return self._part(place, outputs, part)
+
+    def _part(self, place: int, count: int, part: int) -> Array:
+        start = place + part * int(self.shape["parameters"])
+        return self.memory[start : start + count]
 
     def _place_parameters(self, number: int) -> None:
         inputs, outputs = self.sizes[number], self.sizes[number + 1]

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array
+from fastnn.backends.base import EPSILON
 from fastnn.backends.numba.layout import Layout
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
-from fastnn.backends.plan import Block, Rule, Runner, StepPlan
+from fastnn.backends.plan import Block, Numbers, Rule, Runner, StepPlan
 from fastnn.backends.stop import Stop
 from fastnn.kernels.cpu import (
     barrier,
@@ -68,10 +69,16 @@ class CompiledStep(Runner):
         self.compressed = density <= sparse_up_to(sizes[1])
         dtype = np.dtype(plan.dtype)
         assert isinstance(plan.chain.update, Rule)
-        rule, states = rules.RULES[plan.chain.update.primitive]
+        rule = rules.BY_NAME[plan.chain.update.primitive]
         self.rule = rule(*[dtype.type(0)] * len(rule._fields))
         self.layout = layout = Layout(
-            blocks, dtype, plan.batch_size, self.threads, sizes, not self.compressed, states
+            blocks,
+            dtype,
+            plan.batch_size,
+            self.threads,
+            sizes,
+            not self.compressed,
+            plan.chain.update.state,
         )
         self.block_starts = layout.block_starts(some.mean(axis=0))
         self.scale = layout.dtype.type(plan.scale)
@@ -92,7 +99,7 @@ class CompiledStep(Runner):
         self.reload()
 
     def run(
-        self, rows: Array, hyperparameters: Mapping[str, float], stop: Stop | None = None
+        self, rows: Array, hyperparameters: Mapping[str, Numbers], stop: Stop | None = None
     ) -> Array:
         """See `Runner.run`."""
         rows = np.ascontiguousarray(rows, np.int64)
@@ -102,7 +109,7 @@ class CompiledStep(Runner):
             stop.tell(place[barrier.REQUESTED :])
         numbers = np.empty((len(rows), len(self.rule)), self.layout.dtype)
         for column, name in enumerate(self.rule._fields):
-            numbers[:, column] = hyperparameters[name]
+            numbers[:, column] = EPSILON if name == "epsilon" else hyperparameters[name]
         run = net.Run(rows, self.labels, self.rule, numbers, losses)
 
         def job(thread: int) -> None:
