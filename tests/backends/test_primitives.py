@@ -28,6 +28,7 @@ from tests.helpers.primitives import (
     dtype_of,
     error_of,
     floats,
+    results,
     run,
 )
 from tests.helpers.problems import relative_error
@@ -46,7 +47,7 @@ def primitives(cls: type[Backend]) -> set[str]:
     return {name for name, _ in methods if not name.startswith("_")} - NOT_PRIMITIVES
 
 
-WITHOUT_OUT = {"sgd_update", "moving_average", "count_correct", "count_exact", "label_indices"}
+WITHOUT_OUT = {*IN_PLACE, "count_correct", "count_exact", "label_indices"}
 
 
 def test_every_primitive_has_cases(backend: Backend) -> None:
@@ -122,7 +123,7 @@ def test_any_memory_layout(
             LAYOUTS[layout](value.copy()) if np.ndim(value) else value for value in case[0]
         ]
         options = {k: "float64" if v == "DTYPE" else v for k, v in case[1].items()}
-        found = as_tuple(getattr(backend, primitive)(*arguments, **options))
+        found = results(backend, primitive, arguments, options)
         for one, right in zip(found, expected, strict=True):
             assert (one is None) == (right is None)
             if right is not None:
@@ -148,7 +149,7 @@ def test_one_array_of_another_dtype(
                 for i, argument in enumerate(arguments)
             ]
             expected = run(Specification(), primitive, (arguments, options), "float64")
-            found = as_tuple(getattr(backend, primitive)(*some, **options))
+            found = results(backend, primitive, some, options)
             for one, right in zip(found, expected, strict=True):
                 if right is not None:
                     assert relative_error(one, right) <= BOUNDS["float32"], (odd, dtype)

@@ -183,9 +183,32 @@ def sgd_update(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Cas
     yield (floats(rng, m), floats(rng, m)), {"lr": 0.0}
 
 
+def momentum_update(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    for shape in ((d, m), (m,)):
+        numbers = {"lr": 0.1, "momentum": 0.9}
+        yield (floats(rng, *shape), floats(rng, *shape), floats(rng, *shape)), numbers
+
+
+def adagrad_update(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    squares = floats(rng, d, m) ** 2
+    yield (floats(rng, d, m), floats(rng, d, m), squares), {"lr": 0.1}
+
+
+def rmsprop_update(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    numbers = {"lr": 0.1, "one_minus_decay_rate": 0.01}
+    yield (floats(rng, d, m), floats(rng, d, m), floats(rng, d, m) ** 2), numbers
+
+
+def adam_update(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    numbers = {"lr_t": 0.1, "one_minus_beta1": 0.1, "one_minus_beta2": 0.001}
+    arrays = floats(rng, d, m), floats(rng, d, m), floats(rng, d, m)
+    yield (*arrays, floats(rng, d, m) ** 2), numbers
+
+
 CASES: dict[str, Callable[..., Iterator[Case]]] = {
     function.__name__: function
     for function in (
+        momentum_update, adagrad_update, rmsprop_update, adam_update,
         affine, affine_backward, relu, relu_backward, softmax, softmax_cross_entropy,
         softmax_cross_entropy_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
         squared_error, squared_error_backward, mean, count_correct, count_exact, label_indices,
@@ -195,7 +218,18 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
 }  # fmt: skip
 
 
-IN_PLACE = {"sgd_update", "moving_average"}
+CASES["nesterov_update"] = momentum_update
+
+IN_PLACE = {
+    "sgd_update": (0,),
+    "momentum_update": (0, 2),
+    "nesterov_update": (0, 2),
+    "adagrad_update": (0, 2),
+    "rmsprop_update": (0, 2),
+    "adam_update": (0, 2, 3),
+    "moving_average": (0,),
+}
+"""Which of its arguments a primitive changes; it gives the first of them."""
 
 
 def bring(backend: Backend, value: Any, dtype: str) -> Any:
@@ -234,10 +268,18 @@ def as_tuple(result: Any) -> tuple[Any, ...]:
 def run(backend: Backend, primitive: str, case: Case, dtype: str) -> tuple[Any, ...]:
     arguments = [bring(backend, value, dtype) for value in case[0]]
     options = {name: bring(backend, value, dtype) for name, value in case[1].items()}
-    result = as_tuple(getattr(backend, primitive)(*arguments, **options))
-    for before, after in zip(case[0][primitive in IN_PLACE :], arguments[primitive in IN_PLACE :],
-                             strict=True):  # fmt: skip
-        np.testing.assert_array_equal(backend.to_numpy(after), before, "an input was changed")
-    if primitive in IN_PLACE:
-        assert result[0] is arguments[0]
-    return result
+    found = results(backend, primitive, arguments, options)
+    changed = IN_PLACE.get(primitive, ())
+    for i, (before, after) in enumerate(zip(case[0], arguments, strict=True)):
+        if i not in changed:
+            np.testing.assert_array_equal(backend.to_numpy(after), before, "an input was changed")
+    return found
+
+
+def results(backend: Backend, primitive: str, arguments: Any, options: Any) -> tuple[Any, ...]:
+    """What a primitive gives, or the arguments that it has changed."""
+    result = getattr(backend, primitive)(*arguments, **options)
+    if primitive not in IN_PLACE:
+        return as_tuple(result)
+    assert result is arguments[0]
+    return tuple(arguments[i] for i in IN_PLACE[primitive])

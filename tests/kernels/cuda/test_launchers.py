@@ -66,7 +66,7 @@ class Arrays:
         self.steps = self.put(self.rows[None])
         self.losses = self.empty(1)
         self.control = ControlBlock(dtype)
-        self.control.begin(self.steps, self.losses, LR)
+        self.control.begin(self.steps, self.losses, [LR])
 
     def normal(self, *shape: int) -> tuple[Any, Any]:
         array = self._random.standard_normal(shape).astype(self._dtype)

@@ -1,0 +1,149 @@
+"""Update rules in the compiled step, beside the loop over primitives."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from fastnn.kernels.cpu.rules import BY_NAME
+
+import fastnn
+from fastnn.backends.loop import Loop
+from fastnn.backends.numba import layout as numba_layout
+from fastnn.backends.numba import runner as numba_runner
+from fastnn.backends.numba.runner import CompiledStep
+from fastnn.backends.plan import Rule, state_name
+from fastnn.training.planner import make_plan
+from tests.helpers.compiled_networks import use_threads
+from tests.helpers.compiled_training import data_set
+from tests.helpers.problems import relative_error
+
+OPTIMIZERS = [
+    fastnn.Momentum,
+    fastnn.Nesterov,
+    fastnn.AdaGrad,
+    fastnn.RMSprop,
+    fastnn.Adam,
+]
+STEPS = 5
+
+
+def trained(
+    engine: str, optimizer: Any, sizes: tuple[int, ...], density: float, dtype: str, batch: int
+) -> tuple[dict[str, Any], Any, Any]:
+    """Parameters and state after some steps, their losses, and what ran them."""
+    with fastnn.use_backend(engine):
+        rng = np.random.default_rng(3)
+        layers: list[Any] = []
+        for D, M in pairwise(sizes):
+            W = rng.standard_normal((D, M)) / np.sqrt(D)
+            layers += [fastnn.Affine(W.astype(dtype), np.zeros(M, dtype)), fastnn.Relu()]
+        network = fastnn.Sequential(layers[:-1])
+        x, t = data_set(700, sizes[0], sizes[-1], density=density)
+        plan = make_plan(network, x.astype(dtype), t.astype("int64"), optimizer, batch)
+        runner: Any = network.backend.compile(plan) or Loop(network.backend, plan)
+        rows = np.array([rng.permutation(700)[:batch] for _ in range(STEPS)])
+        losses = runner.run(rows, optimizer.hyperparameters_of_steps(STEPS))
+        runner.flush()
+        update = plan.chain.update
+        assert isinstance(update, Rule)
+        names = [state_name(each, name) for name in network.params for each in update.state]
+        return {name: plan.arrays[name] for name in [*network.params, *names]}, losses, runner
+
+
+def test_every_rule_of_fastnn_is_compiled() -> None:
+    rules = [optimizer().rule for optimizer in [fastnn.SGD, *OPTIMIZERS]]
+    assert {rule.primitive for rule in rules if rule is not None} == set(BY_NAME)
+
+
+CASES = [
+    pytest.param(optimizer, dense, marks=[pytest.mark.exhaustive] if dense else [])
+    for optimizer in OPTIMIZERS
+    for dense in (False, True)
+    if not (dense and optimizer is fastnn.Adam)
+]
+
+
+@pytest.mark.parametrize(("optimizer", "dense"), [*CASES, (fastnn.Adam, True)])
+def test_a_rule_gives_what_the_loop_gives(
+    optimizer: Any, dense: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """State too; sample by sample and by feature, one section of samples and several."""
+    sizes, density = (30, 70, 20, 3), 1.0 if dense else 0.2
+    for by_feature in (False, True)[: 1 if dense else 2]:
+        monkeypatch.setattr(numba_runner, "BY_FEATURE_FROM", 1 if by_feature else 1000)
+        monkeypatch.setattr(numba_layout, "ENOUGH_STRIPS", 1 if by_feature else 4)
+        for batch in (7, 600):
+            arguments = (sizes, density, "float64", batch)
+            right, right_losses, _ = trained("numpy", optimizer(), *arguments)
+            found, losses, runner = trained("numba", optimizer(), *arguments)
+            assert isinstance(runner, CompiledStep)
+            assert relative_error(losses, right_losses) <= 1e-12
+            for name in right:
+                assert relative_error(found[name], right[name]) <= 1e-11, name
+
+
+@pytest.mark.parametrize("density", [0.2, 1.0])
+def test_float32_is_as_exact_as_the_loop(density: float) -> None:
+    """A step of Adam begins as a sign, which a gradient that cancels may turn: in the loop too."""
+    arguments = ((30, 70, 20, 3), density)
+    right, right_losses, _ = trained("numpy", fastnn.Adam(), *arguments, "float64", 60)
+    loop, _, _ = trained("numpy", fastnn.Adam(), *arguments, "float32", 60)
+    found, losses, _ = trained("numba", fastnn.Adam(), *arguments, "float32", 60)
+    assert relative_error(losses, right_losses) <= 2e-6
+    for name in right:
+        error = relative_error(loop[name], right[name])
+        assert relative_error(found[name], right[name]) <= 4 * error + 2e-6, name
+
+
+@pytest.mark.parametrize("optimizer", [fastnn.Momentum, fastnn.Adam])
+@pytest.mark.parametrize("density", [0.2, 1.0])
+def test_bits_do_not_depend_on_the_number_of_threads(
+    optimizer: Any, density: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = []
+    for threads in (1, 2, 3):
+        use_threads(monkeypatch, threads)
+        results.append(trained("numba", optimizer(), (30, 300, 5), density, "float32", 40)[0])
+    for other in results[1:]:
+        for name, array in results[0].items():
+            np.testing.assert_array_equal(other[name], array, name)
+
+
+def test_a_rate_of_its_own_for_each_step() -> None:
+    """What is handed over as an array is what a call for each step gives."""
+    rates = np.array([0.5, 0.0, 0.25, 0.125, 1.0])
+
+    class Scheduled(fastnn.Momentum):
+        def hyperparameters_of_steps(self, steps: int) -> dict[str, Any]:
+            return {"lr": rates[:steps], "momentum": 0.5}
+
+    for density in (0.2, 1.0):
+        arguments = (Scheduled(), (30, 20, 3), density, "float64", 10)
+        right, right_losses, _ = trained("numpy", *arguments)
+        found, losses, _ = trained("numba", *arguments)
+        assert relative_error(losses, right_losses) <= 1e-12
+        for name in right:
+            assert relative_error(found[name], right[name]) <= 1e-12
+
+
+def test_weights_that_are_not_finite_show() -> None:
+    """The loss is NaN as in the loop, where a weight that a batch does not use is infinite."""
+    with fastnn.use_backend("numba"):
+        x, t = data_set(60, 30, 3, density=0.2)
+        x[:, 4] = 0
+        W = np.full((30, 20), 0.1, "float32")
+        W[4, 2] = np.inf
+        network = fastnn.Sequential(
+            [fastnn.Affine(W, np.zeros(20, "float32")), fastnn.Relu(),
+             fastnn.Affine(np.ones((20, 3), "float32"), np.zeros(3, "float32"))]
+        )  # fmt: skip
+        history = fastnn.fit(
+            network, x, t, epochs=1, batch_size=20, optimizer=fastnn.Adam(), progress=False
+        )
+    assert np.isnan(history.losses).all()
