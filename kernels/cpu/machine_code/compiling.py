@@ -79,7 +79,7 @@ event.register("numba:compile", _Listener())
 
 def _is_of_ours(event: Any) -> bool:
     module = event.data["dispatcher"].py_func.__module__
-    return bool(module.startswith("fastnn.kernels.cpu."))
+    return str(module).startswith("fastnn.kernels.cpu.")  # None, of a function made by exec
 
 
 def seconds_compiling() -> float:

@@ -356,3 +356,14 @@ def test_an_error_while_compiling_releases_the_lock(tmp_path: Path) -> None:
     assert kept.locks._held == []
     assert kept.locks._file is None
     assert kernel(21) == 42
+
+
+def test_compiling_a_function_of_no_module_is_not_ours() -> None:
+    import numba
+    from fastnn.kernels.cpu.compiler import seconds_compiling
+
+    names: dict[str, object] = {"__name__": None}
+    exec("def twice(x):\n    return 2 * x", names)
+    before = seconds_compiling()
+    assert numba.njit(names["twice"])(21) == 42
+    assert seconds_compiling() == before

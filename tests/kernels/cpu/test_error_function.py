@@ -1,0 +1,124 @@
+"""erf, GELU and its derivative on vectors against mpmath, and where their coefficients are from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from mpmath import mpf
+
+pytest.importorskip("numba")
+
+from fastnn.kernels.cpu import error_function
+
+from tests.helpers.vector_functions import (
+    DIGITS,
+    every_float32,
+    largest_error,
+    largest_error_in_float32,
+    numbers_over,
+    over_arrays,
+    ulp,
+)
+
+erf, gelu = over_arrays(error_function.erf), over_arrays(error_function.gelu)
+gelu_derivative = over_arrays(error_function.gelu_derivative)
+
+DTYPES = {"float32": 32, "float64": 64}
+
+
+def distribution(x: Any) -> Any:
+    return mpmath.erfc(-x / mpmath.sqrt(2)) / 2
+
+
+def density(x: Any) -> Any:
+    return mpmath.exp(-x * x / 2) / mpmath.sqrt(2 * mpmath.pi)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_erf_is_exact_to_two_ulp(dtype: str) -> None:
+    x = numbers_over(-7, 7, dtype, 6000)
+    assert largest_error(erf(x), x, mpmath.erf) < 2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gelu_is_exact_to_five_ulp_down_to_the_smallest_numbers(dtype: str) -> None:
+    least = -error_function.GELU_IS_ZERO[DTYPES[dtype]] - 1
+    x = numbers_over(least, 12, dtype, 6000)
+    assert largest_error(gelu(x), x, lambda x: x * distribution(x)) < 5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_derivative_of_gelu_is_exact_to_five_ulp_of_the_larger_term(dtype: str) -> None:
+    least = -error_function.GELU_IS_ZERO[DTYPES[dtype]] - 1
+    x = numbers_over(least, 12, dtype, 4000)
+    with mpmath.workdps(DIGITS):
+        for found, value in zip(gelu_derivative(x).tolist(), x.tolist(), strict=True):
+            terms = distribution(mpf(value)), value * density(mpf(value))
+            unit = float(ulp(float(max(map(abs, terms))), dtype))
+            assert abs(mpf(found) - sum(terms)) < 5 * unit, value
+
+
+@pytest.mark.parametrize(("function", "bound"), [(erf, 2), (gelu, 5)])
+def test_in_float32(function: Callable[[Any], Any], bound: int) -> None:
+    for x in every_float32(2**-13, 32, 97):
+        assert largest_error_in_float32(function, x) < bound
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("function", "bound"), [(erf, 2), (gelu, 5)])
+def test_no_float32_is_further_off(function: Callable[[Any], Any], bound: int) -> None:
+    for x in every_float32(2**-13, 32, 1):
+        assert largest_error_in_float32(function, x) < bound
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_where_there_is_no_error(dtype: str) -> None:
+    most = np.finfo(dtype).max
+    x = np.array([np.nan, np.inf, -np.inf, most, -most, 0, -0.0], dtype)
+    found = erf(x), gelu(x), gelu_derivative(x)
+    np.testing.assert_array_equal(found[0], [np.nan, 1, -1, 1, -1, 0, 0])
+    np.testing.assert_array_equal(found[1], [np.nan, np.inf, np.nan, most, 0, 0, 0])
+    np.testing.assert_array_equal(found[2], [np.nan, np.nan, np.nan, 1, 0, 0.5, 0.5])
+    for y in found[:2]:  # a zero has the sign of x
+        assert np.signbit(y[4:]).tolist() == [True, False, True]
+
+
+def interpolated(function: Callable[[Any], Any], low: Any, high: Any, count: int) -> list[float]:
+    """Coefficients of the polynomial through so many of Chebyshev's points, lowest power first."""
+    nodes = [mpmath.cos(mpmath.pi * (2 * k + 1) / (2 * count)) for k in range(count)]
+    x = [(low + high) / 2 + (high - low) / 2 * node for node in nodes]
+    powers = mpmath.matrix(count, count)
+    for row, value in enumerate(x):
+        for power in range(count):
+            powers[row, power] = value**power
+    return [float(c) for c in mpmath.lu_solve(powers, mpmath.matrix([function(v) for v in x]))]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_coefficients_in_the_middle(dtype: str) -> None:
+    def middle(square: Any) -> Any:
+        return mpmath.erf(mpmath.sqrt(square)) / mpmath.sqrt(square) - 1
+
+    given = error_function.MIDDLE[DTYPES[dtype]]
+    with mpmath.workdps(DIGITS):
+        found = interpolated(middle, mpf(0), mpf(1), len(given))
+    np.testing.assert_array_max_ulp(np.array(found, dtype), np.array(given, dtype), maxulp=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_coefficients_of_the_tail(dtype: str) -> None:
+    shift = error_function.SHIFT
+
+    def tail(t: Any) -> Any:
+        z = 2 * shift / (1 - t) - shift
+        return (z + shift) * mpmath.exp(z * z / 2) * distribution(-z)
+
+    given = error_function.TAIL[DTYPES[dtype]]
+    with mpmath.workdps(DIGITS):
+        most = mpf(error_function.GELU_IS_ZERO[DTYPES[dtype]])
+        found = interpolated(tail, mpf(-1), 1 - 2 * shift / (most + shift), len(given))
+    np.testing.assert_array_max_ulp(np.array(found, dtype), np.array(given, dtype), maxulp=0)
