@@ -31,8 +31,10 @@ from fastnn.nn.numerical_gradient import numerical_gradient
 from fastnn.nn.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from fastnn.nn.sequential import Sequential
 from fastnn.threads import get_num_threads, set_num_threads
+from fastnn.training.data import shuffle_dataset
 from fastnn.training.fit import fit
-from fastnn.training.history import History
+from fastnn.training.history import History, smooth_curve
+from fastnn.training.trainer import Trainer
 
 __version__ = "0.1.0"
 
@@ -61,6 +63,7 @@ __all__ = [
     "Sequential",
     "SigmoidWithLoss",
     "SoftmaxWithLoss",
+    "Trainer",
     "TrainingWarning",
     "TwoLayerNet",
     "available_backends",
@@ -73,6 +76,8 @@ __all__ = [
     "one_hot",
     "set_backend",
     "set_num_threads",
+    "shuffle_dataset",
+    "smooth_curve",
     "softmax",
     "to_numpy",
     "use_backend",

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.plan import DATA_DTYPES
-from fastnn.backends.selection import load_backend
+from fastnn.backends.selection import backend_of, load_backend
 from fastnn.checks import dtype_name
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine
@@ -22,6 +22,42 @@ from fastnn.nn.validation import (
     check_same_length,
     real_array,
 )
+
+
+def shuffle_dataset(x: object, t: object) -> tuple[Array, Array]:
+    """Give the samples of a data set and their labels in another order, the same for both.
+
+    Parameters
+    ----------
+    x : array_like (K, ...)
+        Left as it is.
+    t : array_like (K, ...)
+
+    Returns
+    -------
+    tuple of array
+        Copies, where `x` and `t` live. The order is drawn by ``numpy.random.permutation``, as in
+        the book's code, so that ``numpy.random.seed`` decides it.
+
+    Raises
+    ------
+    TypeError
+        If an array holds no real numbers.
+    ValueError
+        If they are not of the same samples.
+    """
+    backend = backend_of(x)
+    data, labels = real_array(x, backend, "x"), real_array(t, backend, "t")
+    check_not_empty(data)
+    check_same_length(data, labels)
+    order = np.random.permutation(int(data.shape[0]))  # noqa: NPY002 - as the book
+    return _in_order(data, order), _in_order(labels, order)
+
+
+def _in_order(array: Array, order: np.ndarray[Any, Any]) -> Array:
+    backend = backend_of(array)
+    with backend.current():
+        return backend.xp.take(array, backend.asarray(order, "int64"), axis=0)
 
 
 def data_set(network: Sequential, x: object, t: object, *, which: str = "") -> tuple[Array, Array]:

@@ -7,8 +7,12 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fastnn.backends.arrays import Array
+import numpy as np
+
+from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
+from fastnn.backends.selection import load_backend
+from fastnn.nn.validation import real_array
 
 
 @dataclass(repr=False)
@@ -92,6 +96,40 @@ class History:
             parts.append("interrupted")
         inside = "\n  ".join(parts)
         return f"<History: {inside}>"
+
+
+SMOOTHED = 11
+"""Values that one of a smooth curve is the weighted mean of, as in the book's code."""
+
+
+def smooth_curve(x: object) -> np.ndarray[Any, Any]:
+    """Smooth a curve, such as the losses of a training, for a plot.
+
+    Parameters
+    ----------
+    x : array_like (K,)
+        Values, such as `History.losses`.
+
+    Returns
+    -------
+    array (K,) of float64
+        Each the mean of 11 values, five of them on either side, weighted by a Kaiser window with
+        beta 2; at the ends the curve is mirrored, as in the book's code.
+
+    Raises
+    ------
+    TypeError
+        If `x` holds no real numbers.
+    ValueError
+        If it has not one axis, or no values.
+    """
+    values = host_array(real_array(x, load_backend("numpy"), "x")).astype("float64")
+    if values.ndim != 1 or not values.size:
+        raise ValueError(f"x has shape {values.shape}: expected (K,), with one value at least")
+    window = np.kaiser(SMOOTHED, 2)
+    side = SMOOTHED // 2
+    longer = np.pad(np.pad(values, (side, 0), mode="reflect"), (0, side), mode="symmetric")
+    return np.convolve(longer, window / window.sum(), mode="valid")
 
 
 FLUSH_SECONDS = 0.1
