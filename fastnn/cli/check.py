@@ -10,6 +10,8 @@ import typer
 from fastnn import MultiLayerNet, available_backends, check_gradients, use_backend
 from fastnn.cli.options import HiddenOption, SeedOption, sizes
 from fastnn.datasets import load_mnist
+from fastnn.diagnostics.every_part import check_every_part
+from fastnn.diagnostics.gradient_check import GradientReport
 
 
 def check(
@@ -25,12 +27,19 @@ def check(
     """Compare the gradients of every backend, and with the numerical gradient.
 
     Prints the largest relative errors of every backend, dtype and layer, and of the whole network,
-    each with its bound, and exits with status 1 if one is over.
+    each with its bound, and exits with status 1 if one is over. What fastnn has besides that
+    network is checked in small networks on random data.
     """
     (x, t), _ = load_mnist()
     with use_backend("numpy"):
         network = MultiLayerNet(784, sizes(hidden, "--hidden"), 10, seed=seed)
     report = check_gradients(network, x[:samples], t[:samples], backends=backend or None)
+    others = check_every_part(backend or None, seed=seed)
+    report = GradientReport(
+        [*report.comparisons, *others.comparisons],
+        report.samples,
+        report.left_out + others.left_out,
+    )
     if as_json:
         print(json.dumps(report.as_dict(), indent=2))
     else:

@@ -1,0 +1,62 @@
+"""Checks of what fastnn has besides the book's network, each part in a small network of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from fastnn.backends.selection import use_backend
+from fastnn.diagnostics.gradient_check import Comparison, GradientReport, check_gradients
+from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss
+from fastnn.nn.networks import MultiLayerNet
+from fastnn.nn.sequential import Sequential
+
+SAMPLES, FEATURES, HIDDEN, OUTPUTS = 3, 12, 7, 5
+"""Sizes of the small networks and their data."""
+
+
+def small_networks(seed: int | None = 0) -> Iterator[tuple[str, Sequential]]:
+    """Give the name of each part, as its layer is called, and a network that has it."""
+    for loss in (SigmoidWithLoss, MeanSquaredError):
+        network = MultiLayerNet(FEATURES, [HIDDEN], OUTPUTS, seed=seed)
+        network.lastLayer = loss()
+        yield loss.__name__, network
+
+
+def check_every_part(
+    backends: Iterable[str] | None = None, *, seed: int | None = 0
+) -> GradientReport:
+    """Check every part as `check_gradients` does, on random data.
+
+    Parameters
+    ----------
+    backends : iterable of str, optional
+        Which backends; by default all that can run here.
+    seed : int, optional
+        Of the data and the initial weights.
+
+    Returns
+    -------
+    GradientReport
+        Of each part by itself, and of the network and the training step that have it.
+    """
+    backends = None if backends is None else list(backends)
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((SAMPLES, FEATURES))
+    t = np.eye(OUTPUTS)[generator.integers(0, OUTPUTS, SAMPLES)]
+    comparisons: list[Comparison] = []
+    left_out = 0
+    with use_backend("numpy"):
+        networks = list(small_networks(seed))
+    for name, network in networks:
+        report = check_gradients(network, x, t, backends=backends)
+        left_out += report.left_out
+        for comparison in report.comparisons:
+            if comparison.part == name:
+                comparisons.append(comparison)
+            elif comparison.part in ("network", "training step"):
+                way = comparison.part.removeprefix("training ")
+                comparisons.append(replace(comparison, part=f"{way} with {name}"))
+    return GradientReport(comparisons, SAMPLES, left_out)
