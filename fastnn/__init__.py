@@ -22,6 +22,7 @@ from fastnn.errors import (
     ParameterCopyWarning,
     TrainingWarning,
 )
+from fastnn.nn.activations import LeakyRelu, Sigmoid, Tanh
 from fastnn.nn.functions import cross_entropy_error, one_hot, softmax
 from fastnn.nn.layer import Layer
 from fastnn.nn.layers import Affine, Relu
@@ -39,7 +40,6 @@ from fastnn.training.trainer import Trainer
 __version__ = "0.1.0"
 
 __all__ = [
-    "SGD",
     "AdaGrad",
     "Adam",
     "Affine",
@@ -52,6 +52,7 @@ __all__ = [
     "History",
     "KernelCacheWarning",
     "Layer",
+    "LeakyRelu",
     "MeanSquaredError",
     "Momentum",
     "MultiLayerNet",
@@ -60,9 +61,12 @@ __all__ = [
     "ParameterCopyWarning",
     "RMSprop",
     "Relu",
+    "SGD",
     "Sequential",
+    "Sigmoid",
     "SigmoidWithLoss",
     "SoftmaxWithLoss",
+    "Tanh",
     "Trainer",
     "TrainingWarning",
     "TwoLayerNet",

@@ -300,6 +300,37 @@ class Backend:
         average[...] = momentum * average + (1 - momentum) * value
         return average
 
+    def leaky_relu(self, x: Array, *, slope: float, out: Array | None = None) -> Array:
+        """``x`` where it is positive, else ``slope * x``, for x of any shape; NaN stays NaN."""
+        return _store(self.xp.where(x <= 0, slope * x, x), out)
+
+    def leaky_relu_backward(
+        self, dout: Array, y: Array, *, slope: float, out: Array | None = None
+    ) -> Array:
+        """Gradient of `leaky_relu` by x, given its output y, which has the sign of x."""
+        return _store(self.xp.where(y <= 0, slope * dout, dout), out)
+
+    def sigmoid(self, x: Array, *, out: Array | None = None) -> Array:
+        """``1 / (1 + exp(-x))``; of a negative x as ``exp(x) / (1 + exp(x))``: none overflows."""
+        with np.errstate(under="ignore"):
+            e = self.xp.exp(-self.xp.abs(x))
+        return _store(self.xp.where(x >= 0, self.xp.ones_like(e), e) / (1 + e), out)
+
+    def sigmoid_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """Gradient of `sigmoid` by x, given its output y: ``dout * y * (1 - y)``."""
+        return _store(dout * (y * (1 - y)), out)
+
+    def tanh(self, x: Array, *, out: Array | None = None) -> Array:
+        """The hyperbolic tangent."""
+        return _store(self.xp.tanh(x), out)
+
+    def tanh_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """Gradient of `tanh` by x, given its output y: ``dout * (1 - y**2)``.
+
+        As ``(1 - y) * (1 + y)``, whose difference loses no digits where y is close to 1.
+        """
+        return _store(dout * ((1 - y) * (1 + y)), out)
+
     def softmax(self, x: Array, *, out: Array | None = None) -> Array:
         """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum to be stable."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):

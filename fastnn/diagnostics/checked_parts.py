@@ -18,8 +18,9 @@ from fastnn.backends.arrays import host_array
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import load_backend
 from fastnn.errors import TrainingWarning
+from fastnn.nn.activations import WITH_KINK
 from fastnn.nn.layer import parameter_names
-from fastnn.nn.layers import Affine, Relu
+from fastnn.nn.layers import Affine
 from fastnn.nn.modes import call_forward
 from fastnn.nn.network_gradient import network_numerical_gradient
 from fastnn.nn.numerical_gradient import STEP
@@ -149,7 +150,7 @@ class LayerByItself:
         """Draw entries of an array, none of them at a kink."""
         size = math.prod(shape)
         candidates = np.arange(size)
-        if type(self.layer) is Relu:
+        if type(self.layer) in WITH_KINK:
             distance = np.abs(self.x).reshape(-1)
             candidates = np.flatnonzero(distance > 2 * STEPS[-1] * distance.max())
         return np.unravel_index(generator.permutation(candidates)[:ENTRIES], shape)
@@ -191,7 +192,7 @@ class LayerByItself:
 
     def _size(self, layer: Any, array: Any) -> float:
         """Give what steps are relative to, so that neither rounding nor a kink spoils them."""
-        if type(layer) is Relu:
+        if type(layer) in WITH_KINK:
             return _largest_of([array]) or 1.0
         return max(1.0, _largest_of([array, *[getattr(layer, n) for n in parameter_names(layer)]]))
 
@@ -213,7 +214,7 @@ def at_kink(network: Sequential, x: Any) -> Any:
     near = np.zeros(len(x), dtype=bool)
     reach, before = 0.0, network.last_layer
     for layer in network.layers.values():
-        if type(layer) is Relu and type(before) is not Relu and reach > 0:
+        if type(layer) in WITH_KINK and type(before) not in WITH_KINK and reach > 0:
             distance = np.abs(x).reshape(len(x), -1)
             near |= (distance <= max(KINK * distance.max(), reach)).any(axis=1)
         if isinstance(layer, Affine):

@@ -20,8 +20,9 @@ from typing import Any
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.chunks import chunks
-from fastnn.nn.layer import is_unmodified
-from fastnn.nn.layers import Affine, Relu
+from fastnn.nn.activations import ACTIVATIONS
+from fastnn.nn.layer import Layer, is_unmodified
+from fastnn.nn.layers import Affine
 from fastnn.nn.losses import LOSSES
 from fastnn.nn.modes import call, check_repeatable
 from fastnn.nn.network import Network
@@ -61,8 +62,9 @@ def network_numerical_gradient(
 
 
 def _separable(layers: list[Any], last_layer: Any) -> bool:
+    known: tuple[type[Layer], ...] = (Affine, *ACTIVATIONS)
     return any(is_unmodified(last_layer, cls) for cls in LOSSES) and all(
-        is_unmodified(layer, Affine) or is_unmodified(layer, Relu) for layer in layers
+        any(is_unmodified(layer, cls) for cls in known) for layer in layers
     )
 
 
@@ -105,24 +107,25 @@ def _column_gradient(
     xp = backend.xp
     samples = given.shape[0]
     # The layers up to the next Affine act on column j alone.
-    column, after_relu, rest = given[:, j], given, behind
-    while rest and type(rest[0]) is Relu:
-        column, after_relu, rest = backend.relu(column), backend.relu(after_relu), rest[1:]
+    column, activated, rest = given[:, j], given, behind
+    while rest and not isinstance(rest[0], Affine):
+        column = _through(backend, rest[0], column)
+        activated, rest = _through(backend, rest[0], activated), rest[1:]
     if rest:
-        base = backend.affine(after_relu, rest[0].W, rest[0].b)
+        base = backend.affine(activated, rest[0].W, rest[0].b)
         direction = rest[0].W[j, :]
     else:
-        base = after_relu
+        base = activated
         place = xp.arange(given.shape[1], device=backend.device) == j
         direction = xp.astype(place, given.dtype)
-    relus = len(behind) - len(rest)
+    activations = behind[: len(behind) - len(rest)]
     widths = [base.shape[1], *[layer.W.shape[1] for layer in rest if isinstance(layer, Affine)]]
     at_once = max(1, ENTRIES // (2 * samples * max(widths)))
     for some in chunks(features.shape[0], at_once):
         shift = h * features[some, :]
         moved = xp.stack([given[:, j] + shift, given[:, j] - shift])
-        for _ in range(relus):
-            moved = backend.relu(moved)
+        for layer in activations:
+            moved = _through(backend, layer, moved)
         scores = base + (moved - column)[..., None] * direction
         scores = xp.reshape(scores, (-1, base.shape[1]))
         for layer in rest[1:]:
@@ -134,4 +137,6 @@ def _column_gradient(
 
 
 def _through(backend: Any, layer: Any, x: Array) -> Array:
-    return backend.affine(x, layer.W, layer.b) if isinstance(layer, Affine) else backend.relu(x)
+    if isinstance(layer, Affine):
+        return backend.affine(x, layer.W, layer.b)
+    return layer.forward(x, for_backward=False)

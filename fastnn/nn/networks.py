@@ -10,13 +10,20 @@ import numpy as np
 
 from fastnn.backends.selection import get_backend
 from fastnn.checks import check_count, check_dtype, check_rate, check_seed
+from fastnn.nn.activations import ACTIVATIONS as ACTIVATION_LAYERS
+from fastnn.nn.activations import LeakyRelu, Sigmoid, Tanh
 from fastnn.nn.handed_over import let_go
 from fastnn.nn.layer import Layer
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.sequential import Sequential
 from fastnn.wording import did_you_mean, shown
 
-ACTIVATIONS: dict[str, Callable[[], Layer]] = {"relu": Relu}
+ACTIVATIONS: dict[str, Callable[[], Layer]] = {
+    "relu": Relu,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "leaky_relu": LeakyRelu,
+}
 """The layer of each name of an activation."""
 
 GAINS = {"relu": 2, "he": 2, "sigmoid": 1, "xavier": 1}
@@ -36,7 +43,7 @@ class MultiLayerNet(Sequential):
         Units of each hidden layer.
     output_size : int
         Number of classes or other outputs C.
-    activation : {"relu"}, optional
+    activation : {"relu", "sigmoid", "tanh", "leaky_relu"}, optional
         What stands between the Affine layers.
     weight_init_std : float or {"relu", "he", "sigmoid", "xavier"}, optional
         Standard deviation of the initial weights; "relu" and "he" take ``sqrt(2 / D)`` for each
@@ -86,7 +93,8 @@ class MultiLayerNet(Sequential):
 
     @classmethod
     def _is_made_of(cls, kinds: list[str]) -> bool:
-        return kinds == ["Affine", "Relu"] * (len(kinds) // 2) + ["Affine"]
+        names = {cls.__name__ for cls in ACTIVATION_LAYERS}
+        return kinds in [["Affine", name] * (len(kinds) // 2) + ["Affine"] for name in names]
 
 
 class TwoLayerNet(MultiLayerNet):

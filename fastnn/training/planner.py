@@ -12,6 +12,7 @@ from typing import Any
 from fastnn.backends.arrays import Array
 from fastnn.backends.plan import Activation, Block, Chain, LayerCalls, Rule, StepPlan, state_name
 from fastnn.backends.steps import lay_out
+from fastnn.nn import activations
 from fastnn.nn.layer import Layer, gradient_of, is_unmodified, parameter_names
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.losses import LOSSES
@@ -21,11 +22,14 @@ from fastnn.nn.sequential import Sequential
 from fastnn.nn.updating import state_of
 
 ACTIVATIONS: dict[type[Layer], Callable[[Any], Activation]] = {
-    Relu: lambda layer: Activation("relu")
+    Relu: lambda layer: Activation("relu"),
+    **dict.fromkeys(
+        activations.BY_OUTPUT, lambda layer: Activation(layer.primitive, options=layer.numbers())
+    ),
 }
 """Layers that run as one with the Affine layer before them, and what the plan says of them."""
 
-FASTNN_LAYERS = (Affine, Relu, *LOSSES)
+FASTNN_LAYERS: tuple[type[Layer], ...] = (Affine, *ACTIVATIONS, *LOSSES)
 
 
 def make_plan(
@@ -89,7 +93,7 @@ def _blocks(layers: list[Any], owners: Mapping[str, tuple[Any, str]], *, flat: b
         else:
             blocks.append(Block(names, layer=_calls(layer, _backward_of(layer))))
             position += 1
-        flat = type(layer) is Affine or (flat and type(layer) is Relu)
+        flat = type(layer) is Affine or (flat and type(layer) in ACTIVATIONS)
     return blocks
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.errors import TrainingWarning
+from fastnn.nn.activations import ACTIVATIONS
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.sequential import Sequential
@@ -147,6 +148,8 @@ def dead_units(network: Sequential, data: Array, scale: float) -> list[tuple[str
                     alive = ~backend.xp.all(h <= 0, axis=0)  # NaN is not dead
                     count = int(backend.xp.sum(backend.astype(alive, "int64")))
                     found.append((name, int(h.shape[1]) - count, int(h.shape[1])))
+            elif any(is_unmodified(layer, cls) for cls in ACTIVATIONS):
+                h = layer.forward(h, for_backward=False)
             else:
                 break
     return found

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn import Affine, MultiLayerNet, Relu, Sequential, TwoLayerNet
+from fastnn import Affine, LeakyRelu, MultiLayerNet, Relu, Sequential, Sigmoid, Tanh, TwoLayerNet
 from tests.helpers.problems import affine_of
 
 
@@ -84,5 +84,16 @@ def zoo(dtype: str = "float64") -> dict[str, Sequential]:
         "no activation": Sequential([affine(12, 5), affine(5, 4)]),
         "relu twice": Sequential([affine(12, 5), Relu(), Relu(), affine(5, 4)]),
         "relu first and last": Sequential([Relu(), affine(12, 4), Relu()]),
+        "other activations": Sequential(
+            [
+                affine(12, 7),
+                Sigmoid(),
+                affine(7, 6),
+                Tanh(),
+                affine(6, 5),
+                LeakyRelu(0.2),
+                affine(5, 4),
+            ]
+        ),
         "one hidden unit": Sequential([affine(12, 1), Relu(), affine(1, 4)]),
     }

@@ -94,6 +94,33 @@ def moving_average(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator
     yield (floats(rng, m), floats(rng, m)), {"momentum": 0.0}
 
 
+def leaky_relu(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    for shape in ((n, d), (m,), (n, d, m)):
+        yield (4 * floats(rng, *shape),), {"slope": 0.25}
+
+
+def leaky_relu_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    for shape in ((n, d), (m,), (n, d, m)):
+        yield (floats(rng, *shape), floats(rng, *shape)), {"slope": 0.25}
+
+
+def sigmoid(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    for shape in ((n, d), (m,), (n, d, m)):
+        yield (4 * floats(rng, *shape),), {}
+    yield (np.array([-1e4, -100.0, -20.0, 0.0, 20.0, 100.0, 1e4]),), {}
+
+
+tanh = sigmoid
+
+
+def sigmoid_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    for shape in ((n, d), (m,), (n, d, m)):
+        yield (floats(rng, *shape), floats(rng, *shape)), {}
+
+
+tanh_backward = sigmoid_backward
+
+
 def softmax(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (floats(rng, n, m),), {}
     yield (8192 * floats(rng, n, m),), {}
@@ -209,7 +236,8 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
     function.__name__: function
     for function in (
         momentum_update, adagrad_update, rmsprop_update, adam_update,
-        affine, affine_backward, relu, relu_backward, softmax, softmax_cross_entropy,
+        affine, affine_backward, relu, relu_backward, leaky_relu,
+        leaky_relu_backward, sigmoid, sigmoid_backward, softmax, softmax_cross_entropy,
         softmax_cross_entropy_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
         squared_error, squared_error_backward, mean, count_correct, count_exact, label_indices,
         take_rows, sgd_update, dropout, dropout_backward, batch_norm, batch_norm_backward,
@@ -218,7 +246,9 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
 }  # fmt: skip
 
 
-CASES["nesterov_update"] = momentum_update
+CASES |= {
+    "nesterov_update": momentum_update, "tanh": tanh, "tanh_backward": tanh_backward,
+}  # fmt: skip
 
 IN_PLACE = {
     "sgd_update": (0,),

@@ -55,6 +55,13 @@ PLANS: dict[str, tuple[list[str], list[str]]] = {
     "relu first and last": (
         ["forward", "affine", "forward"], ["backward", BACKWARD, "backward"],
     ),
+    "other activations": (
+        ["affine", "sigmoid", "affine", "tanh", "affine", "leaky_relu", "affine"],
+        [
+            BACKWARD, "leaky_relu_backward", BACKWARD, "tanh_backward", BACKWARD,
+            "sigmoid_backward", FIRST,
+        ],
+    ),
     "one hidden unit": (["affine relu", "affine"], [WITH_RELU, FIRST]),
 }  # fmt: skip
 
