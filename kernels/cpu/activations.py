@@ -7,7 +7,7 @@ one on; 0 is none. Kernels are compiled for the types in it, and so for nothing 
 not use.
 
 A column behind a layer's outputs is padding, whose sums are zero, and so has to be the output
-there: what is not zero trains along. `padded` says which columns are none.
+there, in the output of `Sigmoid` too: a weight behind what is not zero would be trained along.
 """
 
 from __future__ import annotations
@@ -15,7 +15,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastnn.kernels.cpu.compiler import chosen_by_type, inline_kernel
-from fastnn.kernels.cpu.vector import relu, scale_where_not_positive, zero_behind_relu
+from fastnn.kernels.cpu.error_function import gelu, gelu_derivative
+from fastnn.kernels.cpu.hyperbolic import sigmoid, tanh
+from fastnn.kernels.cpu.vector import (
+    add,
+    leading_lanes,
+    multiply,
+    relu,
+    scale_where_not_positive,
+    splat,
+    subtract,
+    zero_behind_relu,
+)
 from fastnn.kernels.cpu.vector_memory import load, store
 
 Array = Any
@@ -32,10 +43,28 @@ class LeakyRelu(NamedTuple):
     slope: Any
 
 
-BY_NAME = {"relu": Relu, "leaky_relu": LeakyRelu}
+class Sigmoid(NamedTuple):
+    """``1 / (1 + exp(-x))``."""
+
+
+class Tanh(NamedTuple):
+    """The hyperbolic tangent."""
+
+
+class Gelu(NamedTuple):
+    """``x P(x)``, P being the normal distribution."""
+
+
+BY_NAME = {
+    "relu": Relu,
+    "leaky_relu": LeakyRelu,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "gelu": Gelu,
+}
 """What a step plan calls them."""
 
-NEED_SUMS: tuple[type, ...] = ()
+NEED_SUMS: tuple[type, ...] = (Gelu,)
 """Those whose gradient is not known from their output; their sums are kept in ``sums``."""
 
 
@@ -147,5 +176,42 @@ def _leaky_relu_backward(dout: Any, out: Any, sums: Any, kind: Any) -> Any:
     return scale_where_not_positive(dout, out, kind.slope)
 
 
-FORWARD = {Relu: _relu, LeakyRelu: _leaky_relu}
-BACKWARD = {Relu: _relu_backward, LeakyRelu: _leaky_relu_backward}
+@inline_kernel
+def _sigmoid(row: Any, outputs: int, kind: Any) -> Any:
+    return leading_lanes(sigmoid(row), outputs, 0)
+
+
+@inline_kernel
+def _sigmoid_backward(dout: Any, out: Any, sums: Any, kind: Any) -> Any:
+    return multiply(dout, multiply(out, subtract(splat(out, 1), out)))
+
+
+@inline_kernel
+def _tanh(row: Any, outputs: int, kind: Any) -> Any:
+    return tanh(row)
+
+
+@inline_kernel
+def _tanh_backward(dout: Any, out: Any, sums: Any, kind: Any) -> Any:
+    one = splat(out, 1)
+    return multiply(dout, multiply(subtract(one, out), add(one, out)))
+
+
+@inline_kernel
+def _gelu(row: Any, outputs: int, kind: Any) -> Any:
+    return gelu(row)
+
+
+@inline_kernel
+def _gelu_backward(dout: Any, out: Any, sums: Any, kind: Any) -> Any:
+    return multiply(dout, gelu_derivative(sums))
+
+
+FORWARD = {Relu: _relu, LeakyRelu: _leaky_relu, Sigmoid: _sigmoid, Tanh: _tanh, Gelu: _gelu}
+BACKWARD = {
+    Relu: _relu_backward,
+    LeakyRelu: _leaky_relu_backward,
+    Sigmoid: _sigmoid_backward,
+    Tanh: _tanh_backward,
+    Gelu: _gelu_backward,
+}

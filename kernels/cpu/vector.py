@@ -196,16 +196,17 @@ def scale_where_not_positive(typingctx: Any, a: Any, x: Any, factor: Any) -> Any
 
 @intrinsic
 def leading_lanes(typingctx: Any, a: Any, count: Any, rest: Any) -> Any:
-    """The first `count` lanes of `a`, and the number `rest` in the others."""
+    """The first `count` lanes of `a`, and the number `rest`, cast, in the others."""
 
     def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
-        vector, count, rest = arguments
+        vector, count, number = arguments
+        number = context.cast(builder, number, rest, a.dtype)
         numbers = ir.VectorType(count.type, a.lanes)
         order = ir.Constant(numbers, list(range(a.lanes)))
         inside = builder.icmp_signed("<", order, spread(builder, count, a.lanes))
-        return builder.select(inside, vector, spread(builder, rest, a.lanes))
+        return builder.select(inside, vector, spread(builder, number, a.lanes))
 
-    return a(a, types.intp, a.dtype), generate
+    return a(a, types.intp, rest), generate
 
 
 @intrinsic

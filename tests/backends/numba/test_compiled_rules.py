@@ -61,15 +61,19 @@ def test_every_rule_of_fastnn_is_compiled() -> None:
     assert {rule.primitive for rule in rules if rule is not None} == set(BY_NAME)
 
 
-CASES = [
-    pytest.param(optimizer, dense, marks=[pytest.mark.exhaustive] if dense else [])
-    for optimizer in OPTIMIZERS
-    for dense in (False, True)
-    if not (dense and optimizer is fastnn.Adam)
-]
-
-
-@pytest.mark.parametrize(("optimizer", "dense"), [*CASES, (fastnn.Adam, True)])
+@pytest.mark.parametrize(
+    ("optimizer", "dense"),
+    [
+        (fastnn.Momentum, False),
+        (fastnn.Adam, True),
+        *[
+            pytest.param(optimizer, dense, marks=pytest.mark.exhaustive)
+            for optimizer in OPTIMIZERS
+            for dense in (False, True)
+            if (optimizer, dense) not in [(fastnn.Momentum, False), (fastnn.Adam, True)]
+        ],
+    ],
+)
 def test_a_rule_gives_what_the_loop_gives(
     optimizer: Any, dense: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +92,7 @@ def test_a_rule_gives_what_the_loop_gives(
                 assert relative_error(found[name], right[name]) <= 1e-11, name
 
 
-@pytest.mark.parametrize("density", [0.2, 1.0])
+@pytest.mark.parametrize("density", [0.2, pytest.param(1.0, marks=pytest.mark.exhaustive)])
 def test_float32_is_as_exact_as_the_loop(density: float) -> None:
     """A step of Adam begins as a sign, which a gradient that cancels may turn: in the loop too."""
     arguments = ((30, 70, 20, 3), density)
@@ -101,8 +105,10 @@ def test_float32_is_as_exact_as_the_loop(density: float) -> None:
         assert relative_error(found[name], right[name]) <= 4 * error + 2e-6, name
 
 
-@pytest.mark.parametrize("optimizer", [fastnn.Momentum, fastnn.Adam])
-@pytest.mark.parametrize("density", [0.2, 1.0])
+@pytest.mark.parametrize(
+    ("optimizer", "density"),
+    [(fastnn.Adam, 0.2), pytest.param(fastnn.Momentum, 1.0, marks=pytest.mark.exhaustive)],
+)
 def test_bits_do_not_depend_on_the_number_of_threads(
     optimizer: Any, density: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,7 +129,7 @@ def test_a_rate_of_its_own_for_each_step() -> None:
         def hyperparameters_of_steps(self, steps: int) -> dict[str, Any]:
             return {"lr": rates[:steps], "momentum": 0.5}
 
-    for density in (0.2, 1.0):
+    for density in (0.2,):
         arguments = (Scheduled(), (30, 20, 3), density, "float64", 10)
         right, right_losses, _ = trained("numpy", *arguments)
         found, losses, _ = trained("numba", *arguments)
