@@ -40,6 +40,7 @@ from fastnn.training.trainer import Trainer
 __version__ = "0.1.0"
 
 __all__ = [
+    "SGD",
     "AdaGrad",
     "Adam",
     "Affine",
@@ -61,7 +62,6 @@ __all__ = [
     "ParameterCopyWarning",
     "RMSprop",
     "Relu",
-    "SGD",
     "Sequential",
     "Sigmoid",
     "SigmoidWithLoss",

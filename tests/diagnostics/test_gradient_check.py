@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Affine, Relu, Sequential, TwoLayerNet, check_gradients
+from fastnn import Affine, MultiLayerNet, Relu, Sequential, TwoLayerNet, check_gradients
 from fastnn.backends import Backend, arrays, selection
 from fastnn.backends.loop import Loop
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.diagnostics.gradient_check import BOUNDS, Comparison, GradientReport
 from fastnn.nn.loss import Loss
 from fastnn.nn.losses import LOSSES
+from fastnn.nn.networks import ACTIVATIONS
 from tests.helpers.layers import Scale, Square, SquaredError, zoo
-from tests.helpers.primitives import CASES
+from tests.helpers.primitives import CASES, IN_PLACE
 from tests.helpers.problems import Batch, affine_of
 
 
@@ -192,6 +193,36 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         ),
         "a factor": lambda dx, *a, **k: dx * 1.001,
     },
+    "leaky_relu": {
+        "by a factor": lambda y, *a, **k: y * 1.001,
+        "relu": lambda y, *a, **k: np.maximum(y, 0),
+        "one entry": lambda y, *a, **k: one_entry(y),
+    },
+    "leaky_relu_backward": {
+        "relu": lambda dx, dout, y, **k: np.where(y <= 0, 0, dout),
+        "not at all": lambda dx, dout, y, **k: dout,
+        "one entry": lambda dx, *a, **k: one_entry(dx),
+    },
+    "sigmoid": {
+        "by a factor": lambda y, *a, **k: y * 1.001,
+        "of the negative": lambda y, *a, **k: 1 - y,
+        "one entry": lambda y, *a, **k: one_entry(y),
+    },
+    "sigmoid_backward": {
+        "half of it": lambda dx, dout, y, **k: dout * y,
+        "the sign": lambda dx, *a, **k: -dx,
+        "one entry": lambda dx, *a, **k: one_entry(dx),
+    },
+    "tanh": {
+        "by a factor": lambda y, *a, **k: y * 1.001,
+        "the sign": lambda y, *a, **k: -y,
+        "one entry": lambda y, *a, **k: one_entry(y),
+    },
+    "tanh_backward": {
+        "without the square": lambda dx, dout, y, **k: dout * (1 - y),
+        "not at all": lambda dx, dout, y, **k: dout,
+        "one entry": lambda dx, *a, **k: one_entry(dx),
+    },
     "softmax_cross_entropy": {
         "losses by a factor": at(0, lambda losses: losses * 1.001),
         "y by a factor": at(1, lambda y: y * 1.001),
@@ -263,7 +294,9 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "nothing": lambda W, _, dW, lr: np.add(W, lr * dW, out=W),
     },
 }  # fmt: skip
-NO_GRADIENT = {"softmax", "count_correct", "count_exact"}
+NO_GRADIENT = {
+    "softmax", "count_correct", "count_exact", *[p for p in IN_PLACE if p != "sgd_update"],
+}  # fmt: skip
 BROKEN = [(primitive, fault) for primitive, faults in FAULTS.items() for fault in faults]
 
 
@@ -276,7 +309,10 @@ def check(
 ) -> GradientReport:
     monkeypatch.setitem(arrays.loaded, "faulty", backend)
     monkeypatch.setitem(selection.REGISTRY, "faulty", "")
+    activation = primitive.removesuffix("_backward")
     network = zoo("float32")["deep"]
+    if activation in ACTIVATIONS:
+        network = MultiLayerNet(12, [7, 6, 5], 4, activation, "xavier", dtype="float32", seed=2)
     network.params.update(b1=np.linspace(-1, 1, 7), b3=np.linspace(-1, 1, 5), b4=np.arange(4))
     losses = [cls() for cls in LOSSES if primitive.removesuffix("_backward") == cls.primitive]
     if losses:
