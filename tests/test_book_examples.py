@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ch04_train_two_layer_net": {"steps": 12, "samples": 500},
     "ch06_optimizers_on_a_valley": {},
     "ch06_optimizers_on_mnist": {"steps": 3},
+    "ch06_activations_by_initial_weights": {"samples": 200},
     "ch06_initial_weights_on_mnist": {"epochs": 1, "samples": 400},
 }
 """What makes each script short."""

@@ -368,7 +368,7 @@ class Backend:
     def sigmoid_cross_entropy(
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
     ) -> tuple[Array, Array]:
-        """Losses ``sum(-t log(y) - (1 - t) log(1 - y))`` and ``y = 1 / (1 + exp(-x))``.
+        """Losses ``sum(-t log(y) - (1 - t) log(1 - y))`` and ``y = sigmoid(x)``.
 
         x (N, C), t (N, C) from 0 to 1 -> losses (N,), each the sum over the C outputs, y (N, C).
         With ``e = exp(-|x|)``, which is at most 1, the loss of an output is ``|x| (1 - t) +
@@ -378,10 +378,9 @@ class Backend:
         xp = self.xp
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             size = xp.abs(x)
-            e = xp.exp(-size)
-            losses = xp.sum(size * xp.where(x > 0, 1 - t, t) + xp.log1p(e), axis=1)
-        y = xp.where(x > 0, xp.ones_like(e), e) / (1 + e)
-        losses = self._cut(losses)
+            missed = size * xp.where(x > 0, 1 - t, t)
+            losses = self._cut(xp.sum(missed + xp.log1p(xp.exp(-size)), axis=1))
+        y = self.sigmoid(x)
         return (losses, y) if out is None else (_store(losses, out[0]), _store(y, out[1]))
 
     def sigmoid_cross_entropy_backward(
