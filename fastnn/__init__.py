@@ -29,7 +29,9 @@ from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss, SoftmaxWithLoss
 from fastnn.nn.networks import MultiLayerNet, TwoLayerNet
 from fastnn.nn.numerical_gradient import numerical_gradient
-from fastnn.nn.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
+from fastnn.nn.optimizer import Optimizer
+from fastnn.nn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
+from fastnn.nn.schedules import Constant, Cosine, StepDecay, Warmup
 from fastnn.nn.sequential import Sequential
 from fastnn.threads import get_num_threads, set_num_threads
 from fastnn.training.data import shuffle_dataset
@@ -43,13 +45,16 @@ __all__ = [
     "SGD",
     "AdaGrad",
     "Adam",
+    "AdamW",
     "Affine",
     "Backend",
     "BackendFallbackWarning",
     "BackendInfo",
     "BackendUnavailableError",
     "CaptureWarning",
+    "Constant",
     "CorruptFileError",
+    "Cosine",
     "History",
     "KernelCacheWarning",
     "Layer",
@@ -66,10 +71,12 @@ __all__ = [
     "Sigmoid",
     "SigmoidWithLoss",
     "SoftmaxWithLoss",
+    "StepDecay",
     "Tanh",
     "Trainer",
     "TrainingWarning",
     "TwoLayerNet",
+    "Warmup",
     "available_backends",
     "check_gradients",
     "cross_entropy_error",

@@ -50,7 +50,7 @@ def test_training_step(
     runner = backend.compile(plan) or Loop(backend, plan)
     steps = 1 if quick else STEPS
     rows = backend.asarray(workload.proof_rows()[:steps])
-    hyperparameters = optimizer.hyperparameters()
+    hyperparameters = optimizer.hyperparameters_of_steps(steps)
     group = f"training step x{steps} {workload.name} {workload.dtype}"
     measure(group, lambda: runner.run(rows, hyperparameters), steps * workload.batch)
 

@@ -26,6 +26,9 @@ from fastnn.backends.plan import Runner, StepPlan
 BATCH_NORM_EPSILON = 1e-6
 """What keeps batch normalisation from dividing by 0: the book's 10e-7."""
 
+CLIP_EPSILON = 1e-6
+"""What keeps the clipping of gradients from dividing by 0: PyTorch's."""
+
 
 EPSILON = 1e-7
 """Added to the roots that update rules divide by."""
@@ -459,6 +462,45 @@ class Backend:
         batch = self.xp.take(x, rows, axis=0)
         batch = self.astype(batch, dtype) if dtype else batch
         return _store(batch if scale == 1 else batch * scale, out)
+
+    def clip_factor(
+        self, *gradients: Array, clip_norm: float | Array, out: Array | None = None
+    ) -> Array:
+        """``min(1, clip_norm / (norm + 1e-6))``, from the norm of all gradients together -> ().
+
+        ``norm = sqrt(sum of g**2 over all entries of all gradients)``, of any shapes, summed in
+        float64; NaN if one of them is. That is PyTorch's ``clip_grad_norm_`` (Pascanu, Mikolov and
+        Bengio 2013, algorithm 1). Of the dtype of the first gradient.
+        """
+        xp = self.xp
+        arrays = [self.asarray(g) for g in gradients]  # a layer of a user's may give numbers
+        squares = [xp.sum(xp.square(self.astype(g, "float64"))) for g in arrays]
+        factor = clip_norm / (xp.sqrt(sum(squares[1:], squares[0])) + CLIP_EPSILON)
+        factor = xp.where(factor > 1, xp.ones_like(factor), factor)
+        return _store(xp.astype(factor, arrays[0].dtype), out)
+
+    def scaled_gradient(self, dW: Array, factor: Array, *, out: Array | None = None) -> Array:
+        """``factor * dW``, as dW is; factor () is what `clip_factor` gives. Of any shape."""
+        dW = self.asarray(dW)
+        return _store(self.xp.astype(factor, dW.dtype) * dW, out)
+
+    def decayed_gradient(
+        self, dW: Array, W: Array, *, weight_decay: float | Array, out: Array | None = None
+    ) -> Array:
+        """``dW + weight_decay * W``: with the penalty ``weight_decay / 2 * sum(W**2)`` in the loss.
+
+        W and dW of one shape.
+        """
+        return _store(dW + weight_decay * W, out)
+
+    def decay_weights(self, W: Array, *, lr: float, weight_decay: float) -> Array:
+        """Do ``W -= lr * weight_decay * W`` in place, for W of any shape.
+
+        Weight decay that an adaptive rule does not scale (Loshchilov and Hutter 2019,
+        https://arxiv.org/abs/1711.05101, algorithm 2, line 12).
+        """
+        W -= (lr * weight_decay) * W
+        return W
 
     def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
         """Do ``W -= lr * dW`` in place, for a parameter of any shape; it keeps its dtype."""

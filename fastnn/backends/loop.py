@@ -21,6 +21,7 @@ class Loop(Runner):
         self.backend = backend
         self.plan = plan
         self.buffers = {name: backend.empty(*shape) for name, shape in plan.shapes.items()}
+        self.numbers = {name for step in plan.steps for name in step.hyperparameters}
         self.lasting = plan.arrays.keys() | self.buffers.keys()
 
     def run(
@@ -32,6 +33,7 @@ class Loop(Runner):
         numbers = {
             name: np.broadcast_to(values, steps).tolist()
             for name, values in hyperparameters.items()
+            if name in self.numbers
         }
         now: dict[str, float] = {}
         calls = [self._bind(step, arrays, now) for step in self.plan.steps]

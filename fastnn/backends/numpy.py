@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array, views_share_memory
-from fastnn.backends.base import BATCH_NORM_EPSILON, Backend, BackendInfo
+from fastnn.backends.base import BATCH_NORM_EPSILON, CLIP_EPSILON, Backend, BackendInfo
+from fastnn.backends.kernel_or_formula import FLOATS
 from fastnn.backends.processor import matrix_product_threads, physical_memory, processor_name
 from fastnn.checks import is_masked
 from fastnn.threads import limit_blas_to_cores
 
 ROWS_IN_TURN = 512
 """Rows that are added up before their sum is added to that of the others."""
+
+SQUARES_IN_TURN = 8192
+"""Numbers whose squares are added up before their sum is added to the others', in float64.
+
+No BLAS shares so few out to threads, so the bits do not depend on the number of these."""
 
 
 class NumpyBackend(Backend):
@@ -195,6 +202,35 @@ class NumpyBackend(Backend):
         # mode="raise" would gather into a temporary first, lest an error leave `out` half done.
         batch = x.take(rows, axis=0, out=out, mode="clip")
         return batch if scale == 1 else np.multiply(batch, scale, out=out)
+
+    def clip_factor(self, *gradients: Array, clip_norm: float, out: Array | None = None) -> Array:
+        """See `Backend.clip_factor`; the squares are summed by BLAS, and sections in float64."""
+        arrays = [self.asarray(g) for g in gradients]
+        if all(g.dtype in FLOATS and g.flags.c_contiguous for g in arrays):
+            square = 0.0
+            with np.errstate(over="ignore"):
+                for g in arrays:
+                    for first in range(0, g.size, SQUARES_IN_TURN):
+                        section = g.reshape(-1)[first : first + SQUARES_IN_TURN]
+                        square += float(np.dot(section, section))
+            if math.isfinite(square):
+                factor = min(1.0, clip_norm / (math.sqrt(square) + CLIP_EPSILON))
+                result = np.empty((), arrays[0].dtype) if out is None else out
+                result[...] = factor
+                return result
+        return super().clip_factor(*gradients, clip_norm=clip_norm, out=out)
+
+    def scaled_gradient(self, dW: Array, factor: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.scaled_gradient`; in one pass."""
+        dW = self.asarray(dW)
+        return np.multiply(dW, factor.astype(dW.dtype), out=out)
+
+    def decayed_gradient(
+        self, dW: Array, W: Array, *, weight_decay: float, out: Array | None = None
+    ) -> Array:
+        """See `Backend.decayed_gradient`."""
+        result = np.multiply(W, weight_decay, out=out)
+        return np.add(result, dW, out=out)
 
     def softmax_cross_entropy(
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None

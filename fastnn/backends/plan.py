@@ -101,11 +101,15 @@ class Rule:
     state : tuple of str
         Names of arrays that it changes along with the parameter, of its shape and dtype, and zero
         at first.
+    decouples_decay : bool
+        Whether weight decay acts on the parameter itself, `Backend.decay_weights`, rather than
+        being a part of its gradient, `Backend.decayed_gradient`.
     """
 
     primitive: str
     hyperparameters: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
+    decouples_decay: bool = False
 
 
 LOSSES: Mapping[str, tuple[str, ...]] = {
@@ -133,12 +137,18 @@ class Chain:
     update : Rule or callable
         How parameters are updated; or a function of two dictionaries, parameters and gradients by
         name, which updates all of them.
+    clips : bool
+        Whether gradients are first cut to a norm, of all of them together: ``clip_norm``.
+    decayed : tuple of str
+        Parameters with weight decay: ``weight_decay``, and ``lr`` where the rule decouples it.
     """
 
     blocks: tuple[Block, ...]
     loss: str | LayerCalls
     parameters: tuple[str, ...]
     update: Rule | Callable[[dict[str, Array], dict[str, Array]], None]
+    clips: bool = False
+    decayed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -239,8 +249,8 @@ class StepPlan:
         -------
         tuple of Block, or None
             None unless all blocks are Affine layers with one of the activations, loss and update
-            are among those too, the data set is (K, D), labels of classes are int64, and no two
-            parameters are one array.
+            are among those too, without clipping and weight decay, the data set is (K, D), labels
+            of classes are int64, and no two parameters are one array.
         """
         chain = self.chain
         x, t = self.arrays["x_data"], self.arrays["t_data"]
@@ -251,6 +261,8 @@ class StepPlan:
             and chain.loss in losses
             and isinstance(chain.update, Rule)
             and chain.update.primitive in rules
+            and not chain.clips
+            and not chain.decayed
         )
         if not known or x.ndim != 2:
             return None

@@ -5,7 +5,7 @@ computed behind the Affine layer before it, and differentiated before that: ReLU
 than a pass over memory, in the calls of `affine` and `affine_backward` themselves. The names of
 buffers are made here: ``x:0`` is the batch, ``x:1`` what the first block gives and ``a:1`` its
 output before the activation, ``dx:1`` and ``da:1`` the gradients by these, ``dW1`` the gradient by
-the parameter W1.
+the parameter W1, ``scaled:dW1`` and ``decayed:dW1`` what clipping and weight decay make of it.
 """
 
 from __future__ import annotations
@@ -108,11 +108,35 @@ def _update(plan: StepPlan) -> None:
         reads = (*names, *map(_gradient, names))
         plan.steps.append(Step("update", reads, names, call=_on_dictionaries(update, names)))
         return
+    if plan.chain.clips:
+        plan.shapes["factor"] = ((), plan.dtype)
+        norm, gradients = ("clip_norm",), tuple(map(_gradient, names))
+        plan.steps.append(Step("clip_factor", gradients, ("factor",), hyperparameters=norm))
     for name in names:
+        dW = _gradient(name)
+        if plan.chain.clips:
+            scaled = plan.add_like(f"scaled:{dW}", name)
+            plan.steps.append(Step("scaled_gradient", (dW, "factor"), (scaled,)))
+            dW = scaled
+        if name in plan.chain.decayed:
+            dW = _decay(plan, update, name, dW)
         state = tuple(state_name(each, name) for each in update.state)
-        reads, writes = (name, _gradient(name), *state), (name, *state)
+        reads, writes = (name, dW, *state), (name, *state)
         numbers = update.hyperparameters
         plan.steps.append(Step(update.primitive, reads, writes, hyperparameters=numbers))
+
+
+def _decay(plan: StepPlan, update: Rule, name: str, dW: str) -> str:
+    """Let a parameter decay; give the gradient by which it is to be updated."""
+    if update.decouples_decay:
+        both = ("lr", "weight_decay")
+        plan.steps.append(Step("decay_weights", (name,), (name,), hyperparameters=both))
+        return dW
+    decayed = plan.add_like(f"decayed:{dW}", name)
+    plan.steps.append(
+        Step("decayed_gradient", (dW, name), (decayed,), hyperparameters=("weight_decay",))
+    )
+    return decayed
 
 
 def _gradient(parameter: str) -> str:

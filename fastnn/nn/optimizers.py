@@ -1,166 +1,61 @@
-"""How parameters follow their gradients.
+"""The optimizers: how parameters follow their gradients.
 
-An optimizer states its rule once: which primitive of a backend changes a parameter and its state,
-and which numbers it reads besides. The loop of one's own (`Optimizer.update`, as in the book), the
-step plan of `fastnn.fit` and the compiled steps all follow from that.
-
-An optimizer of your own may as well have nothing but an ``update(params, grads)``, as the book's.
-Then `fit` calls it once for each step, when the gradients have been computed. What it costs
-is told in `fastnn.fit`.
+Formulas are computed by the primitives of these names, `fastnn.backends.base`. What all optimizers
+take besides, `weight_decay`, `decay_all` and `clip_norm`, says `fastnn.nn.optimizer.Descent`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import Any
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.plan import Rule
-from fastnn.checks import check_fraction, check_rate
-from fastnn.nn.updating import update_by_rule
+from fastnn.checks import check_fraction
+from fastnn.nn.optimizer import Descent
+from fastnn.nn.schedules import Schedule, rate_at
 
 
-class Optimizer:
-    """A rule for updating a parameter from its gradient.
-
-    Attributes
-    ----------
-    rule : Rule or None
-        The rule; None where a class has an `update` of its own instead. Of each of its ``state``
-        the optimizer has a dictionary under that name, such as ``optimizer.v["W1"]``: arrays like
-        the parameters of these names, made when they are first needed. A `fit` goes on with what
-        another one, or `update`, has left there; in a new optimizer they are empty.
-    iter : int
-        Steps taken so far.
-    """
-
-    rule: ClassVar[Rule | None] = None
-    iter: int = 0
-
-    def hyperparameters(self) -> dict[str, float]:
-        """Give the numbers that the rule reads, as they are now: a callback may change them.
-
-        They are the attributes of these names. They are read once for many steps, how many is not
-        said, and must not change between epochs.
-        """
-        names = () if self.rule is None else self.rule.hyperparameters
-        return {name: getattr(self, name) for name in names}
-
-    def hyperparameters_of_steps(self, steps: int) -> dict[str, Any]:
-        """Give what the rule reads in each of the next steps.
-
-        Parameters
-        ----------
-        steps : int
-            How many, from step `iter` on.
-
-        Returns
-        -------
-        dict of str to float or array (steps,)
-            One number for all of these steps, or one for each.
-        """
-        return dict(self.hyperparameters())
-
-    def update(self, params: Mapping[str, Any], grads: Mapping[str, Any]) -> None:
-        """Update every parameter from its gradient, by the rule; SGD: ``p -= lr * g``.
-
-        Parameters
-        ----------
-        params : mapping of str to array or number
-            As ``network.params``. Arrays of a backend are changed in place; numbers, Python's and
-            NumPy's, are assigned.
-        grads : mapping of str to array or number
-            As ``network.gradient(x, t)``, of the shape of the parameters; of any library.
-
-        Raises
-        ------
-        KeyError
-            If a parameter has no gradient; none is changed then, nor in the cases below.
-        TypeError
-            If `params` or `grads` is no mapping, one cannot be assigned to that has numbers, a
-            parameter is no array of floats of a backend and no number, or a gradient is none.
-        ValueError
-            If a gradient, or the state of an earlier update, has another shape than its parameter,
-            a number is beyond the range of a float, or a parameter is read-only.
-        """
-        if self.rule is None:
-            raise NotImplementedError(f"{type(self).__name__} has neither a rule nor an update")
-        numbers = {
-            name: float(np.ravel(values)[0])
-            for name, values in self.hyperparameters_of_steps(1).items()
-        }
-        update_by_rule(self.rule, numbers, params, grads, self.state)
-        self.iter += 1
-
-    @property
-    def state(self) -> dict[str, dict[str, Array]]:
-        """What the rule remembers: of each name in ``rule.state`` the arrays by parameter."""
-        names = () if self.rule is None else self.rule.state
-        for name in names:
-            if vars(self).get(name) is None:  # as the book's optimizers have it at first
-                setattr(self, name, {})
-        return {name: getattr(self, name) for name in names}
-
-    def described_update(self) -> Rule | Callable[[dict[str, Array], dict[str, Array]], None]:
-        """Give the rule, or the `update` that a subclass has in its place, for a step plan.
-
-        Raises
-        ------
-        TypeError
-            If there is neither.
-        """
-        if "update" in vars(self) or type(self).update is not Optimizer.update:
-            return self.update
-        if self.rule is None:
-            raise TypeError(
-                f"{type(self).__name__} has no update: write one, update(self, params, grads), "
-                "that changes the arrays of the dictionary params by those of grads"
-            )
-        return self.rule
-
-
-class _WithRate(Optimizer):
-    """An optimizer that has a learning rate."""
-
-    @property
-    def lr(self) -> float:
-        """The learning rate."""
-        return self._lr
-
-    @lr.setter
-    def lr(self, value: float) -> None:
-        self._lr = check_rate(value, "lr")
-
-
-class SGD(_WithRate):
+class SGD(Descent):
     """Stochastic gradient descent: ``W -= lr * dW``.
 
     Parameters
     ----------
-    lr : float, optional
-        Learning rate, finite and not negative. It may be set again between epochs.
+    lr : float or callable, optional
+        Learning rate, finite and not negative, or a function of the step.
+    weight_decay, decay_all, clip_norm : optional
+        See `Descent`.
 
     Raises
     ------
     TypeError, ValueError
-        If `lr` is no real number, NaN, infinite or negative.
+        If a number is no real one, NaN, infinite or negative.
     """
 
     rule = Rule("sgd_update", hyperparameters=("lr",))
 
-    def __init__(self, lr: float = 0.01) -> None:
-        self.lr = lr
+    def __init__(
+        self,
+        lr: float | Schedule = 0.01,
+        *,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, decay_all=decay_all, clip_norm=clip_norm)
 
-    def __repr__(self) -> str:
-        return f"SGD(lr={self.lr!r})"
 
-
-class _WithMomentum(_WithRate):
-    def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
-        self.lr = lr
+class _WithVelocity(Descent):
+    def __init__(
+        self,
+        lr: float | Schedule = 0.01,
+        momentum: float = 0.9,
+        *,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, decay_all=decay_all, clip_norm=clip_norm)
         self.momentum = momentum
         self.v: dict[str, Array] = {}
 
@@ -173,11 +68,8 @@ class _WithMomentum(_WithRate):
     def momentum(self, value: float) -> None:
         self._momentum = check_fraction(value, "momentum")
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(lr={self.lr!r}, momentum={self.momentum!r})"
 
-
-class Momentum(_WithMomentum):
+class Momentum(_WithVelocity):
     """``v = momentum * v - lr * dW; W += v`` (Polyak 1964), as in the book, chapter 6.1.4.
 
     PyTorch's and Keras' SGD with a momentum. PyTorch keeps ``v / -lr``, which is the same as long
@@ -185,10 +77,12 @@ class Momentum(_WithMomentum):
 
     Parameters
     ----------
-    lr : float, optional
-        Learning rate, finite and not negative.
+    lr : float or callable, optional
+        Learning rate, finite and not negative, or a function of the step.
     momentum : float, optional
         In ``0 <= momentum < 1``.
+    weight_decay, decay_all, clip_norm : optional
+        See `Descent`.
 
     Attributes
     ----------
@@ -204,7 +98,7 @@ class Momentum(_WithMomentum):
     rule = Rule("momentum_update", hyperparameters=("lr", "momentum"), state=("v",))
 
 
-class Nesterov(_WithMomentum):
+class Nesterov(_WithVelocity):
     """Nesterov's accelerated gradient, in the form that the book's code has.
 
     ``W += momentum**2 * v - (1 + momentum) * lr * dW; v = momentum * v - lr * dW``
@@ -213,10 +107,12 @@ class Nesterov(_WithMomentum):
 
     Parameters
     ----------
-    lr : float, optional
-        Learning rate, finite and not negative.
+    lr : float or callable, optional
+        Learning rate, finite and not negative, or a function of the step.
     momentum : float, optional
         In ``0 <= momentum < 1``.
+    weight_decay, decay_all, clip_norm : optional
+        See `Descent`.
 
     Attributes
     ----------
@@ -232,7 +128,7 @@ class Nesterov(_WithMomentum):
     rule = Rule("nesterov_update", hyperparameters=("lr", "momentum"), state=("v",))
 
 
-class AdaGrad(_WithRate):
+class AdaGrad(Descent):
     """``h += dW**2; W -= lr * dW / (sqrt(h) + 1e-7)``, as in the book, chapter 6.1.5.
 
     Duchi, Hazan and Singer 2011. PyTorch adds 1e-10; Keras adds 1e-7 within the root, and begins
@@ -240,8 +136,10 @@ class AdaGrad(_WithRate):
 
     Parameters
     ----------
-    lr : float, optional
-        Learning rate, finite and not negative.
+    lr : float or callable, optional
+        Learning rate, finite and not negative, or a function of the step.
+    weight_decay, decay_all, clip_norm : optional
+        See `Descent`.
 
     Attributes
     ----------
@@ -251,20 +149,24 @@ class AdaGrad(_WithRate):
     Raises
     ------
     TypeError, ValueError
-        If `lr` is no real number, NaN, infinite or negative.
+        If a number is no real one, NaN, infinite or negative.
     """
 
     rule = Rule("adagrad_update", hyperparameters=("lr",), state=("h",))
 
-    def __init__(self, lr: float = 0.01) -> None:
-        self.lr = lr
+    def __init__(
+        self,
+        lr: float | Schedule = 0.01,
+        *,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, decay_all=decay_all, clip_norm=clip_norm)
         self.h: dict[str, Array] = {}
 
-    def __repr__(self) -> str:
-        return f"AdaGrad(lr={self.lr!r})"
 
-
-class RMSprop(_WithRate):
+class RMSprop(Descent):
     """``h = decay_rate * h + (1 - decay_rate) * dW**2; W -= lr * dW / (sqrt(h) + 1e-7)``.
 
     Tieleman and Hinton 2012, lecture 6.5, as in the book's code. PyTorch adds 1e-8 to the root,
@@ -272,10 +174,12 @@ class RMSprop(_WithRate):
 
     Parameters
     ----------
-    lr : float, optional
-        Learning rate, finite and not negative.
+    lr : float or callable, optional
+        Learning rate, finite and not negative, or a function of the step.
     decay_rate : float, optional
         In ``0 <= decay_rate < 1``.
+    weight_decay, decay_all, clip_norm : optional
+        See `Descent`.
 
     Attributes
     ----------
@@ -290,8 +194,16 @@ class RMSprop(_WithRate):
 
     rule = Rule("rmsprop_update", hyperparameters=("lr", "one_minus_decay_rate"), state=("h",))
 
-    def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
-        self.lr = lr
+    def __init__(
+        self,
+        lr: float | Schedule = 0.01,
+        decay_rate: float = 0.99,
+        *,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, decay_all=decay_all, clip_norm=clip_norm)
         self.decay_rate = decay_rate
         self.h: dict[str, Array] = {}
 
@@ -304,15 +216,12 @@ class RMSprop(_WithRate):
     def decay_rate(self, value: float) -> None:
         self._decay_rate = check_fraction(value, "decay_rate")
 
-    def hyperparameters(self) -> dict[str, float]:
+    def hyperparameters(self) -> dict[str, Any]:
         """See `Optimizer.hyperparameters`."""
         return {"lr": self.lr, "one_minus_decay_rate": 1 - self.decay_rate}
 
-    def __repr__(self) -> str:
-        return f"RMSprop(lr={self.lr!r}, decay_rate={self.decay_rate!r})"
 
-
-class Adam(_WithRate):
+class Adam(Descent):
     """``m += (1 - beta1) * (dW - m); v += (1 - beta2) * (dW**2 - v)``, and a step along ``m``.
 
     ``W -= lr_t * m / (sqrt(v) + 1e-7)`` with ``lr_t = lr * sqrt(1 - beta2**t) / (1 - beta1**t)`` at
@@ -322,10 +231,12 @@ class Adam(_WithRate):
 
     Parameters
     ----------
-    lr : float, optional
-        Learning rate, finite and not negative.
+    lr : float or callable, optional
+        Learning rate, finite and not negative, or a function of the step.
     beta1, beta2 : float, optional
         In ``0 <= beta < 1``.
+    weight_decay, decay_all, clip_norm : optional
+        See `Descent`.
 
     Attributes
     ----------
@@ -346,8 +257,17 @@ class Adam(_WithRate):
         state=("m", "v"),
     )
 
-    def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
-        self.lr = lr
+    def __init__(
+        self,
+        lr: float | Schedule = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        *,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, decay_all=decay_all, clip_norm=clip_norm)
         self.beta1, self.beta2 = beta1, beta2
         self.m: dict[str, Array] = {}
         self.v: dict[str, Array] = {}
@@ -370,27 +290,72 @@ class Adam(_WithRate):
     def beta2(self, value: float) -> None:
         self._beta2 = check_fraction(value, "beta2")
 
-    def hyperparameters(self) -> dict[str, float]:
-        """See `Optimizer.hyperparameters`: those of the next step."""
-        numbers = self.hyperparameters_of_steps(1)
-        return {name: float(np.ravel(value)[0]) for name, value in numbers.items()}
-
-    def hyperparameters_of_steps(self, steps: int) -> dict[str, Any]:
-        """See `Optimizer.hyperparameters_of_steps`."""
-        t = self.iter + np.arange(1, steps + 1)
-        corrections = [_one_minus_power(beta, t) for beta in (self.beta1, self.beta2)]
+    def hyperparameters(self) -> dict[str, Any]:
+        """See `Optimizer.hyperparameters`."""
         return {
-            "lr_t": self.lr * np.sqrt(corrections[1]) / corrections[0],
+            "lr_t": self._corrected_rate,
             "one_minus_beta1": 1 - self.beta1,
             "one_minus_beta2": 1 - self.beta2,
         }
 
-    def __repr__(self) -> str:
-        return f"Adam(lr={self.lr!r}, beta1={self.beta1!r}, beta2={self.beta2!r})"
+    def _corrected_rate(self, step: int) -> float:
+        """``lr * sqrt(1 - beta2**t) / (1 - beta1**t)``, t being ``step + 1``."""
+        of_m, of_v = (_one_minus_power(beta, step + 1) for beta in (self.beta1, self.beta2))
+        return rate_at(self.lr, step) * math.sqrt(of_v) / of_m
 
 
-def _one_minus_power(beta: float, t: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+class AdamW(Adam):
+    """`Adam` with weight decay beside the rule: ``W -= lr * weight_decay * W``, then as there.
+
+    Loshchilov and Hutter 2019 (https://arxiv.org/abs/1711.05101, algorithm 2). Added to the
+    gradient, as Adam's `weight_decay` is, the term would be divided by ``sqrt(v)`` like the rest,
+    and weights with large gradients would hardly decay. PyTorch has the same default, Keras 0.004;
+    both let biases decay, too, and their epsilon is that of their Adam.
+
+    Parameters
+    ----------
+    lr : float or callable, optional
+        Learning rate, finite and not negative, or a function of the step: decay follows it.
+    beta1, beta2 : float, optional
+        In ``0 <= beta < 1``.
+    weight_decay : float, optional
+        From 0 on.
+    decay_all, clip_norm : optional
+        See `Descent`.
+
+    Attributes
+    ----------
+    m, v, iter
+        See `Adam`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is no real one, or out of its range.
+    """
+
+    rule = Rule(
+        "adam_update",
+        hyperparameters=("lr_t", "one_minus_beta1", "one_minus_beta2"),
+        state=("m", "v"),
+        decouples_decay=True,
+    )
+
+    def __init__(
+        self,
+        lr: float | Schedule = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        *,
+        weight_decay: float = 0.01,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(
+            lr, beta1, beta2, weight_decay=weight_decay, decay_all=decay_all, clip_norm=clip_norm
+        )
+
+
+def _one_minus_power(beta: float, t: int) -> float:
     """``1 - beta**t``, t from 1 on."""
-    if beta == 0:
-        return np.ones(t.shape)
-    return -np.expm1(t * math.log(beta))
+    return -math.expm1(t * math.log(beta)) if beta else 1.0

@@ -177,7 +177,9 @@ def rate_at(lr: float | Schedule, step: int, name: str = "lr") -> float:
     return check_rate(rate, f"{name} at step {step}")
 
 
-def rates(lr: float | Schedule, first: int, count: int) -> float | np.ndarray[Any, Any]:
+def rates(
+    lr: float | Schedule, first: int, count: int, name: str = "lr"
+) -> float | np.ndarray[Any, Any]:
     """Give the rates of steps ``first ... first + count - 1``.
 
     Returns
@@ -194,7 +196,7 @@ def rates(lr: float | Schedule, first: int, count: int) -> float | np.ndarray[An
         return lr.lr
     if not callable(lr):
         return lr
-    return np.array([rate_at(lr, step) for step in range(first, first + count)], "float64")
+    return np.array([rate_at(lr, step, name) for step in range(first, first + count)], "float64")
 
 
 def _set(schedule: Any, **values: Any) -> None:

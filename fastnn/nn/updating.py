@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from typing import Any
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,44 +16,135 @@ from fastnn.nn.validation import real_array
 from fastnn.wording import a_kind, shown
 
 
+class _Update(NamedTuple):
+    """A parameter that is to be updated.
+
+    Attributes
+    ----------
+    backend : Backend
+        Where it is.
+    parameter, gradient : array
+        The array to change; for a number one that stands in for it, ().
+    remembered : list of array
+        Its state.
+    number : object
+        The number that is to be assigned, as it was; None if it is an array.
+    """
+
+    backend: Backend
+    parameter: Array
+    gradient: Array
+    remembered: list[Array]
+    number: Any
+
+
 def update_by_rule(
     rule: Rule,
-    hyperparameters: Mapping[str, float],
+    numbers: Mapping[str, float],
     params: Mapping[str, Any],
     grads: Mapping[str, Any],
-    state: dict[str, dict[str, Any]],
+    state: Mapping[str, dict[str, Any]],
+    *,
+    clips: bool,
+    decays: Callable[[str], bool],
 ) -> None:
-    """See `fastnn.Optimizer.update` for the arguments and the errors, `Optimizer.state`."""
-    numbers: dict[str, tuple[Any, Any]] = {}
-    arrays: list[tuple[Backend, Array, Array]] = []
-    of_arrays: dict[str, list[Array]] = {}
+    """Update a dictionary; see `fastnn.Optimizer.update` for its arguments and the errors.
+
+    Parameters
+    ----------
+    rule : Rule
+        What to do.
+    numbers : mapping of str to float
+        What it reads, and ``clip_norm``, ``weight_decay`` and ``lr`` where these are needed.
+    params, grads : mapping
+        By name; see there.
+    state : mapping of str to dict
+        See `fastnn.Optimizer.state`.
+    clips : bool
+        Whether gradients are cut to a norm.
+    decays : callable
+        Whether the parameter of a name has weight decay.
+    """
     for mapping, what in ((params, "params"), (grads, "grads")):
         if not isinstance(mapping, Mapping):
             raise TypeError(f"{what} must be a dictionary of arrays, got {shown(mapping)}")
+    updates: dict[str, _Update] = {}
     for name, parameter in params.items():
         if name not in grads:
             raise KeyError(f"no gradient for parameter {name!r}; there are {list(grads)}")
-        if hasattr(parameter, "shape") and not isinstance(parameter, np.generic):
-            arrays.append(_to_change(name, parameter, grads[name]))
-            of_arrays[name] = state_of(name, arrays[-1][1], arrays[-1][0], state)
-        else:
-            number = check_number(parameter, f"parameter {name!r}")
-            numbers[name] = number, check_number(grads[name], f"gradient of {name!r}")
-    changed, of_numbers = {}, {}
-    for name, (number, gradient) in numbers.items():
-        array = np.array(number, np.result_type(1.0 * number, 1.0 * gradient))
-        remembered = [np.copy(each) for each in state_of(name, array, _numpy(), state)]
-        gradient = np.array(gradient, array.dtype)
-        getattr(_numpy(), rule.primitive)(array, gradient, *remembered, **hyperparameters)
-        # numbers stay as they are: NumPy's, or Python's
-        changed[name] = array[()] if isinstance(number, np.generic) else array.item()
-        of_numbers[name] = remembered
+        updates[name] = _checked(name, parameter, grads[name], state)
+    if clips and updates:
+        updates = _clipped(updates, numbers["clip_norm"])
+    read = {name: numbers[name] for name in rule.hyperparameters}
+    decay = {"weight_decay": numbers["weight_decay"]} if "weight_decay" in numbers else {}
+
+    def apply(name: str, update: _Update) -> None:
+        backend, parameter, gradient, remembered, _ = update
+        if decay and decays(name):
+            if rule.decouples_decay:
+                backend.decay_weights(parameter, lr=numbers["lr"], **decay)
+            else:
+                gradient = backend.decayed_gradient(gradient, parameter, **decay)
+        getattr(backend, rule.primitive)(parameter, gradient, *remembered, **read)
+
+    changed = {}
+    for name, update in updates.items():
+        if update.number is not None:
+            apply(name, update)
+            kept = isinstance(update.number, np.generic)  # a number of NumPy's stays one
+            changed[name] = update.parameter[()] if kept else update.parameter.item()
     _assign(params, changed)
-    for name, remembered in {**of_arrays, **of_numbers}.items():
-        for each, array in zip(state.values(), remembered, strict=True):
-            each[name] = array
-    for (backend, parameter, gradient), remembered in zip(arrays, of_arrays.values(), strict=True):
-        getattr(backend, rule.primitive)(parameter, gradient, *remembered, **hyperparameters)
+    for name, update in updates.items():
+        for by_name, array in zip(state.values(), update.remembered, strict=True):
+            by_name[name] = array
+    for name, update in updates.items():
+        if update.number is None:
+            apply(name, update)
+
+
+def _checked(
+    name: str, parameter: Any, gradient: Any, state: Mapping[str, Mapping[str, Any]]
+) -> _Update:
+    if hasattr(parameter, "shape") and not isinstance(parameter, np.generic):
+        backend, parameter, gradient = _to_change(name, parameter, gradient)
+        return _Update(
+            backend, parameter, gradient, state_of(name, parameter, backend, state), None
+        )
+    number = check_number(parameter, f"parameter {name!r}")
+    gradient = check_number(gradient, f"gradient of {name!r}")
+    array = np.array(number, np.result_type(1.0 * number, 1.0 * gradient))
+    backend = load_backend("numpy")
+    remembered = [backend.copy(each) for each in state_of(name, array, backend, state)]
+    return _Update(backend, array, np.array(gradient, array.dtype), remembered, number)
+
+
+def _clipped(updates: Mapping[str, _Update], clip_norm: float) -> dict[str, _Update]:
+    """Scale the gradients, so that the norm of all of them is not above `clip_norm`.
+
+    Raises
+    ------
+    ValueError
+        If they are on several backends.
+    """
+    backends = {update.backend for update in updates.values() if update.number is None}
+    if len(backends) > 1:
+        names = ", ".join(sorted(backend.name for backend in backends))
+        raise ValueError(
+            f"clip_norm is of all gradients together, and they are on several backends: {names}; "
+            "move the parameters to one"
+        )
+    backend = backends.pop() if backends else load_backend("numpy")
+    gradients = [backend.asarray(update.gradient) for update in updates.values()]
+    factor = backend.clip_factor(*gradients, clip_norm=clip_norm)
+    of_numbers = None
+    if any(update.number is not None for update in updates.values()):
+        of_numbers = backend.to_numpy(factor)
+    clipped = {}
+    for name, update in updates.items():
+        by = factor if update.number is None else of_numbers
+        gradient = update.backend.scaled_gradient(update.gradient, by)
+        clipped[name] = update._replace(gradient=gradient)
+    return clipped
 
 
 def state_of(
@@ -72,7 +163,7 @@ def state_of(
         if array is None:
             found.append(backend.xp.zeros_like(parameter))
             continue
-        shape, expected = tuple(array.shape), tuple(parameter.shape)
+        shape, expected = tuple(getattr(array, "shape", ())), tuple(parameter.shape)
         if shape != expected:
             raise ValueError(
                 f"the optimizer has {each}[{name!r}] of shape {shape} from a training "
@@ -81,10 +172,6 @@ def state_of(
             )
         found.append(backend.asarray(array, dtype_name(parameter)))
     return found
-
-
-def _numpy() -> Backend:
-    return load_backend("numpy")
 
 
 def _to_change(name: str, parameter: Any, gradient: Any) -> tuple[Backend, Array, Array]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnn.checks import check_rate
 from fastnn.nn.found_parameters import no_parameters, without_names
-from fastnn.nn.optimizers import Optimizer
+from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.sequential import Sequential
 from fastnn.training.standstill import warn
 from fastnn.wording import shown

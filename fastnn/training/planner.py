@@ -17,7 +17,7 @@ from fastnn.nn.layer import Layer, gradient_of, is_unmodified, parameter_names
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.losses import LOSSES
 from fastnn.nn.modes import training_forward
-from fastnn.nn.optimizers import Optimizer
+from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.updating import state_of
 
@@ -63,11 +63,14 @@ def make_plan(
     layers = list(network.layers.values())
     if layers and isinstance(layers[0], Affine):
         x = network.backend.xp.reshape(x, (x.shape[0], -1))
+    update = optimizer.described_update()
     chain = Chain(
         tuple(_blocks(layers, owners, flat=x.ndim == 2)),
         _loss(network.last_layer),
         tuple(parameters),
-        optimizer.described_update(),
+        update,
+        clips=isinstance(update, Rule) and optimizer.clip_norm is not None,
+        decayed=tuple(filter(optimizer.decays, parameters)) if isinstance(update, Rule) else (),
     )
     arrays = {"x_data": x, "t_data": t, **parameters}
     if isinstance(chain.update, Rule):

@@ -13,7 +13,7 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.loop import Loop
 from fastnn.backends.plan import DATA_DTYPES, Rule, state_name
 from fastnn.checks import dtype_name
-from fastnn.nn.optimizers import Optimizer
+from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.parameters import problem_with_parameters
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.updating import state_of
@@ -199,7 +199,7 @@ class Session:
 
     def _problem(self, shown: Mapping[str, Array]) -> Exception | None:
         """Make the error for what callbacks must not do, and restore parameters they broke."""
-        problem: Exception | None = self._moved()
+        problem: Exception | None = self._moved() or self._regularized()
         if problem is not None:
             return problem
         arrays = {name: getattr(*owner, None) for name, owner in self.owners.items()}
@@ -242,6 +242,18 @@ class Session:
         for name, owner in self.owners.items():
             setattr(*owner, copies[name])
         return copies
+
+    def _regularized(self) -> RuntimeError | None:
+        """Make the error for weight decay or clipping that the steps of the plan do not have."""
+        chain, optimizer = self.plan.chain, self.optimizer
+        decayed = tuple(filter(optimizer.decays, chain.parameters))
+        same = (optimizer.clip_norm is None or chain.clips) and decayed in ((), chain.decayed)
+        if same or not isinstance(chain.update, Rule):
+            return None
+        return RuntimeError(
+            f"a callback changed the optimizer to {optimizer!r}: call fit again for weight decay "
+            "of other parameters, or for clipping, than it began with"
+        )
 
     def _moved(self) -> RuntimeError | None:
         network = self.network

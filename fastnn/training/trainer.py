@@ -16,7 +16,8 @@ import numpy as np
 
 from fastnn.backends.arrays import Array
 from fastnn.checks import check_count
-from fastnn.nn.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
+from fastnn.nn.optimizer import Optimizer
+from fastnn.nn.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 from fastnn.nn.sequential import Sequential
 from fastnn.training.data import data_set
 from fastnn.wording import did_you_mean, shown

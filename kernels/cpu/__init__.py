@@ -45,6 +45,8 @@ from fastnn.kernels.cpu.skipping import (
 from fastnn.kernels.cpu.update import (
     adagrad_update,
     adam_update,
+    decay_weights,
+    decayed_gradient,
     momentum_update,
     nesterov_update,
     rmsprop_update,
@@ -63,6 +65,8 @@ __all__ = [
     "check_indices",
     "classes_of_one_hot",
     "count_correct",
+    "decay_weights",
+    "decayed_gradient",
     "difference_over_samples",
     "dropout",
     "mean",

@@ -1,4 +1,4 @@
-"""The update rules of the optimizers, in place, in one pass over a parameter and its state.
+"""Update rules and weight decay, in one pass over a parameter, its gradient and its state.
 
 Formulas and their sources stand in `fastnn.backends.base`. Numbers are rounded to the dtype of the
 parameter first, as NumPy does.
@@ -78,3 +78,19 @@ def adam_update(
         m[k] += gain1 * (dW[k] - m[k])
         v[k] += gain2 * (dW[k] * dW[k] - v[k])
         W[k] -= rate * m[k] / (np.sqrt(v[k]) + least)
+
+
+@kernel
+def decay_weights(W: Array, lr: float, weight_decay: float) -> None:
+    """``W -= lr * weight_decay * W``. W (K,)."""
+    decay = W.dtype.type(lr * weight_decay)
+    for k in range(W.shape[0]):
+        W[k] -= decay * W[k]
+
+
+@kernel
+def decayed_gradient(dW: Array, W: Array, weight_decay: float, out: Array) -> None:
+    """``out = dW + weight_decay * W``. All (K,)."""
+    decay = W.dtype.type(weight_decay)
+    for k in range(W.shape[0]):
+        out[k] = dW[k] + decay * W[k]

@@ -1,4 +1,4 @@
-"""The update rules of the optimizers, in place: a kernel of CuPy's each.
+"""The update rules of the optimizers, in place, and weight decay: a kernel of CuPy's each.
 
 Numbers such as ``lr`` may be arrays () of the device: then a captured step follows a schedule.
 """
@@ -55,6 +55,17 @@ def adam_update(
     """
     launch = _kernel("adam_update", "dW, lr, gain1, gain2, epsilon", "W, m, v", code)
     launch(dW, lr_t, one_minus_beta1, one_minus_beta2, epsilon, W, m, v)
+
+
+def decayed_gradient(*, dW: Array, W: Array, weight_decay: Number, out: Array) -> None:
+    """See `Backend.decayed_gradient`."""
+    code = "out = dW + weight_decay * W"
+    _kernel("decayed_gradient", "dW, W, weight_decay", "out", code)(dW, W, weight_decay, out)
+
+
+def decay_weights(*, W: Array, lr: Number, weight_decay: Number) -> None:
+    """See `Backend.decay_weights`."""
+    _kernel("decay_weights", "lr, decay", "W", "W -= lr * decay * W")(lr, weight_decay, W)
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 ``ROWS`` and ``COLUMNS`` are of a tile of the result, ``DEPTH`` the step in which the sum goes by,
 ``THREADS`` those of a block. Where one warp takes a row, ``WARPS`` are those of a block, and
-``COLUMN_WARPS`` where a lane takes a column.
+``COLUMN_WARPS`` where a lane takes a column, and ``NORM_THREADS`` threads sum squares.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ PRODUCT = {"ROWS": 32, "COLUMNS": 64, "DEPTH": 32, "THREADS": 128}
 WEIGHTS = {"ROWS": 32, "COLUMNS": 16, "DEPTH": 32, "THREADS": 128}
 ROW_BY_ROW = {"WARPS": 4}
 BY_COLUMN = {"COLUMN_WARPS": 8}
+NORM = {"NORM_THREADS": 256}
 
 SIZES: dict[str, dict[str, int]] = {
     "product": PRODUCT,
@@ -25,6 +26,7 @@ SIZES: dict[str, dict[str, int]] = {
     "primitives": ROW_BY_ROW,
     "dropout": {},
     "normalization": BY_COLUMN,
+    "clipping": NORM,
 }
 """By the name of the source."""
 

@@ -51,6 +51,9 @@ INSTANTIATIONS = {
         )
         for T in ("float", "double")
     ],
+    "clipping": [
+        f"{name}<{T}>" for name in ("squared_sum", "clip_factor") for T in ("float", "double")
+    ],
 }  # fmt: skip
 """Every kernel, for both dtypes and for data sets of floats and of bytes."""
 
@@ -62,7 +65,7 @@ THREADS_OF_A_BLOCK = {
     "sigmoid_cross_entropy": 128, "squared_error": 128, "difference_over_samples": 256,
     "take_rows": 256, "sgd_update": 256, "dropout": 256,
     "batch_norm": 256, "batch_norm_backward": 256, "batch_norm_evaluation": 256,
-    "moving_average": 256,
+    "moving_average": 256, "squared_sum": 256, "clip_factor": 32,
 }  # fmt: skip
 DYNAMIC_SHARED = {"head": lambda itemsize: (50 * 11 + 2 * (50 + 10)) * itemsize}
 """Bytes that the launch adds, at the book's sizes."""

@@ -205,6 +205,27 @@ def take_rows(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case
     yield (rng.integers(0, 9, n), rng.integers(0, n, 5)), {}
 
 
+def clip_factor(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    for clip_norm in (1e-3, 1.0, 1e6):
+        yield (floats(rng, d, m), floats(rng, m), floats(rng, n, 2, 3)), {"clip_norm": clip_norm}
+    yield (np.zeros((d, m)),), {"clip_norm": 1e-9}
+
+
+def scaled_gradient(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, d, m), np.array(0.375)), {}
+    yield (floats(rng, n, 2, 3), np.array(1.0)), {}
+
+
+def decayed_gradient(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, d, m), floats(rng, d, m)), {"weight_decay": 0.01}
+    yield (floats(rng, n, 2, 3), floats(rng, n, 2, 3)), {"weight_decay": 0.0}
+
+
+def decay_weights(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, d, m),), {"lr": 0.5, "weight_decay": 0.1}
+    yield (floats(rng, n, 2, 3),), {"lr": 0.1, "weight_decay": 0.0}
+
+
 def sgd_update(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (floats(rng, d, m), floats(rng, d, m)), {"lr": 0.1}
     yield (floats(rng, m), floats(rng, m)), {"lr": 0.0}
@@ -241,7 +262,8 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
         softmax_cross_entropy_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
         squared_error, squared_error_backward, mean, count_correct, count_exact, label_indices,
         take_rows, sgd_update, dropout, dropout_backward, batch_norm, batch_norm_backward,
-        batch_norm_evaluation, moving_average,
+        batch_norm_evaluation, moving_average, clip_factor, scaled_gradient, decayed_gradient,
+        decay_weights,
     )
 }  # fmt: skip
 
@@ -258,6 +280,7 @@ IN_PLACE = {
     "rmsprop_update": (0, 2),
     "adam_update": (0, 2, 3),
     "moving_average": (0,),
+    "decay_weights": (0,),
 }
 """Which of its arguments a primitive changes; it gives the first of them."""
 

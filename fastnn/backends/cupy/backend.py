@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array, views_share_memory
-from fastnn.backends.base import BATCH_NORM_EPSILON, EPSILON, Backend, BackendInfo
+from fastnn.backends.base import (
+    BATCH_NORM_EPSILON,
+    CLIP_EPSILON,
+    EPSILON,
+    Backend,
+    BackendInfo,
+)
 from fastnn.backends.cupy.detection import problem_with_cupy, problem_with_device
 from fastnn.backends.cupy.interop import device_array
 from fastnn.backends.cupy.memory import explained, free_bytes
@@ -26,7 +32,7 @@ from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, sam
 from fastnn.backends.philox import least_word
 from fastnn.backends.plan import StepPlan
 from fastnn.kernels import cuda
-from fastnn.kernels.cuda import normalization, primitives, rules
+from fastnn.kernels.cuda import clipping, normalization, primitives, rules
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.dropout import dropout
 from fastnn.kernels.cuda.product import Finish, MatrixProduct
@@ -446,10 +452,47 @@ class CupyBackend(Backend):
         primitives.take_rows(x=x, rows=rows, scale=scale, out=batch)
         return batch
 
+    def clip_factor(
+        self, *gradients: Array, clip_norm: float | Array, out: Array | None = None
+    ) -> Array:
+        """See `Backend.clip_factor`. `clip_norm` may be an array (), which the device reads."""
+        arrays = [self._cupy.ascontiguousarray(self.asarray(g)) for g in gradients]
+        if not all(same_floats(g) for g in arrays) or not fills(out, (), arrays[0].dtype):
+            return super().clip_factor(*arrays, clip_norm=clip_norm, out=out)
+        factor = self._cupy.empty((), arrays[0].dtype) if out is None else out
+        clipping.clip_factor(
+            gradients=arrays, clip_norm=clip_norm, epsilon=CLIP_EPSILON, factor=factor
+        )
+        return factor
+
+    def scaled_gradient(self, dW: Array, factor: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.scaled_gradient`; in one kernel of CuPy's."""
+        dW = self.asarray(dW)
+        return self._cupy.multiply(dW, factor.astype(dW.dtype, copy=False), out=out)
+
+    @kernel_for(
+        lambda dW, W, weight_decay, out: (
+            hasattr(dW, "dtype") and same_floats(dW, W) and fills(out, W.shape, W.dtype)
+        )
+    )
+    def decayed_gradient(
+        self, dW: Array, W: Array, *, weight_decay: float | Array, out: Array | None = None
+    ) -> Array:
+        """See `Backend.decayed_gradient`. `weight_decay` may be an array (), as `clip_norm`."""
+        result = self._cupy.empty(W.shape, W.dtype) if out is None else out
+        rules.decayed_gradient(dW=dW, W=W, weight_decay=weight_decay, out=result)
+        return result
+
     @kernel_for(lambda W, dW, lr: hasattr(dW, "dtype") and same_floats(W, dW) and contiguous(W))
     def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:
         """See `Backend.sgd_update`. `lr` may be an array (), which the device reads."""
         primitives.sgd_update(W=W, dW=self._cupy.ascontiguousarray(dW), lr=lr)
+        return W
+
+    @kernel_for(lambda W, lr, weight_decay: same_floats(W))
+    def decay_weights(self, W: Array, *, lr: float | Array, weight_decay: float | Array) -> Array:
+        """See `Backend.decay_weights`; numbers may be arrays (), as in all rules here."""
+        rules.decay_weights(W=W, lr=lr, weight_decay=weight_decay)
         return W
 
     @kernel_for(lambda W, dW, v, lr, momentum: hasattr(dW, "dtype") and same_floats(W, dW, v))

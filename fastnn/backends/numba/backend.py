@@ -387,6 +387,19 @@ class NumbaBackend(NumpyBackend):
         return batch
 
     @kernel_for(
+        lambda dW, W, weight_decay, out: (
+            hasattr(dW, "dtype") and same_floats(dW, W) and fills(out, W.shape, W.dtype)
+        )
+    )
+    def decayed_gradient(
+        self, dW: Array, W: Array, *, weight_decay: float, out: Array | None = None
+    ) -> Array:
+        """See `Backend.decayed_gradient`."""
+        result = np.empty(W.shape, W.dtype) if out is None else out
+        self._kernels.decayed_gradient(_flat(dW), _flat(W), weight_decay, result.reshape(-1))
+        return result
+
+    @kernel_for(
         lambda W, dW, lr: (
             W.dtype in FLOATS and getattr(dW, "dtype", None) in FLOATS and contiguous(W)
         )
@@ -394,6 +407,12 @@ class NumbaBackend(NumpyBackend):
     def sgd_update(self, W: Array, dW: Array, *, lr: float) -> Array:
         """See `Backend.sgd_update`; a gradient may be a number, of a layer of the user's own."""
         self._kernels.sgd_update(W.reshape(-1), _flat(dW), lr)
+        return W
+
+    @kernel_for(lambda W, lr, weight_decay: same_floats(W) and contiguous(W))
+    def decay_weights(self, W: Array, *, lr: float, weight_decay: float) -> Array:
+        """See `Backend.decay_weights`."""
+        self._kernels.decay_weights(W.reshape(-1), lr, weight_decay)
         return W
 
     @kernel_for(lambda W, dW, v, lr, momentum: _one_pass(W, dW, v))
