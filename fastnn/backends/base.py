@@ -20,6 +20,7 @@ import numpy as np
 
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.feed import Feed
+from fastnn.backends.normal_distribution import normal_distribution
 from fastnn.backends.philox import least_word, random_words
 from fastnn.backends.plan import Runner, StepPlan
 
@@ -205,6 +206,63 @@ class Backend:
         """Gradient of `relu`: 0 where the boolean ``mask`` (``x <= 0``) holds, else ``dout``."""
         return _store(self.xp.where(mask, self.xp.zeros_like(dout), dout), out)
 
+    def sigmoid(self, x: Array, *, out: Array | None = None) -> Array:
+        """``1 / (1 + exp(-x))``, for x of any shape.
+
+        With ``e = exp(-|x|)``, which is at most 1, it is ``1 / (1 + e)`` where x is positive, else
+        ``e / (1 + e)``: no exponential overflows, and a small result keeps its digits.
+        """
+        with np.errstate(under="ignore"):
+            e = self.xp.exp(-self.xp.abs(x))
+            return _store(self.xp.where(x > 0, self.xp.ones_like(e), e) / (1 + e), out)
+
+    def sigmoid_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """Gradient of `sigmoid`, of which y is the output: ``dout * y * (1 - y)``."""
+        with np.errstate(under="ignore"):
+            return _store(dout * (y * (1 - y)), out)
+
+    def tanh(self, x: Array, *, out: Array | None = None) -> Array:
+        """``tanh(x)``, for x of any shape."""
+        return _store(self.xp.tanh(x), out)
+
+    def tanh_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """Gradient of `tanh`, of which y is the output: ``dout * (1 - y**2)``.
+
+        As ``(1 - y) * (1 + y)``, which keeps its digits where y is close to 1.
+        """
+        with np.errstate(under="ignore"):
+            return _store(dout * ((1 - y) * (1 + y)), out)
+
+    def leaky_relu(self, x: Array, *, slope: float, out: Array | None = None) -> Array:
+        """``x`` where it is positive, else ``slope * x``, for x of any shape; NaN stays NaN."""
+        return self.leaky_relu_backward(x, x, slope=slope, out=out)
+
+    def leaky_relu_backward(
+        self, dout: Array, y: Array, *, slope: float, out: Array | None = None
+    ) -> Array:
+        """Gradient of `leaky_relu`, of which y is the output, which has the sign of x.
+
+        ``slope * dout`` where y is not positive, else ``dout``; the slope is not negative.
+        """
+        one = self.xp.ones_like(dout)
+        with np.errstate(under="ignore"):
+            return _store(dout * self.xp.where(y <= 0, one * slope, one), out)
+
+    def gelu(self, x: Array, *, out: Array | None = None) -> Array:
+        """``x * P(x)``, with the normal distribution ``P(x) = (1 + erf(x / sqrt(2))) / 2``.
+
+        x of any shape; Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415.
+        """
+        with np.errstate(under="ignore", invalid="ignore"):
+            distribution, _ = normal_distribution(self.xp, x)
+            return _store(x * distribution, out)
+
+    def gelu_backward(self, dout: Array, x: Array, *, out: Array | None = None) -> Array:
+        """Gradient of `gelu`: ``dout * (P(x) + x * p(x))``, with ``p(x) = P'(x)``, the density."""
+        with np.errstate(under="ignore", invalid="ignore"):
+            distribution, density = normal_distribution(self.xp, x)
+            return _store(dout * (distribution + x * density), out)
+
     def dropout(
         self,
         x: Array,
@@ -302,37 +360,6 @@ class Backend:
         """``average = momentum * average + (1 - momentum) * value`` in place, of any shape."""
         average[...] = momentum * average + (1 - momentum) * value
         return average
-
-    def leaky_relu(self, x: Array, *, slope: float, out: Array | None = None) -> Array:
-        """``x`` where it is positive, else ``slope * x``, for x of any shape; NaN stays NaN."""
-        return _store(self.xp.where(x <= 0, slope * x, x), out)
-
-    def leaky_relu_backward(
-        self, dout: Array, y: Array, *, slope: float, out: Array | None = None
-    ) -> Array:
-        """Gradient of `leaky_relu` by x, given its output y, which has the sign of x."""
-        return _store(self.xp.where(y <= 0, slope * dout, dout), out)
-
-    def sigmoid(self, x: Array, *, out: Array | None = None) -> Array:
-        """``1 / (1 + exp(-x))``; of a negative x as ``exp(x) / (1 + exp(x))``: none overflows."""
-        with np.errstate(under="ignore"):
-            e = self.xp.exp(-self.xp.abs(x))
-        return _store(self.xp.where(x >= 0, self.xp.ones_like(e), e) / (1 + e), out)
-
-    def sigmoid_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
-        """Gradient of `sigmoid` by x, given its output y: ``dout * y * (1 - y)``."""
-        return _store(dout * (y * (1 - y)), out)
-
-    def tanh(self, x: Array, *, out: Array | None = None) -> Array:
-        """The hyperbolic tangent."""
-        return _store(self.xp.tanh(x), out)
-
-    def tanh_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
-        """Gradient of `tanh` by x, given its output y: ``dout * (1 - y**2)``.
-
-        As ``(1 - y) * (1 + y)``, whose difference loses no digits where y is close to 1.
-        """
-        return _store(dout * ((1 - y) * (1 + y)), out)
 
     def softmax(self, x: Array, *, out: Array | None = None) -> Array:
         """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum to be stable."""

@@ -12,7 +12,11 @@ from fastnn.backends.base import BATCH_NORM_EPSILON, CLIP_EPSILON, Backend, Back
 from fastnn.backends.kernel_or_formula import FLOATS
 from fastnn.backends.processor import matrix_product_threads, physical_memory, processor_name
 from fastnn.checks import is_masked
+from fastnn.chunks import chunks
 from fastnn.threads import limit_blas_to_cores
+
+ENTRIES_IN_TURN = 8192
+"""Entries for which a formula of many steps is worked out before the next ones."""
 
 ROWS_IN_TURN = 512
 """Rows that are added up before their sum is added to that of the others."""
@@ -116,6 +120,63 @@ class NumpyBackend(Backend):
         out = np.empty(dout.shape, dout.dtype) if out is None else out
         zero_where(mask, dout, out)
         return out
+
+    def sigmoid(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.sigmoid`; in place."""
+        positive = np.greater(x, 0)
+        with np.errstate(under="ignore"):
+            e = np.abs(x, out=out)
+            e = np.exp(np.negative(e, out=out), out=out)
+            below = e + 1
+            return np.divide(np.maximum(e, positive, out=out), below, out=out)
+
+    def sigmoid_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.sigmoid_backward`."""
+        with np.errstate(under="ignore"):
+            slope = 1 - y
+            slope *= y
+            return np.multiply(dout, slope, out=out)
+
+    def tanh(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.tanh`."""
+        return np.tanh(x, out=out)
+
+    def tanh_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.tanh_backward`."""
+        with np.errstate(under="ignore"):
+            slope = 1 - y
+            slope *= 1 + y
+            return np.multiply(dout, slope, out=out)
+
+    def leaky_relu(self, x: Array, *, slope: float, out: Array | None = None) -> Array:
+        """See `Backend.leaky_relu`; of the two the larger one, where the slope is at most 1."""
+        if not 0 < slope <= 1:
+            return super().leaky_relu(x, slope=slope, out=out)
+        with np.errstate(under="ignore"):
+            return np.maximum(x, x * slope, out=out)
+
+    def leaky_relu_backward(
+        self, dout: Array, y: Array, *, slope: float, out: Array | None = None
+    ) -> Array:
+        """See `Backend.leaky_relu_backward`; by a table, as np.where branches at each entry."""
+        factors = np.array([1, slope], dout.dtype).take((y <= 0).view(np.int8))
+        with np.errstate(under="ignore"):
+            return np.multiply(dout, factors, out=out)
+
+    def gelu(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.gelu`; its many steps some entries at a time, which stay in the cache."""
+        flat, result = x.reshape(-1), np.empty(x.size, x.dtype)
+        for some in chunks(x.size, ENTRIES_IN_TURN):
+            super().gelu(flat[some], out=result[some])
+        return _shaped(result, x.shape, out)
+
+    def gelu_backward(self, dout: Array, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.gelu_backward`; as `gelu`."""
+        before, flat = dout.reshape(-1), x.reshape(-1)
+        result = np.empty(x.size, np.result_type(dout, x))
+        for some in chunks(x.size, ENTRIES_IN_TURN):
+            super().gelu_backward(before[some], flat[some], out=result[some])
+        return _shaped(result, x.shape, out)
 
     def dropout_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
         """See `Backend.dropout_backward`; in one pass."""
@@ -300,6 +361,14 @@ class NumpyBackend(Backend):
             dx = np.subtract(x, t, out=out)
         dx /= len(t)
         return dx
+
+
+def _shaped(result: Array, shape: tuple[int, ...], out: Array | None) -> Array:
+    """Give a result in its shape, or in `out`."""
+    if out is None:
+        return result.reshape(shape)
+    out[...] = result.reshape(shape)
+    return out
 
 
 def zero_where(mask: Array, x: Array, out: Array) -> None:

@@ -1,11 +1,7 @@
-"""erf and GELU on vectors: a polynomial in the middle, the scaled tail at the sides.
+"""erf and GELU on vectors: a polynomial in the middle, the tail of the normal distribution beside.
 
-``P(x) = erfc(-x / sqrt(2)) / 2`` is the normal distribution. Its tail, scaled by the density's
-exponential, ``R(z) = e**(z*z/2) P(-z)``, falls slowly from 1/2 to ``1 / (z sqrt(2 pi))``. So
-``(z + 4) R(z)`` is a polynomial of ``t = 1 - 8 / (z + 4)``, which maps ``0 <= z < infinity`` to
-``-1 <= t < 1``: the idea of Shepherd and Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2)
-erfc x in 0 <= x < infinity", Mathematics of Computation 36, 1981. Times ``e**(-z*z/2)``, with the
-square in two parts, it keeps its digits down to the smallest numbers there are, and so does GELU,
+`fastnn.kernels.normal_tail` says how the tail is computed. The square in its exponent is in two
+parts here, so that it keeps its digits down to the smallest numbers there are, and so does GELU,
 ``x P(x)``, where ``1 + erf(x / sqrt(2))`` is 0 long before.
 
 The error of erf is under 2 ulp over the whole range (measured 1.12 in float32, 1.08 in float64),
@@ -20,12 +16,11 @@ from typing import Any
 
 from fastnn.kernels.cpu.exponential import one_plus, reduced, series
 from fastnn.kernels.cpu.vector_formula import Lanes, PowerOfTwo, formula, within
+from fastnn.kernels.normal_tail import SHIFT, TAIL, TAIL_IS_ZERO
 from numba.extending import intrinsic
 
-# Coefficients by the bits of a number, lowest power first. They interpolate at Chebyshev's points;
-# tests/kernels/cpu/test_error_function.py makes them anew.
-
-# Of erf(x)/x - 1 as a polynomial of x*x, for |x| <= 1.
+# Coefficients of erf(x)/x - 1 as a polynomial of x*x, for |x| <= 1, lowest power first, by the bits
+# of a number. They interpolate at Chebyshev's points, as those of the tail do.
 MIDDLE = {
     32: (
         0.12837916584835093, -0.37612626666720334, 0.11283594715160218, -0.026854212010626412,
@@ -39,28 +34,8 @@ MIDDLE = {
     ),
 }  # fmt: skip
 
-# Of (z + 4) R(z) as a polynomial of t, up to where GELU is 0.
-TAIL = {
-    32: (
-        0.7552851438522339, -0.607896625995636, 0.38713666796684265, -0.18652300536632538,
-        0.06040646880865097, -0.007527213077992201, -0.0035235739778727293, 0.001569313695654273,
-        0.0001948018471011892, -0.00012298315414227545,
-    ),
-    64: (
-        0.7552851304157515, -0.6078966419718917, 0.38713740074221886, -0.18652185795969417,
-        0.06039657489069947, -0.007540188965593059, -0.0034796923622425332, 0.0016308184418903596,
-        0.00013334425401904912, -0.0002310948183193762, -1.9078665316613576e-06,
-        3.5144181157760973e-05, 7.150055959216099e-07, -5.918892731763236e-06,
-        -6.25132104047868e-07, 1.0198048518135172e-06, 2.6368248576407624e-07,
-        -1.5426320536771075e-07, -7.63808205349045e-08, 1.457859334703646e-08,
-        1.392402399350171e-08, 7.26954547902669e-11, -9.653425420228504e-10,
-    ),
-}  # fmt: skip
-SHIFT = 4
-
-# From where on erf is 1, and from minus which on GELU is 0.
+# From where on erf is 1.
 ERF_IS_ONE = {32: 4.0, 64: 6.0}
-GELU_IS_ZERO = {32: 14.5, 64: 39.0}
 
 
 @intrinsic
@@ -94,7 +69,7 @@ def _erf(x: Lanes) -> Lanes:
 
 def _gelu(x: Lanes) -> Lanes:
     size = x.magnitude()
-    inside = size <= GELU_IS_ZERO[x.bits]
+    inside = size <= TAIL_IS_ZERO[x.bits]
     size = size.where(inside, 0)
     power_of_two, rest = _exp_of_product(size, size * -0.5)
     side = rest * _scaled_tail(size)
@@ -106,7 +81,7 @@ def _gelu(x: Lanes) -> Lanes:
 
 def _gelu_derivative(x: Lanes) -> Lanes:
     size = x.magnitude()
-    inside = size <= GELU_IS_ZERO[x.bits]
+    inside = size <= TAIL_IS_ZERO[x.bits]
     size = size.where(inside, 0)
     power_of_two, rest = _exp_of_product(size, size * -0.5)
     slope = size.fma(-1 / math.sqrt(2 * math.pi), _scaled_tail(size))
@@ -129,7 +104,7 @@ def _exp_of_product(one: Lanes, other: Lanes) -> tuple[PowerOfTwo, Lanes]:
 
 
 def _scaled_tail(z: Lanes) -> Lanes:
-    """R(z), for ``z >= 0``.
+    """``e**(z*z/2) P(-z)``, for ``z >= 0``.
 
     What ``u = 1 / (z + SHIFT)`` loses in its rounding is made up for: t would magnify it.
     """

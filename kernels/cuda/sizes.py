@@ -24,6 +24,7 @@ SIZES: dict[str, dict[str, int]] = {
     "weights": WEIGHTS,
     "control": {},
     "primitives": ROW_BY_ROW,
+    "activations": {},
     "dropout": {},
     "normalization": BY_COLUMN,
     "clipping": NORM,

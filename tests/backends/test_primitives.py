@@ -98,6 +98,33 @@ def test_out_is_filled_and_returned(
             np.testing.assert_array_equal(backend.to_numpy(buffer), backend.to_numpy(one))
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "leaky_relu", "gelu"])
+def test_out_may_be_the_first_argument_of_an_activation(
+    backend: Backend, dtype: str, activation: str, rng: np.random.Generator
+) -> None:
+    for primitive in (activation, f"{activation}_backward"):
+        for case in CASES[primitive](rng, 9, 12, 5):
+            (expected,) = run(backend, primitive, case, dtype)
+            arguments = [bring(backend, value, dtype) for value in case[0]]
+            found = getattr(backend, primitive)(*arguments, **case[1], out=arguments[0])
+            assert found is arguments[0]
+            np.testing.assert_array_equal(backend.to_numpy(found), backend.to_numpy(expected))
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (1, 1, 1)])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "leaky_relu", "gelu"])
+def test_activations_of_any_shape(
+    backend: Backend, dtype: str, activation: str, shape: tuple[int, ...]
+) -> None:
+    x = np.full(shape, -0.5, dtype)
+    options = {"slope": 0.1} if activation == "leaky_relu" else {}
+    for primitive, arguments in ((activation, (x,)), (f"{activation}_backward", (x, x))):
+        found = getattr(backend, primitive)(*map(backend.asarray, arguments), **options)
+        assert tuple(found.shape) == shape
+        right = getattr(Specification(), primitive)(*arguments, **options)
+        np.testing.assert_allclose(backend.to_numpy(found), right, rtol=1e-6)
+
+
 LAYOUTS: dict[str, Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]] = {
     "fortran": np.asfortranarray,
     "strided": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
@@ -214,6 +241,39 @@ def test_labels_of_any_integer(rng: np.random.Generator) -> None:
     )
 
 
+EXTREMES: dict[str, list[Any]] = {
+    "sigmoid": [1, 0, 0.5, 0.5, 0.5],
+    "tanh": [1, -1, 0, 0, "tiny"],
+    "leaky_relu": ["largest", "-largest / 4", 0, 0, "tiny"],
+    "gelu": ["largest", 0, 0, 0, "tiny / 2"],
+}
+
+
+@pytest.mark.parametrize("primitive", sorted(EXTREMES))
+def test_activations_of_the_largest_and_smallest_numbers(
+    backend: Backend, dtype: str, primitive: str
+) -> None:
+    largest, tiny = float(np.finfo(dtype).max), float(np.finfo(dtype).tiny) * 8
+    names = {"largest": largest, "tiny": tiny}
+    expected = [eval(str(value), {}, names) for value in EXTREMES[primitive]]
+    x = np.array([largest, -largest, 0, -0.0, tiny], dtype)
+    options = {"slope": 0.25} if primitive == "leaky_relu" else {}
+    with np.errstate(all="raise"):
+        found = getattr(backend, primitive)(backend.asarray(x), **options)
+        y, back = backend.asarray(np.array([1, 0, 0.5, 0.5, 0.5], dtype)), backend.asarray(x)
+        if primitive in ("sigmoid", "tanh"):
+            dx = getattr(backend, f"{primitive}_backward")(back, y)
+            assert float(dx[0]) == 0
+        if primitive == "gelu":
+            one = backend.asarray(np.ones(5, dtype))
+            dx = backend.to_numpy(backend.gelu_backward(one, back))
+            np.testing.assert_array_equal(dx, [1, 0, 0.5, 0.5, 0.5])
+    found = backend.to_numpy(found)
+    np.testing.assert_array_equal(found, np.array(expected, dtype))
+    if primitive != "sigmoid":
+        assert np.signbit(found).tolist() == [False, True, False, True, False]
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_nan_and_infinity_spread_as_in_numpy(
     backend: Backend, dtype: str, bad: float, rng: np.random.Generator
@@ -231,6 +291,14 @@ def test_nan_and_infinity_spread_as_in_numpy(
         "affine_backward": [((dout, x, W), {}), ((dout, x, W), {"relu": True})],
         "relu": [((scores,), {})],
         "relu_backward": [((dout, floats(rng, 5, 4) <= 0), {})],
+        "sigmoid": [((scores,), {})],
+        "sigmoid_backward": [((dout, np.abs(floats(rng, 5, 4)) % 1), {})],
+        "tanh": [((scores,), {})],
+        "tanh_backward": [((dout, np.abs(floats(rng, 5, 4)) % 1), {})],
+        "leaky_relu": [((scores,), {"slope": slope}) for slope in (0.0, 0.01, 3.0)],
+        "leaky_relu_backward": [((dout, floats(rng, 5, 4)), {"slope": 0.0})],
+        "gelu": [((scores,), {})],
+        "gelu_backward": [((dout, scores), {})],
         "softmax": [((scores,), {})],
         "softmax_cross_entropy": [((scores, t), {})],
         "count_correct": [((scores, t), {})],

@@ -43,6 +43,14 @@ INSTANTIATIONS = {
         ],
         *[f"take_rows<{T}, {D}>" for T in ("float", "double") for D in (T, "unsigned char")],
     ],
+    "activations": [
+        f"{name}<{T}>"
+        for name in (
+            "sigmoid", "sigmoid_backward", "tanh_forward", "tanh_backward", "leaky_relu",
+            "leaky_relu_backward", "gelu", "gelu_backward",
+        )
+        for T in ("float", "double")
+    ],
     "dropout": ["dropout<float>", "dropout<double>"],
     "normalization": [
         f"{name}<{T}>"
@@ -64,6 +72,8 @@ THREADS_OF_A_BLOCK = {
     "softmax_cross_entropy": 128, "softmax_cross_entropy_backward": 256, "count_correct": 128,
     "sigmoid_cross_entropy": 128, "squared_error": 128, "difference_over_samples": 256,
     "take_rows": 256, "sgd_update": 256, "dropout": 256,
+    "sigmoid": 256, "sigmoid_backward": 256, "tanh_forward": 256, "tanh_backward": 256,
+    "leaky_relu": 256, "leaky_relu_backward": 256, "gelu": 256, "gelu_backward": 256,
     "batch_norm": 256, "batch_norm_backward": 256, "batch_norm_evaluation": 256,
     "moving_average": 256, "squared_sum": 256, "clip_factor": 32,
 }  # fmt: skip

@@ -60,6 +60,35 @@ def relu_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[
     yield (floats(rng, n, m), floats(rng, n, m) <= 0), {}
 
 
+def sigmoid(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m),), {}
+    yield (4 * floats(rng, n, 2, 3),), {}
+    yield (np.append(256 * floats(rng, n), 1.0),), {}
+
+
+def sigmoid_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), np.abs(floats(rng, n, m)) % 1), {}
+    yield (floats(rng, n, 2, 3), np.abs(floats(rng, n, 2, 3)) % 1), {}
+
+
+def leaky_relu(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    for slope in (0.01, 0.0, 1.0, 3.7):
+        yield (floats(rng, n, m),), {"slope": slope}
+    yield (floats(rng, n, 2, 3),), {"slope": 0.3}
+
+
+def leaky_relu_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    for slope in (0.01, 0.0, 1.0, 3.7):
+        yield (floats(rng, n, m), floats(rng, n, m)), {"slope": slope}
+    yield (floats(rng, n, 2, 3), floats(rng, n, 2, 3)), {"slope": 0.3}
+
+
+def gelu_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), floats(rng, n, m)), {}
+    yield (floats(rng, n, 2, 3), 4 * floats(rng, n, 2, 3)), {}
+    yield (np.append(floats(rng, n), 1.0), np.append(256 * floats(rng, n), 1.0)), {}
+
+
 def dropout(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     for ratio, key, step in ((0.0, 0, 0), (0.5, 1, 2), (0.2, 2**64 - 1, 2**33 + 5)):
         yield (floats(rng, n, m), step), {"ratio": ratio, "key": key}
@@ -92,33 +121,6 @@ def batch_norm_evaluation(rng: np.random.Generator, n: int, d: int, m: int) -> I
 def moving_average(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (floats(rng, m), floats(rng, m)), {"momentum": 0.9}
     yield (floats(rng, m), floats(rng, m)), {"momentum": 0.0}
-
-
-def leaky_relu(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
-    for shape in ((n, d), (m,), (n, d, m)):
-        yield (4 * floats(rng, *shape),), {"slope": 0.25}
-
-
-def leaky_relu_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
-    for shape in ((n, d), (m,), (n, d, m)):
-        yield (floats(rng, *shape), floats(rng, *shape)), {"slope": 0.25}
-
-
-def sigmoid(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
-    for shape in ((n, d), (m,), (n, d, m)):
-        yield (4 * floats(rng, *shape),), {}
-    yield (np.array([-1e4, -100.0, -20.0, 0.0, 20.0, 100.0, 1e4]),), {}
-
-
-tanh = sigmoid
-
-
-def sigmoid_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
-    for shape in ((n, d), (m,), (n, d, m)):
-        yield (floats(rng, *shape), floats(rng, *shape)), {}
-
-
-tanh_backward = sigmoid_backward
 
 
 def softmax(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
@@ -257,8 +259,8 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
     function.__name__: function
     for function in (
         momentum_update, adagrad_update, rmsprop_update, adam_update,
-        affine, affine_backward, relu, relu_backward, leaky_relu,
-        leaky_relu_backward, sigmoid, sigmoid_backward, softmax, softmax_cross_entropy,
+        affine, affine_backward, relu, relu_backward, sigmoid, sigmoid_backward, leaky_relu,
+        leaky_relu_backward, gelu_backward, softmax, softmax_cross_entropy,
         softmax_cross_entropy_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
         squared_error, squared_error_backward, mean, count_correct, count_exact, label_indices,
         take_rows, sgd_update, dropout, dropout_backward, batch_norm, batch_norm_backward,
@@ -268,9 +270,9 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
 }  # fmt: skip
 
 
-CASES |= {
-    "nesterov_update": momentum_update, "tanh": tanh, "tanh_backward": tanh_backward,
-}  # fmt: skip
+CASES["nesterov_update"] = momentum_update
+CASES["tanh"] = CASES["gelu"] = sigmoid
+CASES["tanh_backward"] = sigmoid_backward
 
 IN_PLACE = {
     "sgd_update": (0,),

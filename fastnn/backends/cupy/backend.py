@@ -32,7 +32,7 @@ from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, sam
 from fastnn.backends.philox import least_word
 from fastnn.backends.plan import StepPlan
 from fastnn.kernels import cuda
-from fastnn.kernels.cuda import clipping, normalization, primitives, rules
+from fastnn.kernels.cuda import activations, clipping, normalization, primitives, rules
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.dropout import dropout
 from fastnn.kernels.cuda.product import Finish, MatrixProduct
@@ -258,6 +258,74 @@ class CupyBackend(Backend):
         y, t = cp.ascontiguousarray(y), cp.ascontiguousarray(t)
         primitives.softmax_cross_entropy_backward(y=y, t=t, dx=dx)
         return dx
+
+    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def sigmoid(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.sigmoid`."""
+        out = self._cupy.empty(x.shape, x.dtype) if out is None else out
+        activations.sigmoid(x=self._cupy.ascontiguousarray(x), out=out)
+        return out
+
+    @kernel_for(lambda dout, y, out: same_floats(dout, y) and fills(out, y.shape, y.dtype))
+    def sigmoid_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.sigmoid_backward`."""
+        cp = self._cupy
+        out = cp.empty(y.shape, y.dtype) if out is None else out
+        dout, y = cp.ascontiguousarray(dout), cp.ascontiguousarray(y)
+        activations.sigmoid_backward(dout=dout, y=y, out=out)
+        return out
+
+    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def tanh(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.tanh`."""
+        out = self._cupy.empty(x.shape, x.dtype) if out is None else out
+        activations.tanh(x=self._cupy.ascontiguousarray(x), out=out)
+        return out
+
+    @kernel_for(lambda dout, y, out: same_floats(dout, y) and fills(out, y.shape, y.dtype))
+    def tanh_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.tanh_backward`."""
+        cp = self._cupy
+        out = cp.empty(y.shape, y.dtype) if out is None else out
+        dout, y = cp.ascontiguousarray(dout), cp.ascontiguousarray(y)
+        activations.tanh_backward(dout=dout, y=y, out=out)
+        return out
+
+    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def gelu(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.gelu`."""
+        out = self._cupy.empty(x.shape, x.dtype) if out is None else out
+        activations.gelu(x=self._cupy.ascontiguousarray(x), out=out)
+        return out
+
+    @kernel_for(lambda dout, x, out: same_floats(dout, x) and fills(out, x.shape, x.dtype))
+    def gelu_backward(self, dout: Array, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.gelu_backward`."""
+        cp = self._cupy
+        out = cp.empty(x.shape, x.dtype) if out is None else out
+        dout, x = cp.ascontiguousarray(dout), cp.ascontiguousarray(x)
+        activations.gelu_backward(dout=dout, x=x, out=out)
+        return out
+
+    @kernel_for(lambda x, slope, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def leaky_relu(self, x: Array, *, slope: float, out: Array | None = None) -> Array:
+        """See `Backend.leaky_relu`."""
+        out = self._cupy.empty(x.shape, x.dtype) if out is None else out
+        activations.leaky_relu(x=self._cupy.ascontiguousarray(x), slope=slope, out=out)
+        return out
+
+    @kernel_for(
+        lambda dout, y, slope, out: same_floats(dout, y) and fills(out, dout.shape, dout.dtype)
+    )
+    def leaky_relu_backward(
+        self, dout: Array, y: Array, *, slope: float, out: Array | None = None
+    ) -> Array:
+        """See `Backend.leaky_relu_backward`."""
+        cp = self._cupy
+        out = cp.empty(dout.shape, dout.dtype) if out is None else out
+        dout, y = cp.ascontiguousarray(dout), cp.ascontiguousarray(y)
+        activations.leaky_relu_backward(dout=dout, y=y, slope=slope, out=out)
+        return out
 
     @kernel_for(
         lambda x, step, ratio, key, out: (

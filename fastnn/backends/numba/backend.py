@@ -281,6 +281,66 @@ class NumbaBackend(NumpyBackend):
         self._kernels.moving_average(average.reshape(-1), _flat(value), momentum)
         return average
 
+    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def sigmoid(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.sigmoid`."""
+        result = np.empty(x.shape, x.dtype) if out is None else out
+        self._kernels.sigmoid(_flat(x), result.reshape(-1))
+        return result
+
+    @kernel_for(lambda dout, y, out: same_floats(dout, y) and fills(out, y.shape, y.dtype))
+    def sigmoid_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.sigmoid_backward`."""
+        result = np.empty(y.shape, y.dtype) if out is None else out
+        self._kernels.sigmoid_backward(_flat(dout), _flat(y), result.reshape(-1))
+        return result
+
+    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def tanh(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.tanh`."""
+        result = np.empty(x.shape, x.dtype) if out is None else out
+        self._kernels.tanh(_flat(x), result.reshape(-1))
+        return result
+
+    @kernel_for(lambda dout, y, out: same_floats(dout, y) and fills(out, y.shape, y.dtype))
+    def tanh_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.tanh_backward`."""
+        result = np.empty(y.shape, y.dtype) if out is None else out
+        self._kernels.tanh_backward(_flat(dout), _flat(y), result.reshape(-1))
+        return result
+
+    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def gelu(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.gelu`."""
+        result = np.empty(x.shape, x.dtype) if out is None else out
+        self._kernels.gelu(_flat(x), result.reshape(-1))
+        return result
+
+    @kernel_for(lambda dout, x, out: same_floats(dout, x) and fills(out, x.shape, x.dtype))
+    def gelu_backward(self, dout: Array, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.gelu_backward`."""
+        result = np.empty(x.shape, x.dtype) if out is None else out
+        self._kernels.gelu_backward(_flat(dout), _flat(x), result.reshape(-1))
+        return result
+
+    @kernel_for(lambda x, slope, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def leaky_relu(self, x: Array, *, slope: float, out: Array | None = None) -> Array:
+        """See `Backend.leaky_relu`."""
+        result = np.empty(x.shape, x.dtype) if out is None else out
+        self._kernels.leaky_relu(_flat(x), float(slope), result.reshape(-1))
+        return result
+
+    @kernel_for(
+        lambda dout, y, slope, out: same_floats(dout, y) and fills(out, dout.shape, dout.dtype)
+    )
+    def leaky_relu_backward(
+        self, dout: Array, y: Array, *, slope: float, out: Array | None = None
+    ) -> Array:
+        """See `Backend.leaky_relu_backward`."""
+        result = np.empty(dout.shape, dout.dtype) if out is None else out
+        self._kernels.leaky_relu_backward(_flat(dout), _flat(y), float(slope), result.reshape(-1))
+        return result
+
     @kernel_for(lambda x, out: out is None or contiguous(out))
     def softmax(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.softmax`."""

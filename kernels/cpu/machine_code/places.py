@@ -19,8 +19,8 @@ from pathlib import Path
 
 from numba.core import config
 
-KERNELS = Path(__file__).parents[1]
-"""The sources of all kernels on the CPU."""
+KERNELS = Path(__file__).parents[2]
+"""The sources of all kernels, and of what those on the CPU share with others."""
 
 
 @cache

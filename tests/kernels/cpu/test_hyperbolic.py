@@ -12,13 +12,8 @@ pytest.importorskip("numba")
 
 from fastnn.kernels.cpu import hyperbolic
 
-from tests.helpers.vector_functions import (
-    every_float32,
-    largest_error,
-    largest_error_in_float32,
-    numbers_over,
-    over_arrays,
-)
+from tests.helpers.ulp import every_float32, largest_error, largest_error_in_float32, numbers_over
+from tests.helpers.vector_functions import over_arrays
 
 tanh, sigmoid = over_arrays(hyperbolic.tanh), over_arrays(hyperbolic.sigmoid)
 
