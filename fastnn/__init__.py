@@ -22,7 +22,7 @@ from fastnn.errors import (
     ParameterCopyWarning,
     TrainingWarning,
 )
-from fastnn.nn.activations import LeakyRelu, Sigmoid, Tanh
+from fastnn.nn.activations import Gelu, LeakyRelu, Sigmoid, Tanh
 from fastnn.nn.functions import cross_entropy_error, one_hot, softmax
 from fastnn.nn.layer import Layer
 from fastnn.nn.layers import Affine, Relu
@@ -55,6 +55,7 @@ __all__ = [
     "Constant",
     "CorruptFileError",
     "Cosine",
+    "Gelu",
     "History",
     "KernelCacheWarning",
     "Layer",

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn.backends.selection import use_backend
 from fastnn.diagnostics.gradient_check import Comparison, GradientReport, check_gradients
-from fastnn.nn.activations import BY_OUTPUT
+from fastnn.nn.activations import BY_PRIMITIVE
 from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss
 from fastnn.nn.networks import MultiLayerNet
 from fastnn.nn.sequential import Sequential
@@ -20,7 +20,7 @@ SAMPLES, FEATURES, HIDDEN, OUTPUTS = 3, 12, 7, 5
 
 def small_networks(seed: int | None = 0) -> Iterator[tuple[str, Sequential]]:
     """Give the name of each part, as its layer is called, and a network that has it."""
-    for activation in BY_OUTPUT:
+    for activation in BY_PRIMITIVE:
         network = MultiLayerNet(FEATURES, [HIDDEN], OUTPUTS, activation().primitive, seed=seed)
         yield activation.__name__, network
     for loss in (SigmoidWithLoss, MeanSquaredError):

@@ -1,7 +1,7 @@
 """Activations besides ReLU, which stands in `fastnn.nn.layers`.
 
-Each goes through an input of any shape number by number. It keeps its output, since its derivative
-follows from that; the formulas stand in `fastnn.backends.base`.
+Each goes through an input of any shape number by number. It keeps its output, if its derivative
+follows from that, else its input; the formulas stand in `fastnn.backends.base`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from fastnn.nn.layer import Layer, check_shape, kept_by_forward
 from fastnn.nn.layers import Relu
 
 
-class ActivationByOutput(Layer):
-    """An activation that is a primitive of the backend, and another one back from its output.
+class ActivationByPrimitive(Layer):
+    """An activation that is a primitive of the backend, and another one its gradient.
 
     Attributes
     ----------
     primitive : str
         The method of a backend; its gradient has ``_backward`` behind the name.
-    out : array or None
-        The last output.
+    kept : {"out", "x"}
+        What that needs besides `dout`, by the attribute that has it: the last output or input.
     """
 
     parameters = ()
     primitive: ClassVar[str]
+    kept: ClassVar[str] = "out"
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class ActivationByOutput(Layer):
 
     def forget(self) -> None:
         """See `Layer.forget`."""
-        self.out: Array = None
+        setattr(self, self.kept, None)
 
     def numbers(self) -> dict[str, float]:
         """Give what the primitives read besides the array."""
@@ -43,7 +44,7 @@ class ActivationByOutput(Layer):
     def forward(self, x: Array, *, for_backward: bool = True) -> Array:
         """Give the output, of the shape of `x` (any) and its dtype; NaN stays NaN.
 
-        Without `for_backward` it is not kept: no `backward` follows.
+        Without `for_backward` nothing is kept: no `backward` follows.
 
         Raises
         ------
@@ -54,7 +55,7 @@ class ActivationByOutput(Layer):
         x = self.backend.astype(x, common_dtype([x]))
         out = getattr(self.backend, self.primitive)(x, **self.numbers())
         if for_backward:
-            self.out = out
+            setattr(self, self.kept, out if self.kept == "out" else x)
         return out
 
     def backward(self, dout: Array) -> Array:
@@ -71,13 +72,14 @@ class ActivationByOutput(Layer):
         """
         self._check(dout, "dout")
         name = type(self).__name__
-        check_shape(dout, tuple(kept_by_forward(self.out, name).shape), name)
+        kept = kept_by_forward(getattr(self, self.kept), name)
+        check_shape(dout, tuple(kept.shape), name)
         dout = self.backend.astype(dout, common_dtype([dout]))
         backward = getattr(self.backend, f"{self.primitive}_backward")
-        return backward(dout, self.out, **self.numbers())
+        return backward(dout, kept, **self.numbers())
 
 
-class Sigmoid(ActivationByOutput):
+class Sigmoid(ActivationByPrimitive):
     """``1 / (1 + exp(-x))``, the logistic function.
 
     Attributes
@@ -89,7 +91,7 @@ class Sigmoid(ActivationByOutput):
     primitive = "sigmoid"
 
 
-class Tanh(ActivationByOutput):
+class Tanh(ActivationByPrimitive):
     """The hyperbolic tangent.
 
     Attributes
@@ -101,7 +103,7 @@ class Tanh(ActivationByOutput):
     primitive = "tanh"
 
 
-class LeakyRelu(ActivationByOutput):
+class LeakyRelu(ActivationByPrimitive):
     """``x`` where it is positive, else ``slope * x`` (Maas, Hannun and Ng 2013).
 
     Parameters
@@ -136,16 +138,32 @@ class LeakyRelu(ActivationByOutput):
         self._slope = check_rate(value, "slope")
 
     def numbers(self) -> dict[str, float]:
-        """See `ActivationByOutput.numbers`."""
+        """See `ActivationByPrimitive.numbers`."""
         return {"slope": self.slope}
 
     def _described(self) -> list[str]:
         return [f"slope {self.slope}"]
 
 
-BY_OUTPUT: tuple[type[ActivationByOutput], ...] = (Sigmoid, Tanh, LeakyRelu)
+class Gelu(ActivationByPrimitive):
+    """``x * P(x)``, P being the normal distribution, ``(1 + erf(x / sqrt(2))) / 2``.
 
-ACTIVATIONS: tuple[type[Layer], ...] = (Relu, *BY_OUTPUT)
+    Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415. Exact, as by default in PyTorch and
+    Keras, not the approximation by tanh.
+
+    Attributes
+    ----------
+    x : array or None
+        The last input.
+    """
+
+    primitive = "gelu"
+    kept = "x"
+
+
+BY_PRIMITIVE: tuple[type[ActivationByPrimitive], ...] = (Sigmoid, Tanh, LeakyRelu, Gelu)
+
+ACTIVATIONS: tuple[type[Layer], ...] = (Relu, *BY_PRIMITIVE)
 """Layers that go through their input number by number."""
 
 WITH_KINK: tuple[type[Layer], ...] = (Relu, LeakyRelu)

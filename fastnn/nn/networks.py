@@ -11,7 +11,7 @@ import numpy as np
 from fastnn.backends.selection import get_backend
 from fastnn.checks import check_count, check_dtype, check_rate, check_seed
 from fastnn.nn.activations import ACTIVATIONS as ACTIVATION_LAYERS
-from fastnn.nn.activations import LeakyRelu, Sigmoid, Tanh
+from fastnn.nn.activations import Gelu, LeakyRelu, Sigmoid, Tanh
 from fastnn.nn.handed_over import let_go
 from fastnn.nn.layer import Layer
 from fastnn.nn.layers import Affine, Relu
@@ -23,6 +23,7 @@ ACTIVATIONS: dict[str, Callable[[], Layer]] = {
     "sigmoid": Sigmoid,
     "tanh": Tanh,
     "leaky_relu": LeakyRelu,
+    "gelu": Gelu,
 }
 """The layer of each name of an activation."""
 
@@ -43,7 +44,7 @@ class MultiLayerNet(Sequential):
         Units of each hidden layer.
     output_size : int
         Number of classes or other outputs C.
-    activation : {"relu", "sigmoid", "tanh", "leaky_relu"}, optional
+    activation : {"relu", "sigmoid", "tanh", "leaky_relu", "gelu"}, optional
         What stands between the Affine layers.
     weight_init_std : float or {"relu", "he", "sigmoid", "xavier"}, optional
         Standard deviation of the initial weights; "relu" and "he" take ``sqrt(2 / D)`` for each

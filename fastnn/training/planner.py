@@ -23,9 +23,7 @@ from fastnn.nn.updating import state_of
 
 ACTIVATIONS: dict[type[Layer], Callable[[Any], Activation]] = {
     Relu: lambda layer: Activation("relu"),
-    **dict.fromkeys(
-        activations.BY_OUTPUT, lambda layer: Activation(layer.primitive, options=layer.numbers())
-    ),
+    **dict.fromkeys(activations.BY_PRIMITIVE, lambda layer: _by_primitive(layer)),
 }
 """Layers that run as one with the Affine layer before them, and what the plan says of them."""
 
@@ -113,6 +111,11 @@ def _activation(layers: list[Any], position: int) -> Activation | None:
     layer = layers[position]
     described = (say(layer) for cls, say in ACTIVATIONS.items() if is_unmodified(layer, cls))
     return next(described, None)
+
+
+def _by_primitive(layer: activations.ActivationByPrimitive) -> Activation:
+    keeps = {"out": "output", "x": "input"}[layer.kept]
+    return Activation(layer.primitive, keeps, layer.numbers())
 
 
 def _calls(layer: Any, backward: Callable[..., Any]) -> LayerCalls:

@@ -223,6 +223,20 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "not at all": lambda dx, dout, y, **k: dout,
         "one entry": lambda dx, *a, **k: one_entry(dx),
     },
+    "gelu": {
+        "by a factor": lambda y, *a, **k: y * 1.001,
+        "by tanh": lambda y, x, **k: (
+            x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
+        ),
+        "relu": lambda y, x, **k: np.maximum(x, 0),
+        "one entry": lambda y, *a, **k: one_entry(y),
+    },
+    "gelu_backward": {
+        "by a factor": lambda dx, *a, **k: dx * 1.001,
+        "relu": lambda dx, dout, x, **k: np.where(x <= 0, 0, dout),
+        "not at all": lambda dx, dout, x, **k: dout,
+        "one entry": lambda dx, *a, **k: one_entry(dx),
+    },
     "softmax_cross_entropy": {
         "losses by a factor": at(0, lambda losses: losses * 1.001),
         "y by a factor": at(1, lambda y: y * 1.001),

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn import Affine, LeakyRelu, MultiLayerNet, Relu, Sequential, Sigmoid, Tanh, TwoLayerNet
+from fastnn import (
+    Affine,
+    Gelu,
+    LeakyRelu,
+    MultiLayerNet,
+    Relu,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    TwoLayerNet,
+)
 from tests.helpers.problems import affine_of
 
 
@@ -92,7 +102,9 @@ def zoo(dtype: str = "float64") -> dict[str, Sequential]:
                 Tanh(),
                 affine(6, 5),
                 LeakyRelu(0.2),
-                affine(5, 4),
+                affine(5, 6),
+                Gelu(),
+                affine(6, 4),
             ]
         ),
         "one hidden unit": Sequential([affine(12, 1), Relu(), affine(1, 4)]),

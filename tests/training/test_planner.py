@@ -56,10 +56,10 @@ PLANS: dict[str, tuple[list[str], list[str]]] = {
         ["forward", "affine", "forward"], ["backward", BACKWARD, "backward"],
     ),
     "other activations": (
-        ["affine", "sigmoid", "affine", "tanh", "affine", "leaky_relu", "affine"],
+        ["affine", "sigmoid", "affine", "tanh", "affine", "leaky_relu", "affine", "gelu", "affine"],
         [
-            BACKWARD, "leaky_relu_backward", BACKWARD, "tanh_backward", BACKWARD,
-            "sigmoid_backward", FIRST,
+            BACKWARD, "gelu_backward", BACKWARD, "leaky_relu_backward", BACKWARD, "tanh_backward",
+            BACKWARD, "sigmoid_backward", FIRST,
         ],
     ),
     "one hidden unit": (["affine relu", "affine"], [WITH_RELU, FIRST]),
