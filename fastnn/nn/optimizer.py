@@ -14,11 +14,15 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, ClassVar
+from os import PathLike
+from typing import Any, ClassVar, Self
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.plan import Rule
+from fastnn.backends.selection import backend_of
 from fastnn.checks import check_rate
+from fastnn.nn.copies import DeviceArray, arrived, attributes_of, set_attributes, shallow
+from fastnn.nn.optimizer_file import read_optimizer, write_optimizer
 from fastnn.nn.schedules import check_lr, rate_at, rates
 from fastnn.nn.updating import update_by_rule
 from fastnn.nn.weight_decay import is_weight
@@ -129,6 +133,84 @@ class Optimizer:
                 setattr(self, name, {})
         return {name: getattr(self, name) for name in names}
 
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write what the rule remembers, and `iter`, to a safetensors file, atomically.
+
+        With that, the network's own file, and a generator of NumPy's as the seed of `fit`, a
+        training goes on to the bit as if it had not been stopped. The arguments that the optimizer
+        was made with are not in the file.
+
+        Parameters
+        ----------
+        path : path
+            As of ``network.save``.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        TypeError
+            If the optimizer has no rule, or state that is of another dtype than float32 and
+            float64: pickle it then.
+        """
+        write_optimizer(path, self._kind(), self.iter, self.state)
+
+    def load(self, path: str | PathLike[str]) -> Self:
+        """Read what `save` has written for an optimizer of this class; all or nothing.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Optimizer
+            The optimizer itself. Its state goes where the parameters are when it is next used.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        fastnn.CorruptFileError
+            If it is not as it was written.
+        TypeError
+            If the optimizer has no rule.
+        ValueError
+            If it is the state of another optimizer.
+        """
+        steps, state = read_optimizer(path, self._kind(), tuple(self.state))
+        self.iter = steps
+        for name, arrays in state.items():
+            setattr(self, name, arrays)
+        return self
+
+    def _kind(self) -> str:
+        if self.rule is None:
+            raise TypeError(
+                f"{type(self).__name__} has no rule that says what its state is: pickle it"
+            )
+        return type(self).__name__
+
+    def __copy__(self) -> Self:
+        """Give an optimizer with a state of its own."""
+        twin = shallow(self)
+        for name, by_parameter in self.state.items():
+            copies = {key: _copied(array) for key, array in by_parameter.items()}
+            object.__setattr__(twin, name, copies)
+        return twin
+
+    def __getstate__(self) -> object:
+        attributes = attributes_of(self)
+        for name, by_parameter in self.state.items():
+            attributes[name] = {key: _carried(array) for key, array in by_parameter.items()}
+        return attributes
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        set_attributes(self, attributes)
+        for name, by_parameter in self.state.items():
+            object.__setattr__(self, name, arrived(by_parameter))
+
     def described_update(self) -> Rule | Callable[[dict[str, Array], dict[str, Array]], None]:
         """Give the rule, or the `update` that a subclass has in its place, for a step plan.
 
@@ -145,6 +227,15 @@ class Optimizer:
                 "that changes the arrays of the dictionary params by those of grads"
             )
         return self.rule
+
+
+def _copied(array: Any) -> Any:
+    return backend_of(array).copy(array) if hasattr(array, "shape") else array
+
+
+def _carried(array: Any) -> Any:
+    backend = backend_of(array)
+    return array if backend.on_host else DeviceArray(array, backend)
 
 
 class Descent(Optimizer):

@@ -1,4 +1,4 @@
-"""Networks on disk: safetensors files, written atomically and checked when read."""
+"""Networks on disk, and other arrays: safetensors files, written atomically, checked when read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import os
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,18 +41,8 @@ class SavedNetwork(NamedTuple):
 
 def write_network(path: str | PathLike[str], saved: SavedNetwork) -> None:
     """Write a file: parameters as tensors; layers and a digest of all of it as metadata."""
-    import safetensors.numpy
-
     described = {"layers": saved.layers, "last_layer": saved.last_layer}
-    # One entry, since safetensors writes several in an order that differs from run to run.
-    metadata = {FORMAT: json.dumps({**described, "sha256": _digest(saved.arrays, described)})}
-    content = safetensors.numpy.save(saved.arrays, metadata)
-    try:
-        write_atomically(Path(path), content)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"the network was not saved: {error.strerror}", str(path)
-        ) from error
+    write_arrays(path, saved.arrays, FORMAT, described, "the network")
 
 
 def read_network(path: str | PathLike[str]) -> SavedNetwork:
@@ -65,31 +56,68 @@ def read_network(path: str | PathLike[str]) -> SavedNetwork:
         If it is no such file, or not as it was written. Whatever bytes it holds, there is no
         other error, and the memory used follows the size of the file.
     """
+    arrays, described = read_arrays(path, FORMAT, _is_description, "which layers it holds")
+    layers = [(name, kind) for name, kind in described["layers"]]
+    return SavedNetwork(arrays, layers, described["last_layer"])
+
+
+def write_arrays(
+    path: str | PathLike[str],
+    arrays: HostArrays,
+    file_format: str,
+    described: dict[str, Any],
+    what: str,
+) -> None:
+    """Write arrays, and what is `described` of them with a digest of all of it as metadata.
+
+    `what` names what it is, for messages.
+    """
+    import safetensors.numpy
+
+    # One entry, since safetensors writes several in an order that differs from run to run.
+    digest = _digest(arrays, described)
+    metadata = {file_format: json.dumps({**described, "sha256": digest})}
+    content = safetensors.numpy.save(arrays, metadata)
+    try:
+        write_atomically(Path(path), content)
+    except OSError as error:
+        raise OSError(error.errno, f"{what} was not saved: {error.strerror}", str(path)) from error
+
+
+def read_arrays(
+    path: str | PathLike[str],
+    file_format: str,
+    is_description: Callable[[dict[str, Any]], bool],
+    what: str,
+) -> tuple[HostArrays, dict[str, Any]]:
+    """Read what `write_arrays` has written; see `read_network` for the errors.
+
+    `what` says in words what a description says that is one.
+    """
     with open_regular(Path(path)) as file:
         size = os.fstat(file.fileno()).st_size
         try:
             arrays, metadata = read_tensors(file, size)
-            described = parse_json(metadata[FORMAT]) if FORMAT in metadata else None
+            described = parse_json(metadata[file_format]) if file_format in metadata else None
         except ValueError as error:
             raise CorruptFileError(
                 f"{path} is not a whole safetensors file ({size} bytes): {error}"
             ) from error
     if described is None:
-        raise CorruptFileError(f"{path} is a safetensors file, but holds no {FORMAT!r}")
-    if not _is_description(described):
-        raise CorruptFileError(f"{path} does not say which layers it holds")
-    digest = described.pop("sha256")
+        raise CorruptFileError(f"{path} is a safetensors file, but holds no {file_format!r}")
+    digest = described.pop("sha256", None) if isinstance(described, dict) else None
+    if not isinstance(digest, str) or not is_description(described):
+        raise CorruptFileError(f"{path} does not say {what}")
     if digest != _digest(arrays, described):
         raise CorruptFileError(f"{path} was changed after it was written: its digest differs")
-    layers = [(name, kind) for name, kind in described["layers"]]
-    return SavedNetwork(arrays, layers, described["last_layer"])
+    return arrays, described
 
 
-def _is_description(described: Any) -> bool:
+def _is_description(described: dict[str, Any]) -> bool:
     """Whether this is what `write_network` writes beside the arrays."""
-    if not (isinstance(described, dict) and set(described) == {"layers", "last_layer", "sha256"}):
+    if set(described) != {"layers", "last_layer"}:
         return False
-    layers, texts = described["layers"], [described["last_layer"], described["sha256"]]
+    layers, texts = described["layers"], [described["last_layer"]]
     if not (isinstance(layers, list) and all(isinstance(pair, list) for pair in layers)):
         return False
     texts += itertools.chain.from_iterable(layers)

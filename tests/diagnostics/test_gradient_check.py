@@ -309,7 +309,8 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     },
 }  # fmt: skip
 NO_GRADIENT = {
-    "softmax", "count_correct", "count_exact", *[p for p in IN_PLACE if p != "sgd_update"],
+    "softmax", "count_correct", "count_exact", "clip_factor", "scaled_gradient",
+    "decayed_gradient", *[p for p in IN_PLACE if p != "sgd_update"],
 }  # fmt: skip
 BROKEN = [(primitive, fault) for primitive, faults in FAULTS.items() for fault in faults]
 
