@@ -23,7 +23,17 @@ from fastnn.errors import (
     TrainingWarning,
 )
 from fastnn.nn.activations import Gelu, LeakyRelu, Sigmoid, Tanh
-from fastnn.nn.functions import cross_entropy_error, one_hot, softmax
+from fastnn.nn.functions import (
+    cross_entropy_error,
+    identity_function,
+    one_hot,
+    relu,
+    sigmoid,
+    sigmoid_grad,
+    softmax,
+    step_function,
+    sum_squared_error,
+)
 from fastnn.nn.layer import Layer
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss, SoftmaxWithLoss
@@ -84,13 +94,19 @@ __all__ = [
     "fit",
     "get_backend",
     "get_num_threads",
+    "identity_function",
     "numerical_gradient",
     "one_hot",
+    "relu",
     "set_backend",
     "set_num_threads",
     "shuffle_dataset",
+    "sigmoid",
+    "sigmoid_grad",
     "smooth_curve",
     "softmax",
+    "step_function",
+    "sum_squared_error",
     "to_numpy",
     "use_backend",
 ]

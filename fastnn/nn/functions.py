@@ -44,6 +44,107 @@ def softmax(x: object) -> Array:
     return backend.softmax(scores)
 
 
+def sigmoid(x: object) -> Array:
+    """``1 / (1 + exp(-x))``, for each number.
+
+    Parameters
+    ----------
+    x : array_like
+        Of any shape and real dtype; any finite size.
+
+    Returns
+    -------
+    array, of the shape of `x`
+        float32 for float32 and float16, else float64; on the backend of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` holds no real numbers.
+    """
+    backend = backend_of(x)
+    return backend.sigmoid(_real(x, backend, "x"))
+
+
+def sigmoid_grad(x: object) -> Array:
+    """Derivative of `sigmoid`, ``(1 - sigmoid(x)) * sigmoid(x)``, for each number; as `sigmoid`."""
+    backend = backend_of(x)
+    y = backend.sigmoid(_real(x, backend, "x"))
+    return backend.sigmoid_backward(backend.xp.ones_like(y), y)
+
+
+def relu(x: object) -> Array:
+    """``max(x, 0)``, for each number; NaN stays NaN. Takes and gives what `sigmoid` does."""
+    backend = backend_of(x)
+    return backend.relu(_real(x, backend, "x"))
+
+
+def identity_function(x: object) -> Array:
+    """``x``, what the book's networks for regression end with; an array is given back itself.
+
+    Raises
+    ------
+    TypeError
+        If `x` holds no real numbers.
+    """
+    return real_array(x, backend_of(x), "x")
+
+
+def step_function(x: object) -> Array:
+    """1 where x is positive, else 0, for each number.
+
+    Parameters
+    ----------
+    x : array_like
+        Of any shape and real dtype.
+
+    Returns
+    -------
+    array of int64, of the shape of `x`
+        On the backend of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` holds no real numbers.
+    """
+    backend = backend_of(x)
+    return backend.astype(backend.xp.asarray(real_array(x, backend, "x") > 0), "int64")
+
+
+def sum_squared_error(y: object, t: object) -> Array:
+    """Half the sum of squared differences, ``0.5 * sum((y - t)**2)``.
+
+    Parameters
+    ----------
+    y, t : array_like
+        Outputs and targets of one shape, of any real dtype; one-hot labels, for classes.
+
+    Returns
+    -------
+    array ()
+        The sum over everything, the book's: not divided by the number of samples. float32 if `y`
+        and `t` are float32 or float16, else float64; on the backend of `y`.
+
+    Raises
+    ------
+    TypeError
+        If an array holds no real numbers.
+    ValueError
+        If the shapes differ: NumPy would stretch one of the arrays to that of the other.
+    """
+    backend = backend_of(y)
+    outputs, targets = real_array(y, backend, "y"), real_array(t, backend, "t")
+    if tuple(outputs.shape) != tuple(targets.shape):
+        raise ValueError(
+            f"sum_squared_error: y has shape {tuple(outputs.shape)} and t {tuple(targets.shape)}: "
+            "expected the same; fastnn.one_hot(t) makes rows of classes"
+        )
+    dtype = common_dtype([outputs, targets])
+    difference = backend.asarray(outputs, dtype) - backend.asarray(targets, dtype)
+    return 0.5 * backend.xp.sum(difference * difference)
+
+
 def cross_entropy_error(y: object, t: object) -> Array:
     """Mean cross-entropy of probabilities to labels.
 

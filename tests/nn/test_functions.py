@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fastnn
-from fastnn import cross_entropy_error, numerical_gradient, one_hot, softmax
+from fastnn import (
+    cross_entropy_error,
+    identity_function,
+    numerical_gradient,
+    one_hot,
+    relu,
+    sigmoid,
+    sigmoid_grad,
+    softmax,
+    step_function,
+    sum_squared_error,
+)
 from fastnn.backends import Backend
 from tests.helpers.problems import Batch, relative_error
 
@@ -73,6 +84,69 @@ def test_softmax_takes_integers_and_lists_as_float64() -> None:
     np.testing.assert_allclose(softmax([1, 2, 3]), softmax(np.array([1.0, 2, 3])), rtol=0)
     assert softmax([1, 2, 3]).dtype == np.float64
     assert softmax(np.ones((2, 2), "float16")).dtype == np.float32
+
+
+BOOKS: dict[Any, Any] = {
+    sigmoid: lambda x: 1 / (1 + np.exp(-x)),
+    sigmoid_grad: lambda x: (1 - 1 / (1 + np.exp(-x))) / (1 + np.exp(-x)),
+    relu: lambda x: np.maximum(0, x),
+    identity_function: lambda x: x,
+    step_function: lambda x: np.array(x > 0, dtype=int),
+}
+
+
+@pytest.mark.parametrize("function", BOOKS, ids=lambda function: function.__name__)
+def test_functions_of_chapter_3_and_4(backend: Backend, dtype: str, function: Any) -> None:
+    x = np.array([[-3.5, -0.0, 0.25], [0.0, 2.0, -1e-3]], dtype)
+    for values in (x, x[:, ::-1], x[0], x[0, 0].reshape(())):
+        found = function(backend.asarray(values))
+        assert backend.owns(found)
+        assert tuple(found.shape) == values.shape
+        expected = BOOKS[function](values.astype("float64"))
+        np.testing.assert_allclose(
+            fastnn.to_numpy(found), expected, rtol={"float32": 1e-6, "float64": 1e-14}[dtype]
+        )
+        assert fastnn.to_numpy(found).dtype == ("int64" if function is step_function else dtype)
+
+
+@pytest.mark.parametrize("function", BOOKS, ids=lambda function: function.__name__)
+def test_functions_take_numbers_and_lists(backend: Backend, function: Any) -> None:
+    with fastnn.use_backend(backend):
+        with pytest.raises(TypeError, match="x "):
+            function("no number")
+        for x in (2, -0.5, [1, -2, 3], [[0.5], [-1.5]], np.float32(2), np.arange(3, dtype="u1")):
+            found = fastnn.to_numpy(function(x))
+            expected = BOOKS[function](np.asarray(x, "float64"))
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_sigmoid_of_any_finite_number(backend: Backend, dtype: str) -> None:
+    most = float(np.finfo(dtype).max)
+    x = backend.asarray(np.array([most, -most, 1000, -1000, -80], dtype))
+    with np.errstate(all="raise"):
+        y, slope = fastnn.to_numpy(sigmoid(x)), fastnn.to_numpy(sigmoid_grad(x))
+    np.testing.assert_allclose(y, [1, 0, 1, 0, np.exp(-80)], rtol=1e-6)
+    np.testing.assert_allclose(slope, [0, 0, 0, 0, np.exp(-80)], rtol=1e-6)
+
+
+def test_sum_squared_error(backend: Backend, dtype: str) -> None:
+    y = np.array([0.1, 0.05, 0.6, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0], dtype)
+    t = np.array([0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
+    found = sum_squared_error(backend.asarray(y), backend.asarray(t.astype(dtype)))
+    assert backend.owns(found)
+    assert float(found) == pytest.approx(0.0975, rel=1e-6)  # the book's, chapter 4.2
+    assert fastnn.to_numpy(found).dtype == dtype
+    several = sum_squared_error(backend.asarray(np.stack([y, y])), np.stack([t, t]))
+    assert float(several) == pytest.approx(2 * 0.0975, rel=1e-6)
+    assert float(sum_squared_error(3, 1)) == 2
+    assert float(sum_squared_error([1, 2], [3, 5])) == 6.5
+
+
+def test_sum_squared_error_refuses_other_shapes() -> None:
+    with pytest.raises(ValueError, match=r"y has shape \(2, 3\) and t \(2,\).*one_hot"):
+        sum_squared_error(np.ones((2, 3)), [0, 1])
+    with pytest.raises(TypeError, match="t "):
+        sum_squared_error(np.ones(2), ["a", "b"])
 
 
 def test_cross_entropy_is_exact(backend: Backend, dtype: str) -> None:
