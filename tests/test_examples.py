@@ -38,7 +38,7 @@ def run_training(script: str, *, steps: int) -> None:
     exec(compile(shorter, script, "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize("name", ["numpy", "numba"])
+@pytest.mark.parametrize("name", ["numba", pytest.param("numpy", marks=pytest.mark.exhaustive)])
 def test_training_ends_near_97_percent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     np.random.seed(0)  # noqa: NPY002  (what the script draws from)
     with fastnn.use_backend(name):

@@ -101,13 +101,17 @@ def test_noise_has_no_zeros_and_can_be_learned() -> None:
     assert np.bincount(noise.t).min() > 10000
 
 
-def test_a_race_and_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_race_and_its_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import race as race_module
     from figure import draw_comparison
     from machine import describe_machine
     from race import race
     from report import END, fastest_peer, machine_lines, print_row, ratios, replaced, write_docs
     from workload import Workload
 
+    monkeypatch.setattr(race_module, "TURN_SECONDS", 0.01)
     workload = Workload((784, 6, 10), 1000)
     said: list[str] = []
     names = ["book", "careful-numpy", "fastnn-numpy", "products"]
@@ -162,7 +166,7 @@ def test_more_threads_than_cores_are_an_error() -> None:
         cores(100_000)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numba", pytest.param("numpy", marks=pytest.mark.exhaustive)])
 def test_fit_does_not_copy_bytes_in_float32(backend: str) -> None:
     from memory import memory_of_fit
 

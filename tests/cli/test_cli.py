@@ -226,10 +226,24 @@ def test_train_warns_in_a_line(directory: Path, tmp_path: Path) -> None:
     assert lines[0].startswith("fastnn: inputs x lie between 0.003922 and 0.003922, typically")
 
 
-@pytest.mark.parametrize("redirection", ["2>&-", ">&-", "2>&- >&-", "2>/dev/full", ">/dev/full"])
-@pytest.mark.parametrize("progress", ["--progress", "--no-progress"])
+EACH_WAY = [
+    ("--progress", "2>/dev/full"),
+    ("--progress", "2>&- >&-"),
+    ("--no-progress", ">/dev/full"),
+    *(
+        pytest.param(*pair, marks=pytest.mark.exhaustive)
+        for pair in [
+            *(("--progress", redirection) for redirection in ("2>&-", ">&-", ">/dev/full")),
+            *(("--no-progress", redirection) for redirection in ("2>&-", ">&-", "2>&- >&-")),
+            ("--no-progress", "2>/dev/full"),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize(("progress", "redirection"), EACH_WAY)
 def test_train_without_standard_output_or_error(
-    directory: Path, tmp_path: Path, redirection: str, progress: str
+    directory: Path, tmp_path: Path, progress: str, redirection: str
 ) -> None:
     if "full" in redirection and not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
@@ -291,15 +305,16 @@ main()
         assert not list(tmp_path.glob("*.safetensors"))
 
 
-@pytest.fixture
-def trained(tmp_path: Path, mnist: DataSet) -> Path:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, mnist: DataSet) -> Path:
     """A network that knows digits."""
     (x, t), _ = mnist
     with fastnn.use_backend("numpy"):
         network = fastnn.TwoLayerNet(784, 20, 10, seed=0)
     fastnn.fit(network, x[:20000], t[:20000], epochs=2, seed=0, progress=False)
-    network.save(tmp_path / "network.safetensors")
-    return tmp_path / "network.safetensors"
+    path = tmp_path_factory.mktemp("trained") / "network.safetensors"
+    network.save(path)
+    return path
 
 
 def test_predict_an_idx_file(trained: Path, mnist: DataSet) -> None:

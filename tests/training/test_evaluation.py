@@ -6,6 +6,7 @@ sum, so that counts have to be those of ``numpy.argmax``, ties included.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fastnn.backends.numba import runner as numba_runner
 from fastnn.nn.sequential import Sequential
 from tests.helpers.compiled_networks import NETWORKS, use_threads
 from tests.helpers.compiled_training import SIZES, compiled, data_set, plan_of
+from tests.helpers.problems import BYTES, FLOATS
 
 DTYPES_OF_DATA = ("uint8", "int8", "float32", "float64")
 
@@ -227,11 +229,11 @@ def fit_and_ask(network: Any, x: Any, t: Any, validation: Any, **options: Any) -
     return (history.train_accuracies, history.validation_accuracies), asked
 
 
-@pytest.mark.parametrize("kind", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize(("dtype", "kind"), [*itertools.product(FLOATS, FLOATS), *BYTES])
 @pytest.mark.parametrize("density", [0.2, 1.0])
 @pytest.mark.parametrize("other", [0.1, 1.0])
 def test_history_of_fit(
-    backend: Backend, kind: str, density: float, other: float, dtype: str
+    backend: Backend, dtype: str, kind: str, density: float, other: float
 ) -> None:
     """On every backend, for images, one-hot labels, data of other kinds; parameters changed."""
     x, t = data_set(301, 30, 4, density=density)

@@ -10,7 +10,7 @@ import pytest
 import fastnn
 from fastnn import SGD, History, MultiLayerNet, Relu, Sequential, fit
 from fastnn.backends import Backend
-from tests.helpers.problems import Batch
+from tests.helpers.problems import BYTES, FLOATS, Batch
 
 SCALE = 1 / 255
 WAYS = ["narrow", "wide", "dense", "own layer", "one layer"]
@@ -53,7 +53,7 @@ def trained(
     return history, {name: fastnn.to_numpy(array) for name, array in network.params.items()}
 
 
-@pytest.mark.parametrize("kind", ["uint8", "int8", "float32"])
+@pytest.mark.parametrize(("dtype", "kind"), [*((some, "float32") for some in FLOATS), *BYTES])
 @pytest.mark.parametrize("way", WAYS)
 def test_it_is_as_if_the_data_were_scaled_before(
     backend: Backend, dtype: str, way: str, kind: str

@@ -34,6 +34,7 @@ from tests.helpers.compiled_training import (
     plan_of,
 )
 from tests.helpers.kernel_script import HAS_AVX2, NARROWER, run_script
+from tests.helpers.problems import BYTES, FLOATS
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
@@ -90,9 +91,9 @@ def test_the_bits_do_not_depend_on_the_threads(
             np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("kind", ["uint8", "int8", "float32", "float64"])
+@pytest.mark.parametrize(("dtype", "kind"), [*itertools.product(FLOATS, FLOATS), *BYTES])
 @pytest.mark.parametrize("density", [0.2, 1.0])
-def test_data_of_any_dtype(kind: str, density: float, dtype: str) -> None:
+def test_data_of_any_dtype(density: float, dtype: str, kind: str) -> None:
     x, t = data_set(50, 40, 5, density=density)
     x = np.clip(np.round(x * 2), -100 if kind[0] != "u" else 0, 100).astype(kind)
     with fastnn.use_backend("numba"):
@@ -207,14 +208,14 @@ def test_data_that_changes_while_it_is_compressed(
             numba_runner.compress(x, np.array([0, 10, 30]), np.float64(1))
 
 
-@pytest.mark.parametrize("kind", ["uint8", "int8", "float"])
+@pytest.mark.parametrize(("dtype", "kind"), [*zip(FLOATS, FLOATS, strict=True), *BYTES])
 @pytest.mark.parametrize("sizes", [(90, 20, 5), (90, 400, 5), (90, 5)], ids=str)
 @pytest.mark.parametrize("density", [0.1, 0.9])
 def test_data_that_is_scaled_as_it_is_used(
-    density: float, sizes: tuple[int, ...], kind: str, dtype: str, threads: int
+    density: float, sizes: tuple[int, ...], dtype: str, kind: str, threads: int
 ) -> None:
     x, t = data_set(60, sizes[0], sizes[-1], density=density)
-    x = (40 * x).astype(dtype if kind == "float" else kind)
+    x = (40 * x).astype(kind)
     scaled = x.astype(dtype) * np.dtype(dtype).type(1 / 255)
     rows = np.random.default_rng(1).permutation(60).reshape(3, 20)
     plans = [
@@ -450,7 +451,8 @@ def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no mprotect here")
-@pytest.mark.parametrize("mode", ["end", pytest.param("start", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("mode", ["start", "end"])
 def test_no_byte_beside_a_buffer_is_touched(mode: str) -> None:
     run_script(SCRIPT, mode)
 
@@ -468,6 +470,7 @@ def test_narrower_registers_than_these() -> None:
     run_script(SCRIPT, "narrower", **NARROWER)
 
 
+@pytest.mark.exhaustive
 def test_bytes_are_not_copied_as_floats() -> None:
     """Training on bytes takes less memory on top of them than a float32 copy of them would."""
     code = """

@@ -153,7 +153,8 @@ def test_the_same_bits_twice(dtype: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no mprotect here")
-@pytest.mark.parametrize("mode", ["end", pytest.param("begin", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("mode", ["begin", "end"])
 def test_no_page_beside_an_array_is_touched(mode: str) -> None:
     run_script(SCRIPT, mode)
 
