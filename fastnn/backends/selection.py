@@ -7,7 +7,6 @@ import importlib
 import operator
 import os
 import threading
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -17,7 +16,7 @@ from fastnn.backends.arrays import loaded, loaded_backends
 from fastnn.backends.base import Backend, BackendInfo
 from fastnn.backends.names import what_was_meant
 from fastnn.errors import BackendFallbackWarning, BackendUnavailableError
-from fastnn.system.caller import depth_of_caller
+from fastnn.system.standard_streams import warn
 from fastnn.wording import a_kind, shown
 
 REGISTRY = {
@@ -146,10 +145,9 @@ def resolve(backend: str | Backend, *, strict: bool = False) -> Backend:
         if strict:
             raise
         fallback = _first_usable(name for name in CPU_BACKENDS if name != backend)
-        warnings.warn(
+        warn(
             f"{error} Falling back to the {fallback.name} backend.",
             BackendFallbackWarning,
-            stacklevel=depth_of_caller(),
         )
         return fallback
 

@@ -1,7 +1,6 @@
-"""What the commands print; a standard output or error that is broken never ends a command.
+"""What the commands print, where that works.
 
-These may be None, closed, full, or a pipe that nobody reads any more. What a command was called for
-goes on, and is written to its files.
+What a command was called for goes on without, and is written to its files.
 """
 
 from __future__ import annotations
@@ -14,16 +13,17 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from fastnn import CaptureWarning, KernelCacheWarning, TrainingWarning
+from fastnn.system import standard_streams
 
 
 def say(line: str) -> None:
     """Print a line on standard output, if that works."""
-    _print(line, sys.stdout)
+    _say_or_silence(line, sys.stdout)
 
 
 def say_aside(line: str) -> None:
     """Print a line on standard error, if that works."""
-    _print(line, sys.stderr)
+    _say_or_silence(line, sys.stderr)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -48,20 +48,13 @@ def warnings_as_lines() -> Iterator[None]:
         yield
 
 
-def _print(line: str, stream: TextIO | None) -> None:
-    if stream is None:  # for which print would take standard output
-        return
-    try:
-        print(line, file=stream, flush=True)
-    except (OSError, ValueError):
-        _silence(stream)
-
-
-def _silence(stream: TextIO) -> None:
-    """Send what else is written to a stream nowhere.
+def _say_or_silence(line: str, stream: TextIO | None) -> None:
+    """Print a line, or send what else is written to a broken stream nowhere.
 
     What it still holds would fail once more at exit, and Python would end with status 120.
     """
+    if stream is None or standard_streams.say(line, stream):
+        return
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -9,7 +9,6 @@ it is a copy of, a `ParameterCopyWarning` says which array it is and what to wri
 from __future__ import annotations
 
 import sys
-import warnings
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,7 +19,7 @@ from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
 from fastnn.checks import DTYPES, common_dtype, dtype_name, is_read_only
 from fastnn.errors import ParameterCopyWarning
-from fastnn.system.caller import depth_of_caller
+from fastnn.system.standard_streams import warn
 
 _known: dict[int, weakref.ref[Any]] = {}
 """Arrays that users handed over, by `id`. They are no parts of the layers, which are copied and
@@ -66,14 +65,13 @@ def take(given: object, array: Array, backend: Backend, name: str, layer: str) -
         return array
     dtype = common_dtype([array])
     if hasattr(given, "shape") and not isinstance(given, np.generic):
-        warnings.warn(
+        warn(
             f"{layer}: {name} is {_described(given, array)}, and the layer computes with "
             f"a copy of it, in {dtype} on the {backend.name} backend: changes of the array, as "
             f"{name} -= lr * layer.d{name}, do not reach the layer. "
             f"Hand over, and keep, {_remedy(name, given, array, backend, dtype)}; or change "
             f"layer.{name}, which is the copy.",
             ParameterCopyWarning,
-            stacklevel=depth_of_caller(),
         )
     result = backend.asarray(array, dtype)
     # A device may be a part of the host's memory, and what is brought there the same array.
@@ -134,13 +132,12 @@ def warn_of_copies(
             f"fastnn.get_backend().asarray({attribute}, {dtype!r}), after "
             f"fastnn.set_backend({backend.name!r})"
         )
-    warnings.warn(
+    warn(
         f"the network computes in {dtype} on the {backend.name} backend, from here on with copies "
         f"of arrays that were handed over to its layers: {', '.join([*described[:4], *more])}. "
         "Changes of those arrays do not reach it any more, nor does training change them. "
         f"Go on with network.params[{name!r}], or make the layer of {remedy}.",
         ParameterCopyWarning,
-        stacklevel=depth_of_caller(),
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.checks import check_rate
+from fastnn.errors import TrainingWarning
 from fastnn.nn.found_parameters import no_parameters, without_names
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.sequential import Sequential
-from fastnn.training.standstill import warn
+from fastnn.system.standard_streams import warn
 from fastnn.wording import shown
 
 
@@ -58,7 +59,8 @@ def check_parameters(network: Sequential) -> None:
             f"the layers {untrained} have arrays that are not trained: their classes name no "
             "parameters, and their backward leaves no dNAME beside a NAME. Write "
             'parameters = ("W", "b") in the class, and leave the gradients in dW and db; or '
-            "parameters = () if there is nothing to train"
+            "parameters = () if there is nothing to train",
+            TrainingWarning,
         )
 
 

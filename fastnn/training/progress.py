@@ -7,6 +7,7 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
+from fastnn.system.standard_streams import QuietStream
 from fastnn.training.history import FLUSH_SECONDS
 
 
@@ -62,39 +63,3 @@ def _without_a_thread() -> Any:
     from tqdm.auto import tqdm
 
     return type("Bar", (tqdm,), {"monitor_interval": 0})
-
-
-class QuietStream:
-    """A stream that is written to as long as that works.
-
-    It is equal to the stream underneath, by which tqdm knows the bars that a line would cross.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        self._wrapped = stream
-        self._works = True
-
-    def write(self, text: str) -> int:
-        """Write, or do nothing."""
-        self._try(self._wrapped.write, text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, or do nothing."""
-        self._try(self._wrapped.flush)
-
-    def _try(self, method: Any, *arguments: Any) -> None:
-        if self._works:
-            try:
-                method(*arguments)
-            except Exception:  # what a stream of the user's own raises
-                self._works = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._wrapped, name)
-
-    def __eq__(self, other: object) -> bool:
-        return bool(self._wrapped == getattr(other, "_wrapped", other))
-
-    def __hash__(self) -> int:
-        return hash(self._wrapped)

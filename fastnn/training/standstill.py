@@ -7,7 +7,6 @@ epochs. So nothing is half done where warnings are errors.
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from fastnn.nn.activations import ACTIVATIONS
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.sequential import Sequential
-from fastnn.system.caller import depth_of_caller
+from fastnn.system.standard_streams import warn
 
 LARGE, SMALL = 20.0, 0.01
 """Typical magnitudes of inputs beyond which a network hardly learns. Standardized data have 1, also
@@ -66,7 +65,8 @@ def warn_of_magnitude(data: Array, backend: Backend, scale: float) -> None:
     warn(
         f"{inputs} lie between {least:.4g} and {most:.4g}, typically at {magnitude:.2g} from 0: a "
         f"network hardly learns from inputs so {'large' if magnitude > LARGE else 'small'}, which "
-        f"should be about 1 in magnitude; {remedy}"
+        f"should be about 1 in magnitude; {remedy}",
+        TrainingWarning,
     )
 
 
@@ -100,7 +100,8 @@ class StandstillCheck:
             warn(
                 f"the loss has not moved for an epoch, and {' and '.join(dead)} are dead: they "
                 "give 0 for every sample, so no gradient reaches their weights. Inputs of "
-                "magnitude 1, a smaller learning rate or other initial weights keep units alive"
+                "magnitude 1, a smaller learning rate or other initial weights keep units alive",
+                TrainingWarning,
             )
 
 
@@ -165,13 +166,3 @@ def _samples_with_room(network: Sequential, data: Array) -> int:
     while samples and not network.backend.holds(samples * size):
         samples //= 2
     return samples
-
-
-def warn(words: str) -> None:
-    """Warn, also where standard error cannot be written to."""
-    try:
-        warnings.warn(words, TrainingWarning, stacklevel=depth_of_caller())
-    except Warning:
-        raise
-    except Exception:  # what a standard error that is closed or somebody's own raises
-        return

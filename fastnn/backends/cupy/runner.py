@@ -8,7 +8,6 @@ and no synchronisation, and the host is free after a launch.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -21,7 +20,7 @@ from fastnn.backends.cupy.products import Products
 from fastnn.backends.plan import Numbers, Runner, StepPlan
 from fastnn.backends.stop import Stop
 from fastnn.errors import CaptureWarning
-from fastnn.system.caller import depth_of_caller
+from fastnn.system.standard_streams import warn
 
 STEPS = 32
 """Steps of a graph. At some 10 us for its launch, and 2 us or more on the device for each of three
@@ -167,7 +166,7 @@ class CupyRunner(Runner):
         if self._unsaid:
             self._unsaid = False
             message = CALL_BY_CALL.format(reason=self.call_by_call)
-            warnings.warn(message, CaptureWarning, stacklevel=depth_of_caller())
+            warn(message, CaptureWarning)
 
 
 def _words_for(error: Exception, step: StepLauncher) -> str:

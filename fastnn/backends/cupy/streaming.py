@@ -9,7 +9,6 @@ waiting room, at the speed of device memory: the arrays that the step plan reads
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
@@ -22,7 +21,7 @@ from fastnn.backends.base import Backend
 from fastnn.backends.cupy.memory import free_bytes
 from fastnn.chunks import chunks
 from fastnn.errors import TrainingWarning
-from fastnn.system.caller import depth_of_caller
+from fastnn.system.standard_streams import warn
 
 CHUNK_BYTES = 1 << 26
 """Of a chunk. At 25 GB/s it is under way for 3 ms, hundreds of times as long as starting a copy
@@ -161,9 +160,8 @@ class _Here(Executor):
 
 
 def _warn_of_gathering_here(error: RuntimeError) -> None:
-    warnings.warn(
+    warn(
         f"no thread could be started ({error}) to gather the next samples while the device trains: "
         "training goes on, and the device waits for them. Results are the same",
         TrainingWarning,
-        stacklevel=depth_of_caller(),
     )

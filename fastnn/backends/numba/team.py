@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from fastnn.kernels.cpu.machine_code.compiling import warn
+from fastnn.system.standard_streams import warn
 
 Job = Callable[[int], None]
 

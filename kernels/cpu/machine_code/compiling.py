@@ -6,20 +6,17 @@ events that this module listens to when it begins and ends, also while it holds 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
-import warnings
 from typing import Any
 
 from llvmlite.binding import ffi
 from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
 
-from fastnn.errors import KernelCacheWarning
-from fastnn.system.caller import depth_of_caller
 from fastnn.system.forking import hold_while_forking
+from fastnn.system.standard_streams import say
 
 
 class _Clock:
@@ -67,7 +64,7 @@ class _Listener(event.Listener):  # type: ignore[misc]
             self.announced = True
             kept = event.data["dispatcher"].stats.cache_path is not None
             words = "compiling kernels for this kind of network and data"
-            say(f"{words}; they are kept" if kept else words)
+            say(f"fastnn: {words}{'; they are kept' if kept else ''}", sys.stderr)
 
     def on_end(self, event: Any) -> None:
         if _is_of_ours(event):
@@ -90,16 +87,3 @@ def seconds_compiling() -> float:
     counts when it is done.
     """
     return clock.total
-
-
-def say(words: str) -> None:
-    """Tell the user on standard error, if it is to be had: it may be None, closed or full."""
-    if sys.stderr is not None:
-        with contextlib.suppress(Exception):
-            print(f"fastnn: {words}", file=sys.stderr, flush=True)
-
-
-def warn(words: str, category: type[Warning] = KernelCacheWarning) -> None:
-    """Warn of something that costs time and nothing else."""
-    with contextlib.suppress(ValueError):  # standard error is closed
-        warnings.warn(words, category, stacklevel=depth_of_caller())

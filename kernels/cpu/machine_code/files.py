@@ -6,7 +6,7 @@ enter the same file under different types, and later processes run code for othe
 have. Here a file's name follows from what is in it, so there is nothing to agree about, and each is
 written elsewhere first and then put in place as a whole.
 
-Nothing in a file is looked at before its digest is right. Whatever is wrong with a file or the
+Nothing in a file is read before its digest is right. Whatever is wrong with a file or the
 directory costs a compilation and one warning, and nothing else.
 """
 
@@ -21,10 +21,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fastnn.kernels.cpu.machine_code import compiling
 from fastnn.kernels.cpu.machine_code.locks import ProcessLocks
 
+from fastnn.errors import KernelCacheWarning
 from fastnn.system.regular_file import open_regular
+from fastnn.system.standard_streams import warn
 
 FORMAT = b"fastnn machine code 1\n"
 LEFT_OVER_SECONDS = 3600
@@ -134,7 +135,7 @@ class Store:
         """Warn, but once: where one file is damaged, or the disk full, others follow."""
         if not self._warned:
             self._warned = True
-            compiling.warn(words)
+            warn(words, KernelCacheWarning)
 
 
 def _sealed(name: str, body: bytes) -> bytes:

@@ -18,12 +18,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fastnn.kernels.cpu.machine_code import compiling
+
+from fastnn.system.standard_streams import say
 
 try:
     import fcntl
@@ -105,7 +108,10 @@ class ProcessLocks:
                     return
                 if waited > SECONDS_BEFORE_WORDS and not self._told:
                     self._told = True
-                    compiling.say("waiting for another process that compiles the same kernels")
+                    say(
+                        "fastnn: waiting for another process that compiles the same kernels",
+                        sys.stderr,
+                    )
                 time.sleep(SECONDS_BETWEEN_TRIES)
 
     def _taken(self, byte: int) -> bool:
