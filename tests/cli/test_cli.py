@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
@@ -23,6 +24,7 @@ from fastnn.cli import app, main
 from fastnn.datasets import load_idx
 from fastnn.datasets.directory import DataSet
 from fastnn.datasets.shipped import MNIST_DIRECTORY
+from tests.helpers.exhaustive import exhaustive_but
 
 QUICK = ["train", "--epochs", "2", "--batch-size", "8", "--hidden", "6", "--no-progress"]
 
@@ -226,22 +228,18 @@ def test_train_warns_in_a_line(directory: Path, tmp_path: Path) -> None:
     assert lines[0].startswith("fastnn: inputs x lie between 0.003922 and 0.003922, typically")
 
 
-EACH_WAY = [
+PROGRESS = ("--progress", "--no-progress")
+REDIRECTIONS = ("2>&-", ">&-", "2>&- >&-", "2>/dev/full", ">/dev/full")
+SOME = [
     ("--progress", "2>/dev/full"),
     ("--progress", "2>&- >&-"),
     ("--no-progress", ">/dev/full"),
-    *(
-        pytest.param(*pair, marks=pytest.mark.exhaustive)
-        for pair in [
-            *(("--progress", redirection) for redirection in ("2>&-", ">&-", ">/dev/full")),
-            *(("--no-progress", redirection) for redirection in ("2>&-", ">&-", "2>&- >&-")),
-            ("--no-progress", "2>/dev/full"),
-        ]
-    ),
 ]
 
 
-@pytest.mark.parametrize(("progress", "redirection"), EACH_WAY)
+@pytest.mark.parametrize(
+    ("progress", "redirection"), exhaustive_but(SOME, itertools.product(PROGRESS, REDIRECTIONS))
+)
 def test_train_without_standard_output_or_error(
     directory: Path, tmp_path: Path, progress: str, redirection: str
 ) -> None:

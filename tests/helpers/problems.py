@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from typing import Any
 
 import numpy as np
-import pytest
 
 import fastnn
 from fastnn import Affine
+from tests.helpers.exhaustive import exhaustive_but
 
 CPU_BACKEND = "numba" if importlib.util.find_spec("numba") else "numpy"
 
 FLOATS = ("float32", "float64")
 
-BYTES = [
-    ("float32", "uint8"),
-    *(
-        pytest.param(*pair, marks=pytest.mark.exhaustive)
-        for pair in (("float32", "int8"), ("float64", "uint8"), ("float64", "int8"))
-    ),
-]
+BYTES = exhaustive_but([("float32", "uint8")], itertools.product(FLOATS, ("uint8", "int8")))
 """Dtypes of a network and of the bytes that it learns from; each pair is compiled anew."""
 
 
