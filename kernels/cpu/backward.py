@@ -14,7 +14,7 @@ from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile_backward, 
 from fastnn.kernels.cpu.forward import forward
 from fastnn.kernels.cpu.net import row_of
 from fastnn.kernels.cpu.softmax_in_strips import loss
-from fastnn.kernels.cpu.strips import NARROW, narrow, narrow_tile, wide_tile
+from fastnn.kernels.cpu.strips import in_tiles, narrow
 from fastnn.kernels.cpu.vector import lanes, largest, magnitude, splat
 from fastnn.kernels.cpu.vector import multiply as times
 from fastnn.kernels.cpu.vector_lanes import largest_lane
@@ -39,12 +39,10 @@ def forward_and_backward(
     for number in range(layers - 1, 0 if back_to_first else 1, -1):
         this_factor = factor if number == 1 else one
         strips = (begin, net.layers[number - 1].strip_count)
-        if net.layers[number - 1].strip_width == NARROW:
-            zero = narrow_tile(net.memory)
-            peak = input_gradient(zero, net, number, strips, samples, this_factor)
-        else:
-            other = wide_tile(net.memory)
-            peak = input_gradient(other, net, number, strips, samples, this_factor)
+        width = net.layers[number - 1].strip_width
+        peak = input_gradient_in_tiles(
+            net.form.before, width, net, number, strips, samples, this_factor
+        )
     return peak
 
 
@@ -80,3 +78,6 @@ def input_gradient(zero: Any, net: Any, number: int, strips: Any, samples: Any, 
                     peak = largest(peak, magnitude(row))
                 store_tile(tile, memory, row_of(net, before.dout, before, part, n) + column, width)
     return largest_lane(peak)
+
+
+input_gradient_in_tiles = in_tiles(input_gradient)

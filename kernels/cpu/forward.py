@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.kernels.cpu.activations import activate
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile, multiply, store_tile
-from fastnn.kernels.cpu.net import row_of
-from fastnn.kernels.cpu.strips import NARROW, narrow, narrow_tile, wide, wide_tile
+from fastnn.kernels.cpu.net import Whole, row_of
+from fastnn.kernels.cpu.strips import in_strips, in_tiles
 from fastnn.kernels.cpu.vector import add, lanes
 from fastnn.kernels.cpu.vector_memory import load, store
 
@@ -23,16 +23,25 @@ from fastnn.kernels.cpu.vector_memory import load, store
 @kernel
 def forward(net: Any, first: int, last: int) -> None:
     """Take the samples from the sums of the first layer's units to the scores."""
-    if net.shape.groups > 1:
-        if net.layers[0].strip_width == NARROW:
-            add_parts(narrow(net.memory), net, first, last)
-        else:
-            add_parts(wide(net.memory), net, first, last)
+    add_parts_if_split(net.form.inputs, net, first, last)
     for number in range(1, net.layers.size):
-        if net.layers[number].strip_width == NARROW:
-            affine(narrow_tile(net.memory), net, number, first, last)
-        else:
-            affine(wide_tile(net.memory), net, number, first, last)
+        width = net.layers[number].strip_width
+        affine_in_tiles(net.form.behind, width, net, number, first, last)
+
+
+def add_parts_if_split(inputs: Any, net: Any, first: int, last: int) -> None:
+    """`add_parts`, where there are parts."""
+
+
+@chosen_by_type(add_parts_if_split)
+def _add_parts_if_split(inputs: Any, net: Any, first: Any, last: Any) -> Any:
+    if inputs.instance_class is Whole:
+        return lambda inputs, net, first, last: None
+
+    def choose(inputs: Any, net: Any, first: Any, last: Any) -> None:
+        add_parts_in_strips(net.form.first, net.layers[0].strip_width, net, first, last)
+
+    return choose
 
 
 @kernel
@@ -73,3 +82,7 @@ def affine(zero: Any, net: Any, number: int, first: int, last: int) -> None:
                 outputs = layer.outputs - strip * layer.strip_width - column
                 tile = activate_tile(tile, net, layer, place, outputs)
                 store_tile(tile, memory, place, layer.strip_width)
+
+
+add_parts_in_strips = in_strips(add_parts)
+affine_in_tiles = in_tiles(affine)

@@ -78,6 +78,7 @@ class Net(NamedTuple):
     shape : a `SHAPE`
     block_starts : (groups * blocks + 1,) int64, where the blocks of input features begin
     activations : tuple of those that its layers have; see `fastnn.kernels.cpu.activations`
+    form : `Form`, what else kernels are compiled for
     """
 
     memory: Array
@@ -85,6 +86,34 @@ class Net(NamedTuple):
     shape: Any
     block_starts: Array
     activations: Any
+    form: Any
+
+
+class Split(NamedTuple):
+    """Says, by its type, that the first layer's inputs are cut into groups."""
+
+    groups: int = 2
+
+
+class Whole(NamedTuple):
+    """Says that they are not."""
+
+    groups: int = 1
+
+
+class Form(NamedTuple):
+    """What a network has, as types; kernels are compiled for nothing else.
+
+    first : Wide or Narrow, the first layer's strips
+    before : Wide, Narrow or Both, those of all layers but the last
+    behind : likewise, those of all layers but the first
+    inputs : Split or Whole
+    """
+
+    first: Any
+    before: Any
+    behind: Any
+    inputs: Any
 
 
 class Team(NamedTuple):

@@ -22,14 +22,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.backward import forward_and_backward, input_gradient
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.backward import forward_and_backward, input_gradient_in_tiles
+from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
 from fastnn.kernels.cpu.dense import ROWS
-from fastnn.kernels.cpu.net import Sums, features_of, share
+from fastnn.kernels.cpu.net import Split, Sums, features_of, share
 from fastnn.kernels.cpu.rules import apply_whole, in_advance, sees_all
-from fastnn.kernels.cpu.strips import NARROW, narrow_tile, wide_tile
+from fastnn.kernels.cpu.strips import narrow_tile
 from fastnn.kernels.cpu.sums import SECTION
-from fastnn.kernels.cpu.update_in_strips import update_bias, update_hidden, update_weights
+from fastnn.kernels.cpu.update_in_strips import update_bias, update_hidden, update_weights_in_tiles
 from fastnn.kernels.cpu.vector import lanes, largest, magnitude
 from fastnn.kernels.cpu.vector_lanes import largest_lane
 from fastnn.kernels.cpu.vector_memory import load, store
@@ -74,27 +74,32 @@ def update_rest(net: Any, team: Any, samples: int, rule: Any) -> None:
     update_bias(narrow_tile(net.memory), net, np.int64(0), strips, samples, rule)
 
 
-@kernel
-def gradient_of_strip(net: Any, s: int, samples: int, rule: Any) -> Any:
+def gradient_of_strip(inputs: Any, net: Any, s: int, samples: int, rule: Any) -> Any:
     """The gradient by a strip of the first layer's output; update what depends on it alone.
 
-    That is its bias and the second layer's weights behind it.
+    That is its bias and the second layer's weights behind it. Where the inputs are split, part 3
+    has made it.
     """
-    end = (samples + ROWS - 1) // ROWS * ROWS
-    tiles = net.layers[1].strip_count * net.layers[1].strip_width // ROWS
-    this, next_ = np.int64(0), np.int64(1)  # as variables: a kernel is compiled for each literal
-    units, factor = (s * tiles, (s + 1) * tiles), in_advance(rule)
-    strips, all_samples = (s, s + 1), (this, end)
-    if net.layers[0].strip_width == NARROW:
-        zero = narrow_tile(net.memory)
-        peak = input_gradient(zero, net, next_, strips, all_samples, factor)
-        update_weights(zero, net, next_, units, samples, rule)
-    else:
-        other = wide_tile(net.memory)
-        peak = input_gradient(other, net, next_, strips, all_samples, factor)
-        update_weights(other, net, next_, units, samples, rule)
-    update_bias(narrow_tile(net.memory), net, this, strips, samples, rule)
-    return peak
+
+
+@chosen_by_type(gradient_of_strip)
+def _gradient_of_strip(inputs: Any, net: Any, s: Any, samples: Any, rule: Any) -> Any:
+    if inputs.instance_class is Split:
+        return lambda inputs, net, s, samples, rule: net.memory.dtype.type(0)
+
+    def choose(inputs: Any, net: Any, s: Any, samples: Any, rule: Any) -> Any:
+        end = (samples + ROWS - 1) // ROWS * ROWS
+        tiles = net.layers[1].strip_count * net.layers[1].strip_width // ROWS
+        this, next_ = np.int64(0), np.int64(1)  # as variables: one is compiled for each literal
+        units, width = (s * tiles, (s + 1) * tiles), net.layers[0].strip_width
+        strips, all_samples = (s, s + 1), (this, end)
+        first, factor = net.form.first, in_advance(rule)
+        peak = input_gradient_in_tiles(first, width, net, next_, strips, all_samples, factor)
+        update_weights_in_tiles(first, width, net, next_, units, samples, rule)
+        update_bias(narrow_tile(net.memory), net, this, strips, samples, rule)
+        return peak
+
+    return choose
 
 
 @kernel

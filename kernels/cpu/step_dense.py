@@ -107,7 +107,7 @@ def train(width: Any, net: Any, team: Any, data: Any, run: Any) -> Any:
         for number in range(units[0], units[1]):
             unit = unit_of(net, number)
             if not early:
-                gradient_of_strip(net, unit.strip, samples, rule)
+                gradient_of_strip(net.form.inputs, net, unit.strip, samples, rule)
             sums = sums_of_update(net, team, unit.strip, samples, rule)
             for n in range(0, samples, SECTION):
                 section = (n, min(SECTION, samples - n))

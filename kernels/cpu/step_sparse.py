@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastnn.kernels.cpu.barrier import meet, pass_request_on, stopping
 from fastnn.kernels.cpu.by_feature import sort_blocks, update_strip
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
 from fastnn.kernels.cpu.compressed import Located, locate
 from fastnn.kernels.cpu.net import share, unit_of
 from fastnn.kernels.cpu.rules import rule_at, sees_all
@@ -25,6 +25,7 @@ from fastnn.kernels.cpu.step import (
 from fastnn.kernels.cpu.strips import strip_of_zeros
 from fastnn.kernels.cpu.sums import SECTION
 from fastnn.kernels.cpu.update_in_strips import update_hidden
+from numba import types
 
 Array = Any
 
@@ -34,8 +35,8 @@ class Workspace(NamedTuple):
 
     norms : (units,)
         For each unit a bound on the magnitude of its weights; shared by all threads.
-    room : Sorted
-        Shared, too. Of no size where the update goes sample by sample.
+    room : Sorted or None
+        Shared, too. None where the update goes sample by sample.
     bounds : (2, batch * (groups * blocks + 1))
         This thread's own, for where the samples of this batch and of the next one are.
     """
@@ -64,7 +65,6 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
     expanded = shape.expanded + team.thread * shape.features
     zero = strip_of_zeros(net.memory, width)
     limit = np.finfo(net.memory.dtype).max / 4
-    by_feature = room.starts.size > 0
     for step in range(run.rows.shape[0]):
         rule = rule_at(run.rule, run.numbers, step)
         batch = run.rows[step]
@@ -80,10 +80,7 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
             is_first = unit_of(net, number).strip == 0 or number == units[0]
             fetched = following if is_first else following[:0]
             forward_sparse(zero, net, data, here, number, norms, fetched, expanded)
-        if by_feature:
-            blocks = share(team.thread, team.threads, shape.blocks)
-            if blocks[0] < blocks[1]:
-                sort_blocks(net, data, here, blocks, room, turn)
+        sort_into(room, net, team, data, here, turn)
         if not meet(team.barrier, team.threads, team.give_way):
             return step
         if team.thread == 0:
@@ -101,17 +98,15 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
         for number in range(units[0], units[1]):
             unit = unit_of(net, number)
             if not early:
-                peak = gradient_of_strip(net, unit.strip, samples, rule)
+                peak = gradient_of_strip(net.form.inputs, net, unit.strip, samples, rule)
             reach = samples * data.largest * np.float64(peak)
             finite = reach < limit
             bound = norms[number] + reach if finite else np.inf
             sums = sums_of_update(net, team, unit.strip, samples, rule)
             for begin in range(0, samples, SECTION):
                 section = (begin, min(begin + SECTION, samples))
-                if finite and by_feature:
-                    update_strip(zero, net, room, turn, section, unit.strip, sums)
-                elif finite:
-                    update_unit(zero, net, data, here, unit, section, sums)
+                if finite:
+                    update_from(room, zero, net, data, here, turn, unit, section, sums)
                 else:
                     update_unit_with_zeros(zero, net, data, here, unit, section, sums, expanded)
             most = hand_over_unit(zero, net, unit, sums, rule)
@@ -119,3 +114,47 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
         if stopping(team.barrier):
             return step + 1
     return run.rows.shape[0]
+
+
+def sort_into(room: Any, net: Any, team: Any, data: Any, here: Any, turn: int) -> None:
+    """Sort a thread's share of a batch by features, if there is room for that."""
+
+
+def update_from(
+    room: Any, zero: Any, net: Any, data: Any, here: Any, turn: int, unit: Any, section: Any,
+    sums: Any,
+) -> None:  # fmt: skip
+    """Add a section's ``x.T @ scaled_dout`` to the sums, by features if the batch is sorted."""
+
+
+@chosen_by_type(sort_into)
+def _sort_into(room: Any, net: Any, team: Any, data: Any, here: Any, turn: Any) -> Any:
+    if isinstance(room, types.NoneType):
+        return lambda room, net, team, data, here, turn: None
+
+    def choose(room: Any, net: Any, team: Any, data: Any, here: Any, turn: Any) -> None:
+        blocks = share(team.thread, team.threads, net.shape.blocks)
+        if blocks[0] < blocks[1]:
+            sort_blocks(net, data, here, blocks, room, turn)
+
+    return choose
+
+
+@chosen_by_type(update_from)
+def _update_from(
+    room: Any, zero: Any, net: Any, data: Any, here: Any, turn: Any, unit: Any, section: Any,
+    sums: Any,
+) -> Any:  # fmt: skip
+    def by_sample(
+        room: Any, zero: Any, net: Any, data: Any, here: Any, turn: Any, unit: Any, section: Any,
+        sums: Any,
+    ) -> None:  # fmt: skip
+        update_unit(zero, net, data, here, unit, section, sums)
+
+    def by_feature(
+        room: Any, zero: Any, net: Any, data: Any, here: Any, turn: Any, unit: Any, section: Any,
+        sums: Any,
+    ) -> None:  # fmt: skip
+        update_strip(zero, net, room, turn, section, unit.strip, sums)
+
+    return by_sample if isinstance(room, types.NoneType) else by_feature

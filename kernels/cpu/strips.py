@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastnn.kernels.cpu.compiler import chosen_by_type
 from fastnn.kernels.cpu.vector import VectorType, constant_zeros
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import Signature
@@ -50,6 +51,20 @@ class Narrow(NamedTuple):
     """Says that the first layer has few outputs."""
 
     strip: int = 1
+
+
+class Both(NamedTuple):
+    """Says that some layers have wide strips, and some narrow ones."""
+
+    strip: int = 2
+
+
+def kinds_of(widths: Any) -> Any:
+    """Say by a type which widths there are among the strips of some layers."""
+    narrow = {int(width) == NARROW for width in widths}
+    if len(narrow) > 1:
+        return Both()
+    return Narrow() if True in narrow else Wide()
 
 
 def _lanes(kind: Any, itemsize: int, most: int) -> int:
@@ -101,3 +116,39 @@ def wide_tile(typingctx: Any, memory: Any) -> Any:
 def narrow_tile(typingctx: Any, memory: Any) -> Any:
     """Zeros of the width of a tile in a narrow strip."""
     return _zeros(memory, Narrow, TILE_BYTES)
+
+
+def in_strips(kernel: Any) -> Any:
+    """Make ``kernel(zeros of the width of a strip, net, *arguments)``, for the widths there are.
+
+    What is made is called ``(kinds, width, net, *arguments)``: with the width of the strips, and
+    the `kinds_of` widths that may be, for which alone `kernel` is compiled.
+    """
+    return _by_width(kernel, wide, narrow)
+
+
+def in_tiles(kernel: Any) -> Any:
+    """Do as `in_strips`, with zeros of the width of a tile."""
+    return _by_width(kernel, wide_tile, narrow_tile)
+
+
+def _by_width(kernel: Any, zeros_if_wide: Any, zeros_if_narrow: Any) -> Any:
+    def for_wide(kinds: Any, width: Any, net: Any, *arguments: Any) -> Any:
+        return kernel(zeros_if_wide(net.memory), net, *arguments)
+
+    def for_narrow(kinds: Any, width: Any, net: Any, *arguments: Any) -> Any:
+        return kernel(zeros_if_narrow(net.memory), net, *arguments)
+
+    def for_both(kinds: Any, width: Any, net: Any, *arguments: Any) -> Any:
+        if width == NARROW:
+            return kernel(zeros_if_narrow(net.memory), net, *arguments)
+        return kernel(zeros_if_wide(net.memory), net, *arguments)
+
+    def call(kinds: Any, width: int, net: Any, *arguments: Any) -> Any:
+        """Call the kernel; see `in_strips`."""
+
+    @chosen_by_type(call)
+    def choose(kinds: Any, width: Any, net: Any, *arguments: Any) -> Any:
+        return {Wide: for_wide, Narrow: for_narrow, Both: for_both}[kinds.instance_class]
+
+    return call

@@ -12,7 +12,7 @@ from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply_samples
 from fastnn.kernels.cpu.net import row_of, share
 from fastnn.kernels.cpu.rules import apply, apply_to_tile, apply_whole
-from fastnn.kernels.cpu.strips import NARROW, narrow_tile, wide_tile
+from fastnn.kernels.cpu.strips import in_tiles, narrow_tile
 from fastnn.kernels.cpu.sums import RUN
 from fastnn.kernels.cpu.vector import add, lanes
 from fastnn.kernels.cpu.vector_memory import at, load
@@ -25,10 +25,8 @@ def update_hidden(net: Any, team: Any, start: int, samples: int, rule: Any) -> N
         layer, before = net.layers[number], net.layers[number - 1]
         tiles = layer.strip_count * layer.strip_width // ROWS
         units = share(team.thread, team.threads, before.strip_count * tiles)
-        if before.strip_width == NARROW:
-            update_weights(narrow_tile(net.memory), net, number, units, samples, rule)
-        else:
-            update_weights(wide_tile(net.memory), net, number, units, samples, rule)
+        width = before.strip_width
+        update_weights_in_tiles(net.form.before, width, net, number, units, samples, rule)
     for number in range(1, net.layers.size):
         strips = share(team.thread, team.threads, net.layers[number].strip_count)
         update_bias(narrow_tile(net.memory), net, number, strips, samples, rule)
@@ -77,3 +75,6 @@ def update_bias(zero: Any, net: Any, number: int, strips: Any, samples: int, rul
                 apply_whole(rule, net, place, total)
             else:
                 apply(rule, net, place, total)
+
+
+update_weights_in_tiles = in_tiles(update_weights)

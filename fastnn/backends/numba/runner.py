@@ -91,8 +91,14 @@ class CompiledStep(Runner):
             del self.x
         else:
             self.x = self.x.reshape(-1)
-        narrow = layout.records["strip_width"][0] == strips.NARROW
-        self.width = strips.Narrow() if narrow else strips.Wide()
+        widths = layout.records["strip_width"]
+        self.form = net.Form(
+            strips.kinds_of(widths[:1]),
+            strips.kinds_of(widths[: max(1, len(widths) - 1)]),
+            strips.kinds_of(widths[min(1, len(widths) - 1) :]),
+            net.Whole() if layout.groups == 1 else net.Split(),
+        )
+        self.width = self.form.first
         self.give_way = barrier.address_of_give_way()
         self.rooms: list[tuple[Array, Array]] = []
         self.step_seconds = np.inf  # as of the last call; before the first it may have to compile
@@ -132,12 +138,19 @@ class CompiledStep(Runner):
         """Do a thread's part of the steps of a run; give how many were taken."""
         layout = self.layout
         network = net.Net(
-            layout.memory, layout.records, layout.shape[()], self.block_starts, layout.activations
+            layout.memory,
+            layout.records,
+            layout.shape[()],
+            self.block_starts,
+            layout.activations,
+            self.form,
         )
         if not self.compressed:
             data = step_dense.Dense(self.x, self.scale)
             return int(step_dense.train(self.width, network, team, data, run))
-        own = step_sparse.Workspace(self.norms, self.room, self.bounds[team.thread])
+        own = step_sparse.Workspace(
+            self.norms, self.room if self.room.starts.size else None, self.bounds[team.thread]
+        )
         return int(step_sparse.train(self.width, network, team, self.data, own, run))
 
     def flush(self) -> None:
@@ -173,7 +186,12 @@ class CompiledStep(Runner):
         def job(thread: int) -> None:
             records, shape = self.rooms[thread]
             network = net.Net(
-                self.layout.memory, records, shape[()], self.block_starts, self.layout.activations
+                self.layout.memory,
+                records,
+                shape[()],
+                self.block_starts,
+                self.layout.activations,
+                self.form,
             )
             norms = np.full(self.norms.size, np.inf)
             rows = np.arange(thread * samples // threads, (thread + 1) * samples // threads)
