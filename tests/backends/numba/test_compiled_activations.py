@@ -13,7 +13,7 @@ pytest.importorskip("numba")
 from fastnn.kernels.cpu.activations import BACKWARD, BY_NAME, FORWARD
 
 import fastnn
-from fastnn import Affine, LeakyRelu, Relu, Sigmoid, Tanh
+from fastnn import Affine, Gelu, LeakyRelu, Relu, Sigmoid, Tanh
 from fastnn.backends.loop import Loop
 from fastnn.backends.numba import layout as numba_layout
 from fastnn.backends.numba import runner as numba_runner
@@ -25,7 +25,7 @@ from tests.helpers.problems import relative_error
 
 SIZES = (30, 70, 20, 9, 3)
 STEPS = 5
-KINDS: list[tuple[Any, ...]] = [(Sigmoid,), (Tanh,), (LeakyRelu,)]
+KINDS: list[tuple[Any, ...]] = [(Sigmoid,), (Tanh,), (LeakyRelu,), (Gelu,), (Gelu, Relu)]
 MIXED = (Tanh, Sigmoid, Relu)
 
 
