@@ -49,7 +49,6 @@ from fastnn.kernels.cpu.smooth import (
     leaky_relu_backward,
     sigmoid,
     sigmoid_backward,
-    tanh,
     tanh_backward,
 )
 from fastnn.kernels.cpu.update import (
@@ -102,7 +101,6 @@ __all__ = [
     "squared_error",
     "sum_of_rows",
     "take_rows",
-    "tanh",
     "tanh_backward",
     "transposed_product",
     "transposed_product_skipping_zeros",

@@ -295,13 +295,6 @@ class NumbaBackend(NumpyBackend):
         self._kernels.sigmoid_backward(_flat(dout), _flat(y), result.reshape(-1))
         return result
 
-    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
-    def tanh(self, x: Array, *, out: Array | None = None) -> Array:
-        """See `Backend.tanh`."""
-        result = np.empty(x.shape, x.dtype) if out is None else out
-        self._kernels.tanh(_flat(x), result.reshape(-1))
-        return result
-
     @kernel_for(lambda dout, y, out: same_floats(dout, y) and fills(out, y.shape, y.dtype))
     def tanh_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
         """See `Backend.tanh_backward`."""
