@@ -52,7 +52,7 @@ SAMPLED_ROWS = 256
 
 
 class CompiledStep(Runner):
-    """Runs whole training steps of Affine layers and activations; see `fastnn.backends.plan.Runner`.
+    """Runs steps of Affine layers and activations as a whole; see `fastnn.backends.plan.Runner`.
 
     While it trains, the parameters live in the strips of a `Layout`. They are the plan's own
     arrays again after `flush`.
