@@ -46,7 +46,8 @@ def main(
         for number, (axes, values) in enumerate(zip(row, outputs(network, x), strict=True), 1):
             print(f"{title}, layer {number}: mean {values.mean():.4f}, std {values.std():.4f}")
             axes.hist(values.ravel(), bins=30, range=(0, 1))
-            axes.set(title=f"{title}, layer {number}", yticks=[])
+            title_of_layer = f"{title}, layer {number}"
+            axes.set(title=title_of_layer, ylim=(0, values.size / 10), yticks=[])
             axes.title.set_fontsize(8)
     figure.savefig(picture)
 

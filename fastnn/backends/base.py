@@ -440,6 +440,21 @@ class Backend:
         """``sum(losses / N)``, which no losses (N,) of the primitives above overflow -> ()."""
         return _store(self.xp.sum(losses / losses.shape[0]), out)
 
+    def penalised(
+        self, loss: Array, *weights: Array, weight_decay: float, out: Array | None = None
+    ) -> Array:
+        """``loss + weight_decay / 2 * sum(W**2)``, over all entries of all weights -> ().
+
+        loss (), weights of any shapes; the squares are summed in float64. The dtype is that of the
+        loss.
+        """
+        xp = self.xp
+        loss = self.asarray(loss)  # a loss of a user's may give a number
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = [xp.sum(xp.square(self.astype(W, "float64"))) for W in weights]
+            penalty = weight_decay / 2 * sum(squares[1:], squares[0])
+            return _store(loss + xp.astype(penalty, loss.dtype), out)
+
     def count_correct(self, scores: Array, t: Array) -> Array:
         """Of how many samples the largest score (N, C) is that of the label t (N,) -> () int64."""
         correct = self.xp.argmax(scores, axis=1) == t

@@ -268,18 +268,23 @@ class NumpyBackend(Backend):
         """See `Backend.clip_factor`; the squares are summed by BLAS, and sections in float64."""
         arrays = [self.asarray(g) for g in gradients]
         if all(g.dtype in FLOATS and g.flags.c_contiguous for g in arrays):
-            square = 0.0
-            with np.errstate(over="ignore"):
-                for g in arrays:
-                    for first in range(0, g.size, SQUARES_IN_TURN):
-                        section = g.reshape(-1)[first : first + SQUARES_IN_TURN]
-                        square += float(np.dot(section, section))
+            square = sum(map(sum_of_squares, arrays))
             if math.isfinite(square):
                 factor = min(1.0, clip_norm / (math.sqrt(square) + CLIP_EPSILON))
                 result = np.empty((), arrays[0].dtype) if out is None else out
                 result[...] = factor
                 return result
         return super().clip_factor(*gradients, clip_norm=clip_norm, out=out)
+
+    def penalised(
+        self, loss: Array, *weights: Array, weight_decay: float, out: Array | None = None
+    ) -> Array:
+        """See `Backend.penalised`; the squares are summed as in `clip_factor`."""
+        if all(W.dtype in FLOATS and W.flags.c_contiguous for W in weights):
+            square = sum(map(sum_of_squares, weights))
+            if math.isfinite(square):  # in float64, where float32 may overflow
+                return np.add(loss, weight_decay / 2 * square, out=out)
+        return super().penalised(loss, *weights, weight_decay=weight_decay, out=out)
 
     def scaled_gradient(self, dW: Array, factor: Array, *, out: Array | None = None) -> Array:
         """See `Backend.scaled_gradient`; in one pass."""
@@ -369,6 +374,16 @@ def _shaped(result: Array, shape: tuple[int, ...], out: Array | None) -> Array:
         return result.reshape(shape)
     out[...] = result.reshape(shape)
     return out
+
+
+def sum_of_squares(x: Array) -> float:
+    """``sum(x**2)``, by BLAS, and over sections in float64; x contiguous, of floats, any shape."""
+    flat, total = x.reshape(-1), 0.0
+    with np.errstate(over="ignore"):
+        for first in range(0, flat.size, SQUARES_IN_TURN):
+            section = flat[first : first + SQUARES_IN_TURN]
+            total += float(np.dot(section, section))
+    return total
 
 
 def zero_where(mask: Array, x: Array, out: Array) -> None:

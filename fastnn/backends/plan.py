@@ -122,6 +122,21 @@ where there is none."""
 
 
 @dataclass(frozen=True)
+class Penalty:
+    """``weight_decay / 2 * sum(W**2)`` over all entries of some parameters, as a part of the loss.
+
+    Attributes
+    ----------
+    weight_decay : float
+    parameters : tuple of str
+        Their names.
+    """
+
+    weight_decay: float
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Chain:
     """What a network is, layer after layer.
 
@@ -141,6 +156,8 @@ class Chain:
         Whether gradients are first cut to a norm, of all of them together: ``clip_norm``.
     decayed : tuple of str
         Parameters with weight decay: ``weight_decay``, and ``lr`` where the rule decouples it.
+    penalty : Penalty or None
+        What is added to the loss.
     """
 
     blocks: tuple[Block, ...]
@@ -149,6 +166,7 @@ class Chain:
     update: Rule | Callable[[dict[str, Array], dict[str, Array]], None]
     clips: bool = False
     decayed: tuple[str, ...] = ()
+    penalty: Penalty | None = None
 
 
 @dataclass(frozen=True)
@@ -249,8 +267,8 @@ class StepPlan:
         -------
         tuple of Block, or None
             None unless all blocks are Affine layers with one of the activations, loss and update
-            are among those too, without clipping and weight decay, the data set is (K, D), labels
-            of classes are int64, and no two parameters are one array.
+            are among those too, without clipping, weight decay and penalty, the data set is (K, D),
+            labels of classes are int64, and no two parameters are one array.
         """
         chain = self.chain
         x, t = self.arrays["x_data"], self.arrays["t_data"]
@@ -259,6 +277,7 @@ class StepPlan:
             and all(b.layer is None for b in chain.blocks)
             and all(b.activation.name in activations for b in chain.blocks if b.activation)
             and chain.loss in losses
+            and chain.penalty is None
             and isinstance(chain.update, Rule)
             and chain.update.primitive in rules
             and not chain.clips

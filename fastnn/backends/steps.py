@@ -52,15 +52,25 @@ def _fused(activation: Activation | None) -> bool:
 
 
 def _loss(plan: StepPlan, scores: str) -> str:
-    loss = plan.chain.loss
+    loss, penalty = plan.chain.loss, plan.chain.penalty
+    mean = "loss" if penalty is None else "mean"
     if not isinstance(loss, str):
         plan.steps += [
-            Step("forward", (scores, "t"), ("loss",), call=loss.forward, layer=loss),
+            Step("forward", (scores, "t"), (mean,), call=loss.forward, layer=loss),
             Step("backward", (), ("dout",), call=loss.backward, layer=loss),
         ]
-        return "dout"
+    else:
+        _known_loss(plan, loss, scores, mean)
+    if penalty is not None:
+        plan.shapes["loss"] = ((), plan.dtype)
+        options = {"weight_decay": penalty.weight_decay}
+        plan.steps.append(Step("penalised", (mean, *penalty.parameters), ("loss",), options))
+    return "dout"
+
+
+def _known_loss(plan: StepPlan, loss: str, scores: str, mean: str) -> None:
     writes = LOSSES[loss]
-    plan.shapes["loss"] = ((), plan.dtype)
+    plan.shapes[mean] = ((), plan.dtype)
     if scores in plan.shapes:
         width = plan.shapes[scores][0][1:]
         for name in ("dout", *writes):
@@ -68,10 +78,9 @@ def _loss(plan: StepPlan, scores: str) -> str:
     answers = "y" if "y" in writes else scores
     plan.steps += [
         Step(loss, (scores, "t"), writes),
-        Step("mean", ("losses",), ("loss",)),
+        Step("mean", ("losses",), (mean,)),
         Step(f"{loss}_backward", (answers, "t"), ("dout",)),
     ]
-    return "dout"
 
 
 def _backward(plan: StepPlan, index: int, dout: str) -> str:
@@ -102,18 +111,30 @@ def _backward(plan: StepPlan, index: int, dout: str) -> str:
     return dx
 
 
+def _whole_gradients(plan: StepPlan) -> dict[str, str]:
+    """Add the gradients of the penalty; name the gradient of the loss by each parameter."""
+    gradients = {name: _gradient(name) for name in plan.chain.parameters}
+    penalty = plan.chain.penalty
+    if penalty is not None:
+        for name in penalty.parameters:
+            reads, whole = (gradients[name], name), plan.add_like(f"penalised:{name}", name)
+            options = {"weight_decay": penalty.weight_decay}
+            plan.steps.append(Step("decayed_gradient", reads, (whole,), options))
+            gradients[name] = whole
+    return gradients
+
+
 def _update(plan: StepPlan) -> None:
-    names, update = plan.chain.parameters, plan.chain.update
+    names, update, gradients = plan.chain.parameters, plan.chain.update, _whole_gradients(plan)
     if not isinstance(update, Rule):
-        reads = (*names, *map(_gradient, names))
+        reads = (*names, *gradients.values())
         plan.steps.append(Step("update", reads, names, call=_on_dictionaries(update, names)))
         return
     if plan.chain.clips:
         plan.shapes["factor"] = ((), plan.dtype)
-        norm, gradients = ("clip_norm",), tuple(map(_gradient, names))
-        plan.steps.append(Step("clip_factor", gradients, ("factor",), hyperparameters=norm))
-    for name in names:
-        dW = _gradient(name)
+        norm, whole = ("clip_norm",), tuple(gradients.values())
+        plan.steps.append(Step("clip_factor", whole, ("factor",), hyperparameters=norm))
+    for name, dW in gradients.items():
         if plan.chain.clips:
             scaled = plan.add_like(f"scaled:{dW}", name)
             plan.steps.append(Step("scaled_gradient", (dW, "factor"), (scaled,)))

@@ -23,6 +23,7 @@ class NamedLayers(Protocol):
     backend: Backend
     dtype: str
     differentiated: bool
+    weight_decay_lambda: float
     made_with: Mapping[str, frozenset[str]]
     _network_lock: NetworkLock
 
@@ -32,6 +33,9 @@ class NamedLayers(Protocol):
 
     def owners(self) -> Mapping[str, tuple[Any, str]]:
         """Give for each parameter's name its layer and the attribute there."""
+
+    def decayed(self) -> Mapping[str, Array]:
+        """Give the weights, by name, whose squares are a part of the loss."""
 
     def unnamed(self) -> frozenset[int]:
         """Tell, by `id`, of which layers nobody has named the parameters yet."""

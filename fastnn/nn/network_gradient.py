@@ -49,10 +49,13 @@ def network_numerical_gradient(
             for position, layer in enumerate(layers)
             if isinstance(layer, Affine)
         }
-        return {
+        found = {
             name: gradients[id(layer)][0 if attribute == "W" else 1]
             for name, (layer, attribute) in twin.owners().items()
         }
+        for name, W in twin.decayed().items():  # whose squares no difference has rounded
+            found[name] = found[name] + twin.weight_decay_lambda * W
+        return found
     check_repeatable(twin, x, t)
 
     def loss(_: Array) -> Any:

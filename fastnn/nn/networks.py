@@ -49,6 +49,9 @@ class MultiLayerNet(Sequential):
     weight_init_std : float or {"relu", "he", "sigmoid", "xavier"}, optional
         Standard deviation of the initial weights; "relu" and "he" take ``sqrt(2 / D)`` for each
         layer, "sigmoid" and "xavier" ``sqrt(1 / D)``.
+    weight_decay_lambda : float, optional
+        Strength of weight decay: ``weight_decay_lambda / 2 * sum(W**2)`` of every Affine layer is a
+        part of the loss, also of that which `fit` reports, and of its gradient.
     dtype : {"float32", "float64"}, optional
         What the network computes in.
     seed : int, optional
@@ -58,12 +61,14 @@ class MultiLayerNet(Sequential):
     ----------
     layers : OrderedDict
         As in the book: ``Affine1, Activation_function1, Affine2, ...``.
+    weight_decay_lambda : float
 
     Raises
     ------
     TypeError, ValueError
-        If a size is no integer or under 1, `weight_init_std` is negative or not finite, the dtype
-        is another, or there is no activation or initialisation of that name.
+        If a size is no integer or under 1, `weight_init_std` or `weight_decay_lambda` is negative
+        or not finite, the dtype is another, or there is no activation or initialisation of that
+        name.
 
     References
     ----------
@@ -78,11 +83,13 @@ class MultiLayerNet(Sequential):
         output_size: int,
         activation: str = "relu",
         weight_init_std: float | str = "relu",
+        weight_decay_lambda: float = 0,
         *,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
         sizes = _sizes(input_size, hidden_size_list, output_size)
+        self.weight_decay_lambda = check_rate(weight_decay_lambda, "weight_decay_lambda")
         make = _named(activation, ACTIVATIONS, "activation")
         layers: dict[str, Layer] = {}
         for number, affine in enumerate(_affines(sizes, weight_init_std, dtype, seed), 1):

@@ -231,7 +231,12 @@ class Sequential(NetworkOfLayers):
             find(self, x, t)
             self.differentiated = True
             owners = self.owners()
-        return {name: gradient_of(*owner) for name, owner in owners.items()}
+        gradients = {name: gradient_of(*owner) for name, owner in owners.items()}
+        for name, W in self.decayed().items():
+            gradients[name] = self.backend.decayed_gradient(
+                gradients[name], W, weight_decay=self.weight_decay_lambda
+            )
+        return gradients
 
     def backpropagate(self, x: object, t: object) -> None:
         """Go forward and backward through the layers, which keep the gradients."""
@@ -286,10 +291,16 @@ class Sequential(NetworkOfLayers):
         scores = self._forward(batch, train_flg, True)
         last, targets = self.last_layer, self.targets(labels, tuple(scores.shape[1:]))
         if not (in_float64 and any(is_unmodified(last, cls) for cls in LOSSES)):
-            return call(last.forward, scores, targets, train_flg=train_flg)
-        loss = last.forward(self.backend.astype(scores, "float64"), targets)
-        last.y = self.backend.astype(last.y, self.dtype)  # for backward
-        return loss
+            loss = call(last.forward, scores, targets, train_flg=train_flg)
+        else:
+            loss = last.forward(self.backend.astype(scores, "float64"), targets)
+            last.y = self.backend.astype(last.y, self.dtype)  # for backward
+        weights = list(self.decayed().values())
+        if not weights:
+            return loss
+        if in_float64:
+            weights = [self.backend.astype(W, "float64") for W in weights]
+        return self.backend.penalised(loss, *weights, weight_decay=self.weight_decay_lambda)
 
     def targets(self, t: Array, outputs: tuple[int, ...], *, name: str = "t") -> Any:
         """Check `t` and bring it to the device, as the last layer takes it.

@@ -10,7 +10,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.plan import Activation, Block, Chain, LayerCalls, Rule, StepPlan, state_name
+from fastnn.backends.plan import (
+    Activation,
+    Block,
+    Chain,
+    LayerCalls,
+    Penalty,
+    Rule,
+    StepPlan,
+    state_name,
+)
 from fastnn.backends.steps import lay_out
 from fastnn.nn import activations
 from fastnn.nn.layer import Layer, gradient_of, is_unmodified, parameter_names
@@ -69,6 +78,7 @@ def make_plan(
         update,
         clips=isinstance(update, Rule) and optimizer.clip_norm is not None,
         decayed=tuple(filter(optimizer.decays, parameters)) if isinstance(update, Rule) else (),
+        penalty=_penalty(network),
     )
     arrays = {"x_data": x, "t_data": t, **parameters}
     if isinstance(chain.update, Rule):
@@ -96,6 +106,11 @@ def _blocks(layers: list[Any], owners: Mapping[str, tuple[Any, str]], *, flat: b
             position += 1
         flat = type(layer) is Affine or (flat and type(layer) in ACTIVATIONS)
     return blocks
+
+
+def _penalty(network: Sequential) -> Penalty | None:
+    names = tuple(network.decayed())
+    return Penalty(network.weight_decay_lambda, names) if names else None
 
 
 def _loss(last: Any) -> str | LayerCalls:

@@ -300,6 +300,12 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "the first row for all": lambda rows, *a, **k: np.repeat(rows[:1], len(rows), axis=0),
         "one entry": lambda rows, *a, **k: one_entry(rows, 7) if rows.ndim > 1 else rows,
     },
+    "decayed_gradient": {
+        "a factor": lambda right, dW, W, weight_decay: dW + 1.001 * weight_decay * W,
+        "without the decay": lambda right, dW, *a, **k: dW.copy(),
+        "the decay alone": lambda right, dW, W, weight_decay: weight_decay * W,
+        "one entry": lambda right, *a, **k: one_entry(right),
+    },
     "sgd_update": {
         "a factor": lambda W, _, dW, lr: np.subtract(W, 1e-3 * lr * dW, out=W),
         "the sign": lambda W, _, dW, lr: np.add(W, 2 * lr * dW, out=W),
@@ -309,8 +315,8 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
     },
 }  # fmt: skip
 NO_GRADIENT = {
-    "softmax", "count_correct", "count_exact", "clip_factor", "scaled_gradient",
-    "decayed_gradient", *[p for p in IN_PLACE if p != "sgd_update"],
+    "softmax", "count_correct", "count_exact", "penalised", "clip_factor", "scaled_gradient",
+    *[p for p in IN_PLACE if p != "sgd_update"],
 }  # fmt: skip
 BROKEN = [(primitive, fault) for primitive, faults in FAULTS.items() for fault in faults]
 
@@ -329,6 +335,7 @@ def check(
     if activation in ACTIVATIONS:
         network = MultiLayerNet(12, [7, 6, 5], 4, activation, "xavier", dtype="float32", seed=2)
     network.params.update(b1=np.linspace(-1, 1, 7), b3=np.linspace(-1, 1, 5), b4=np.arange(4))
+    network.weight_decay_lambda = 0.5 if primitive == "decayed_gradient" else 0.0
     losses = [cls() for cls in LOSSES if primitive.removesuffix("_backward") == cls.primitive]
     if losses:
         (network.lastLayer,) = losses

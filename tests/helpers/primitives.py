@@ -166,6 +166,12 @@ def mean(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (np.abs(floats(rng, n)),), {}
 
 
+def penalised(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    loss, W, other = np.abs(floats(rng, 1))[0], floats(rng, d, m), floats(rng, n, m)
+    yield (np.asarray(loss), W), {"weight_decay": 0.1}
+    yield (np.asarray(loss), W, other), {"weight_decay": 0.001}
+
+
 def count_correct(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (floats(rng, n, m), rng.integers(0, m, n)), {}
     yield (np.zeros((n, m)), np.zeros(n, dtype="int64")), {}
@@ -265,7 +271,7 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
         squared_error, squared_error_backward, mean, count_correct, count_exact, label_indices,
         take_rows, sgd_update, dropout, dropout_backward, batch_norm, batch_norm_backward,
         batch_norm_evaluation, moving_average, clip_factor, scaled_gradient, decayed_gradient,
-        decay_weights,
+        decay_weights, penalised,
     )
 }  # fmt: skip
 
