@@ -23,6 +23,8 @@ from fastnn.errors import (
     TrainingWarning,
 )
 from fastnn.nn.activations import Gelu, LeakyRelu, Sigmoid, Tanh
+from fastnn.nn.batch_normalization import BatchNormalization
+from fastnn.nn.dropout import Dropout
 from fastnn.nn.functions import (
     cross_entropy_error,
     identity_function,
@@ -61,10 +63,12 @@ __all__ = [
     "BackendFallbackWarning",
     "BackendInfo",
     "BackendUnavailableError",
+    "BatchNormalization",
     "CaptureWarning",
     "Constant",
     "CorruptFileError",
     "Cosine",
+    "Dropout",
     "Gelu",
     "History",
     "KernelCacheWarning",

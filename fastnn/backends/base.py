@@ -284,6 +284,11 @@ class Backend:
         y = x * self.xp.astype(mask, x.dtype)
         return (y, mask) if out is None else (_store(y, out[0]), _store(mask, out[1]))
 
+    def count(self, counter: Array) -> Array:
+        """``counter += 1`` in place: an array () of int64."""
+        counter += 1
+        return counter
+
     def dropout_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
         """Gradient of `dropout`: ``dout * mask``."""
         return _store(dout * self.xp.astype(mask, dout.dtype), out)

@@ -66,25 +66,56 @@ class Activation:
 
 
 @dataclass(frozen=True)
+class Operation:
+    """A layer that is a primitive forward and one back, and keeps something for itself.
+
+    Attributes
+    ----------
+    name : {"batch_norm", "dropout"}
+        The method of a `Backend` that computes it.
+    state : tuple of str
+        Names in `StepPlan.arrays` of what the layer changes in training: the running mean and
+        variance; the number of the next draw.
+    options : mapping
+        Keyword arguments: the momentum of the averages; ratio and key.
+    held : bool
+        Whether the same mask is drawn again and again.
+    """
+
+    name: str
+    state: tuple[str, ...]
+    options: Mapping[str, Any]
+    held: bool = False
+
+
+@dataclass(frozen=True)
 class Block:
     """A stretch of layers that runs as one: an Affine layer with its activation, or any layer.
 
     Attributes
     ----------
     parameters : tuple of str
-        Names of its parameters in `StepPlan.arrays`: W and b of an Affine layer.
+        Names of its parameters in `StepPlan.arrays`: W and b of an Affine layer, gamma and beta.
     units : int
         What an Affine layer gives for a sample; 0 if that is not known.
     activation : Activation or None
         What an Affine layer's output goes through.
+    operation : Operation or None
+        Batch normalisation or dropout.
     layer : LayerCalls or None
-        The methods of any other layer; None says that it is an Affine layer.
+        The methods of any other layer. If there is neither of these it is an Affine layer.
     """
 
     parameters: tuple[str, ...]
     units: int = 0
     activation: Activation | None = None
     layer: LayerCalls | None = None
+    operation: Operation | None = None
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether it is an Affine layer."""
+        return self.layer is None and self.operation is None
 
 
 @dataclass(frozen=True)
@@ -221,8 +252,8 @@ class StepPlan:
     scale : float
         What ``x_data`` is multiplied by as a batch is gathered.
     arrays : dict
-        The data set, ``x_data`` and ``t_data``, the parameters, by name, and what state the update
-        rule has of each, by `state_name`.
+        The data set, ``x_data`` and ``t_data``, the parameters, by name, the state of layers, and
+        what state the update rule has of each parameter, by `state_name`.
     chain : Chain
         What the network is.
     steps : list of Step
@@ -274,7 +305,7 @@ class StepPlan:
         x, t = self.arrays["x_data"], self.arrays["t_data"]
         known = (
             bool(chain.blocks)
-            and all(b.layer is None for b in chain.blocks)
+            and all(block.is_affine for block in chain.blocks)
             and all(b.activation.name in activations for b in chain.blocks if b.activation)
             and chain.loss in losses
             and chain.penalty is None
@@ -315,10 +346,10 @@ class Runner(Protocol):
         """
 
     def flush(self) -> None:
-        """Write the parameters back to the plan's arrays, which a user may see now."""
+        """Write parameters and state back to the plan's arrays, which a user may see now."""
 
     def reload(self) -> None:
-        """Read the plan's parameters again: somebody may have changed them."""
+        """Read the plan's parameters and state again: somebody may have changed them."""
 
     def counter(self, held_out: tuple[Array, Array] | None = None) -> Callable[[], int] | None:
         """Give what counts the right answers of the network as it is between two calls of `run`.

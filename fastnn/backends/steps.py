@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn.backends.arrays import Array
+from fastnn.backends.layer_steps import backward_steps, forward_steps
 from fastnn.backends.plan import LOSSES, Activation, Block, Rule, Step, StepPlan, state_name
 
 
@@ -36,6 +37,9 @@ def _forward(plan: StepPlan, index: int, block: Block) -> None:
     if block.layer is not None:
         forward = block.layer.forward
         plan.steps.append(Step("forward", (x,), (out,), call=forward, layer=block.layer))
+        return
+    if block.operation is not None:
+        forward_steps(plan, index, block, block.operation)
         return
     plan.add_batch(out, (block.units,))
     activation, sums = block.activation, out
@@ -92,6 +96,8 @@ def _backward(plan: StepPlan, index: int, dout: str) -> str:
         writes = (dx, *gradients)
         plan.steps.append(Step("backward", (dout,), writes, call=backward, layer=block.layer))
         return dx
+    if block.operation is not None:
+        return backward_steps(plan, index, block, block.operation, dout)
     activation = block.activation
     if activation is not None and not _fused(activation):
         kept = f"x:{index + 1}" if activation.keeps == "output" else f"a:{index + 1}"

@@ -18,7 +18,9 @@ from fastnn.backends.arrays import host_array
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import load_backend
 from fastnn.errors import TrainingWarning
-from fastnn.nn.activations import WITH_KINK
+from fastnn.nn.activations import ACTIVATIONS, WITH_KINK
+from fastnn.nn.batch_normalization import BatchNormalization
+from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import parameter_names
 from fastnn.nn.layers import Affine
 from fastnn.nn.modes import call_forward
@@ -114,12 +116,15 @@ class TrainingStep(WholeNetwork):
 
     def evaluate(self, twin: Sequential) -> Arrays:
         """Give the gradients of a twin of the network, which is left as it is."""
-        trained = twin.copy()
+        trained, order = twin.copy(), np.random.default_rng(0).permutation(len(self.x))
+        x, t = np.empty_like(self.x), np.empty_like(self.t)
+        # So that the batch has its samples in order: dropout looks at their places.
+        x[order], t[order] = self.x, self.t
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrainingWarning)  # nobody wants to learn from this step
             fit(
-                trained, self.x, self.t,
-                batch_size=len(self.x), optimizer=SGD(self.lr), seed=0, progress=False,
+                trained, x, t,
+                batch_size=len(x), optimizer=SGD(self.lr), seed=0, progress=False,
             )  # fmt: skip
         before = {name: host_array(array) for name, array in twin.params.items()}
         return {
@@ -209,20 +214,28 @@ def at_kink(network: Sequential, x: Any) -> Any:
     """Tell for which samples a change of a parameter may move an activation over 0.
 
     A ReLU right after another has no kink of its own, and what comes before the first parameter
-    does not move.
+    does not move, nor does what is dropped.
     """
     near = np.zeros(len(x), dtype=bool)
-    reach, before = 0.0, network.last_layer
+    reach, before, still = 0.0, network.last_layer, np.zeros(np.shape(x), dtype=bool)
     for layer in network.layers.values():
         if type(layer) in WITH_KINK and type(before) not in WITH_KINK and reach > 0:
-            distance = np.abs(x).reshape(len(x), -1)
-            near |= (distance <= max(KINK * distance.max(), reach)).any(axis=1)
+            distance = np.where(still, np.inf, np.abs(x)).reshape(len(x), -1)
+            near |= (distance <= max(KINK * np.abs(x).max(), reach)).any(axis=1)
         if isinstance(layer, Affine):
             widest = float(np.abs(layer.W).sum(axis=0).max())
             reach = max(reach * widest, STEPS[-1] * _step(network) * max(1.0, np.abs(x).max()))
         elif parameter_names(layer):
             reach = max(reach, STEPS[-1] * _step(network))
-        x, before = call_forward(layer, x), layer
+        x = call_forward(layer, x)
+        if type(layer) is Dropout:
+            still = ~layer.mask | still
+            continue
+        if type(layer) is BatchNormalization:
+            reach *= max(1.0, _largest_of([layer.gamma / layer.std]))
+        if type(layer) not in ACTIVATIONS:
+            still = np.zeros(np.shape(x), dtype=bool)
+        before = layer
     return near
 
 

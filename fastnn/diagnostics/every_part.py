@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastnn.backends.selection import use_backend
+from fastnn.backends.selection import get_backend, use_backend
 from fastnn.diagnostics.gradient_check import Comparison, GradientReport, check_gradients
 from fastnn.nn.activations import BY_PRIMITIVE
+from fastnn.nn.batch_normalization import BatchNormalization
+from fastnn.nn.dropout import Dropout
 from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss
 from fastnn.nn.networks import MultiLayerNet
 from fastnn.nn.sequential import Sequential
@@ -22,11 +24,24 @@ def small_networks(seed: int | None = 0) -> Iterator[tuple[str, Sequential]]:
     """Give the name of each part, as its layer is called, and a network that has it."""
     for activation in BY_PRIMITIVE:
         network = MultiLayerNet(FEATURES, [HIDDEN], OUTPUTS, activation().primitive, seed=seed)
-        yield activation.__name__, network
+        yield activation.__name__, _called(activation.__name__, network, place=1)
     for loss in (SigmoidWithLoss, MeanSquaredError):
         network = MultiLayerNet(FEATURES, [HIDDEN], OUTPUTS, seed=seed)
         network.lastLayer = loss()
         yield loss.__name__, network
+    backend = get_backend()
+    gamma, beta = (backend.asarray(a, "float32") for a in (np.ones(HIDDEN), np.zeros(HIDDEN)))
+    for layer in (BatchNormalization(gamma, beta), Dropout(0.3, seed=seed)):
+        name = type(layer).__name__
+        layers = list(MultiLayerNet(FEATURES, [HIDDEN], OUTPUTS, seed=seed).layers.items())
+        place = 1 if isinstance(layer, BatchNormalization) else 2  # before and behind ReLU
+        yield name, Sequential(dict([*layers[:place], (name, layer), *layers[place:]]))
+
+
+def _called(name: str, network: Sequential, *, place: int) -> Sequential:
+    """Call the layer at a place by a name."""
+    layers = enumerate(network.layers.items())
+    return Sequential({name if i == place else key: layer for i, (key, layer) in layers})
 
 
 def check_every_part(

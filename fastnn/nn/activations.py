@@ -122,6 +122,7 @@ class LeakyRelu(ActivationByPrimitive):
         If `slope` is no such number.
     """
 
+    options = ("slope",)
     primitive = "leaky_relu"
 
     def __init__(self, slope: float = 0.01) -> None:

@@ -19,11 +19,21 @@ class Layer:
     ----------
     parameters : tuple of str
         Names of the attributes that training changes.
+    state : tuple of str
+        Names of arrays and numbers that the layer itself changes in training, such as running
+        means. Like parameters they are moved, copied and saved with the network.
+    options : tuple of str
+        Names of the numbers that a layer is made with, which a file of it keeps.
+    least_batch : int
+        Samples that a batch has to have in training.
     backend : Backend
         Where the layer computes.
     """
 
     parameters: ClassVar[tuple[str, ...]] = ()
+    state: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()
+    least_batch: ClassVar[int] = 1
     backend: Backend
 
     def __init__(self) -> None:
@@ -56,10 +66,10 @@ class Layer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         set_attributes(self, arrived(state))
-        for name in parameter_names(self):
-            parameter = getattr(self, name)
-            if is_read_only(parameter):  # such as joblib maps from a file
-                setattr(self, name, self.backend.copy(parameter))
+        for name in (*parameter_names(self), *state_names(self)):
+            array = getattr(self, name)
+            if is_read_only(array):  # such as joblib maps from a file
+                setattr(self, name, self.backend.copy(array))
 
     def __repr__(self) -> str:
         backend = getattr(self, "backend", None)  # a subclass may have left out super().__init__()
@@ -107,6 +117,11 @@ def names_its_parameters(layer: Any) -> bool:
         if "backward" in vars(cls):
             return False
     return False
+
+
+def state_names(layer: Any) -> tuple[str, ...]:
+    """Names of a layer's state; one that does not derive from `Layer` has none that is known."""
+    return type(layer).state if isinstance(layer, Layer) else ()
 
 
 def arrays_of_floats(layer: Any) -> list[str]:

@@ -20,7 +20,8 @@ from typing import Any
 from weakref import WeakSet, ref
 
 from fastnn.backends.arrays import host_array
-from fastnn.nn.network import Network
+from fastnn.nn.dropout import Dropout
+from fastnn.nn.network import NamedLayers, Network
 
 TRAIN_FLG, FOR_BACKWARD = "train_flg", "for_backward"
 EVALUATIONS = 3
@@ -147,6 +148,13 @@ def training_forward(layer: Any) -> MethodType:
     return MethodType(call_forward, layer)
 
 
+def hold_draws(network: NamedLayers) -> None:
+    """Let fastnn's layers that draw at random draw the same again and again, from now on."""
+    for layer in network.layers.values():
+        if isinstance(layer, Dropout):
+            layer.held = True
+
+
 def check_repeatable(network: Network, x: object, t: object) -> None:
     """Refuse a network that gives one batch different losses in training.
 
@@ -180,7 +188,8 @@ def _only_output(name: str, layer: Any, *inputs: Any) -> Any:
             f"layer {name!r} ({type(layer).__name__}) gives another output each time that it sees "
             "a batch in training, as dropout does: a numerical gradient compares losses of one "
             "batch and says nothing here. Let the layer drop nothing for the check (a ratio of "
-            "0), draw the same mask each time, or carry nothing from batch to batch"
+            "0), draw the same mask each time (fastnn's Dropout does), or carry nothing from batch "
+            "to batch"
         )
     return output
 

@@ -24,7 +24,7 @@ from fastnn.nn.activations import ACTIVATIONS
 from fastnn.nn.layer import Layer, is_unmodified
 from fastnn.nn.layers import Affine
 from fastnn.nn.losses import LOSSES
-from fastnn.nn.modes import call, check_repeatable
+from fastnn.nn.modes import call, check_repeatable, hold_draws
 from fastnn.nn.network import Network
 from fastnn.nn.numerical_gradient import STEP, numerical_gradient
 
@@ -38,6 +38,7 @@ def network_numerical_gradient(
     """Numerical gradient by every parameter; see `Sequential.numerical_gradient`."""
     network.find_parameters(x, t)
     twin = network.copy().astype("float64")
+    hold_draws(twin)
     layers = list(twin.layers.values())
     separable = twin.replaced_method("loss") is None and _separable(layers, twin.last_layer)
     if separable and twin.backend.on_host:

@@ -12,6 +12,7 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import get_backend, resolve
 from fastnn.checks import check_dtype, common_dtype
+from fastnn.nn.building import build_layers, build_loss, check_buildable
 from fastnn.nn.copies import attributes_of, set_attributes, shallow
 from fastnn.nn.entry import alone_at_entry
 from fastnn.nn.found_parameters import name_after
@@ -31,13 +32,13 @@ from fastnn.nn.parameters import Parameters
 from fastnn.nn.placing import copy_layer, place_layer
 from fastnn.nn.saving import (
     LoadMethod,
-    build_layers,
-    build_loss,
-    check_buildable,
     check_fits,
+    parameters_in,
+    read_saved,
+    restore_state,
     saved_form,
 )
-from fastnn.nn.storage import read_network, write_network
+from fastnn.nn.storage import write_network
 from fastnn.nn.validation import (
     real_array,
 )
@@ -243,8 +244,9 @@ class NetworkOfLayers:
 
         Notes
         -----
-        What a layer of the user's own keeps besides its parameters, as the running means of batch
-        normalisation, is not in the file: pickles and copies have it.
+        What fastnn's layers keep besides their parameters, as the running means of batch
+        normalisation, is in the file. What a layer of the user's own keeps is not, unless it
+        derives from `Layer` and names it in ``state``: pickles and copies have it.
         """
         with self._network_lock.alone:  # so that they are of whole steps, if `fit` trains it
             saved = saved_form(self)
@@ -253,17 +255,20 @@ class NetworkOfLayers:
     load = LoadMethod()
 
     def read_into(self, path: str | PathLike[str]) -> Self:
-        """Set the parameters from a file, all or none; that is ``network.load(path)``."""
-        saved = read_network(path)
-        name_after(self, saved.arrays)
+        """Set parameters and state from a file, all or none; that is ``network.load(path)``."""
+        saved = read_saved(path)
+        parameters = parameters_in(saved, self)
+        name_after(self, parameters)
         check_fits(self, saved, path)
-        self.params.assign(saved.arrays)
+        with self._network_lock.alone:
+            self.params.assign(parameters)
+            restore_state(self, saved)
         return self
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> Self:
         """Make a network from a file, on the active backend; that is ``Sequential.load(path)``."""
-        saved = read_network(path)
+        saved = read_saved(path)
         check_buildable(saved, path)
         kinds = [kind for _, kind in saved.layers]
         if not cls._is_made_of(kinds):

@@ -27,21 +27,27 @@ class SavedNetwork(NamedTuple):
     Attributes
     ----------
     arrays : dict of str to numpy.ndarray
-        The parameters by name.
+        The parameters by name, and arrays of the state of layers.
     layers : list of (str, str)
         The layers by name, each with its kind.
     last_layer : str
         The kind of the loss.
+    numbers : dict of str to dict of str to number, or None
+        By the layer's name those that it was made with, and those of its state. None in a file of
+        layers that have none, as all had once.
     """
 
     arrays: HostArrays
     layers: list[tuple[str, str]]
     last_layer: str
+    numbers: dict[str, dict[str, float]] | None = None
 
 
 def write_network(path: str | PathLike[str], saved: SavedNetwork) -> None:
     """Write a file: parameters as tensors; layers and a digest of all of it as metadata."""
-    described = {"layers": saved.layers, "last_layer": saved.last_layer}
+    described: dict[str, Any] = {"layers": saved.layers, "last_layer": saved.last_layer}
+    if saved.numbers is not None:
+        described["numbers"] = saved.numbers
     write_arrays(path, saved.arrays, FORMAT, described, "the network")
 
 
@@ -58,7 +64,7 @@ def read_network(path: str | PathLike[str]) -> SavedNetwork:
     """
     arrays, described = read_arrays(path, FORMAT, _is_description, "which layers it holds")
     layers = [(name, kind) for name, kind in described["layers"]]
-    return SavedNetwork(arrays, layers, described["last_layer"])
+    return SavedNetwork(arrays, layers, described["last_layer"], described.get("numbers"))
 
 
 def write_arrays(
@@ -115,13 +121,23 @@ def read_arrays(
 
 def _is_description(described: dict[str, Any]) -> bool:
     """Whether this is what `write_network` writes beside the arrays."""
-    if set(described) != {"layers", "last_layer"}:
+    if described.keys() - {"numbers"} != {"layers", "last_layer"}:
+        return False
+    if not _are_numbers(described.get("numbers", {})):
         return False
     layers, texts = described["layers"], [described["last_layer"]]
     if not (isinstance(layers, list) and all(isinstance(pair, list) for pair in layers)):
         return False
     texts += itertools.chain.from_iterable(layers)
     return all(len(pair) == 2 for pair in layers) and all(isinstance(text, str) for text in texts)
+
+
+def _are_numbers(numbers: Any) -> bool:
+    """Whether these are numbers by name, by the name of a layer."""
+    return isinstance(numbers, dict) and all(
+        isinstance(of_layer, dict) and all(type(one) in (int, float) for one in of_layer.values())
+        for of_layer in numbers.values()
+    )
 
 
 def _digest(arrays: HostArrays, described: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from fastnn.checks import check_rate
 from fastnn.errors import TrainingWarning
 from fastnn.nn.found_parameters import no_parameters, without_names
+from fastnn.nn.layer import Layer
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.sequential import Sequential
 from fastnn.system.standard_streams import warn
@@ -62,6 +63,20 @@ def check_parameters(network: Sequential) -> None:
             "parameters = () if there is nothing to train",
             TrainingWarning,
         )
+
+
+def check_batches(network: Sequential, samples: int, batch_size: int) -> None:
+    """Refuse batches that a layer cannot be trained on."""
+    last = samples % batch_size or batch_size
+    for name, layer in network.layers.items():
+        least = layer.least_batch if isinstance(layer, Layer) else 1
+        if min(last, batch_size) < least:
+            left = f", which leaves a last batch of {last}" if last < batch_size else ""
+            raise ValueError(
+                f"batch_size is {batch_size} for {samples} samples{left}, and layer {name!r} "
+                f"({type(layer).__name__}) trains on batches of {least} or more: choose another "
+                "batch_size, or leave samples out"
+            )
 
 
 def check_scale(scale: float, network: Sequential) -> float:

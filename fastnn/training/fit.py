@@ -12,6 +12,7 @@ from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.optimizers import SGD
 from fastnn.nn.sequential import Sequential
 from fastnn.training.arguments import (
+    check_batches,
     check_optimizer,
     check_parameters,
     check_scale,
@@ -19,6 +20,7 @@ from fastnn.training.arguments import (
 )
 from fastnn.training.callbacks import Callback, check_callbacks
 from fastnn.training.data import data_set, held_out_data
+from fastnn.training.draws import begin_draws
 from fastnn.training.history import History, LossQueue
 from fastnn.training.progress import ProgressBar
 from fastnn.training.session import Session, train
@@ -73,8 +75,9 @@ def fit(
         CUDA graph. A step of the book's network takes 200 us instead of 100 on Numba, and as long
         as ever on NumPy (784-50-10, batch 100, one core of a Xeon with AVX-512).
     seed : int or numpy.random.Generator, optional
-        Seed of the batches; by default another one each time. A generator goes on from where it
-        is: a fit of 2 epochs, and one of 3 with the same generator and optimizer, are one of 5.
+        Seed of the batches, and of the masks of `Dropout`; by default another one each time. A
+        generator goes on from where it is: a fit of 2 epochs, and one of 3 with the same generator
+        and optimizer, are one of 5.
     validation : tuple (x, t), optional
         If given, the accuracies of the training and of this data are evaluated after each epoch;
         with `MeanSquaredError` it is R2.
@@ -140,6 +143,7 @@ def fit(
             batch_size = min(DEFAULT_BATCH_SIZE, samples)
         if batch_size > samples:
             raise ValueError(f"batch_size is {batch_size}, but there are {samples} samples")
+        check_batches(network, samples, batch_size)
         network.find_parameters(data[:batch_size, ...], labels[:batch_size, ...])
         check_parameters(network)
         held_out = None if validation is None else held_out_data(network, validation)
@@ -147,6 +151,8 @@ def fit(
         if epochs == 0:
             return history
         warn_of_magnitude(data, network.backend, scale)
+        goes_on = isinstance(seed, np.random.Generator | np.random.BitGenerator)
+        begin_draws(network, order, goes_on=goes_on)
         session = Session(network, data, labels, optimizer, batch_size, scale)
         steps = math.ceil(samples / batch_size) * epochs
         with ProgressBar(steps, progress) as bar:

@@ -6,7 +6,8 @@ This is where layers become data: which of them run as one block, and which take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 from fastnn.backends.arrays import Array
@@ -15,6 +16,7 @@ from fastnn.backends.plan import (
     Block,
     Chain,
     LayerCalls,
+    Operation,
     Penalty,
     Rule,
     StepPlan,
@@ -22,6 +24,8 @@ from fastnn.backends.plan import (
 )
 from fastnn.backends.steps import lay_out
 from fastnn.nn import activations
+from fastnn.nn.batch_normalization import BatchNormalization
+from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import Layer, gradient_of, is_unmodified, parameter_names
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.losses import LOSSES
@@ -36,7 +40,17 @@ ACTIVATIONS: dict[type[Layer], Callable[[Any], Activation]] = {
 }
 """Layers that run as one with the Affine layer before them, and what the plan says of them."""
 
-FASTNN_LAYERS: tuple[type[Layer], ...] = (Affine, *ACTIVATIONS, *LOSSES)
+STATE: dict[type[Layer], tuple[str, ...]] = {
+    BatchNormalization: ("running_mean", "running_var"),
+    Dropout: ("draws",),
+}
+"""Layers that are a primitive each way, and the arrays that they change in training."""
+
+KEEPING_SHAPE: tuple[type[Layer], ...] = (*ACTIVATIONS, BatchNormalization, Dropout)
+"""Layers that give what has the shape of their input, and treat all axes but the first alike."""
+
+CAPTURED_LAYERS: tuple[type[Layer], ...] = (Affine, *ACTIVATIONS, *LOSSES)
+"""Layers of fastnn's whose methods do the same at each call, and may be replayed."""
 
 
 def make_plan(
@@ -52,7 +66,8 @@ def make_plan(
     Parameters
     ----------
     network : Sequential
-        Its parameters are used as they are, and updated in place.
+        Its parameters are used as they are, and updated in place; of the state of its layers,
+        `state_owners`, the plan has copies.
     x : array (K, ...), on the network's backend
         The data set; each batch is cast to the network's dtype as it is gathered.
     t : array (K, ...), on the network's backend
@@ -68,11 +83,15 @@ def make_plan(
     owners = network.owners()
     parameters = {name: getattr(layer, attribute) for name, (layer, attribute) in owners.items()}
     layers = list(network.layers.values())
-    if layers and isinstance(layers[0], Affine):
+    if _begins_flat(layers):
         x = network.backend.xp.reshape(x, (x.shape[0], -1))
+    state = {
+        name: network.backend.copy(network.backend.asarray(getattr(*owner)))
+        for name, owner in state_owners(network).items()
+    }
     update = optimizer.described_update()
     chain = Chain(
-        tuple(_blocks(layers, owners, flat=x.ndim == 2)),
+        tuple(_blocks(network, flat=x.ndim == 2)),
         _loss(network.last_layer),
         tuple(parameters),
         update,
@@ -80,7 +99,7 @@ def make_plan(
         decayed=tuple(filter(optimizer.decays, parameters)) if isinstance(update, Rule) else (),
         penalty=_penalty(network),
     )
-    arrays = {"x_data": x, "t_data": t, **parameters}
+    arrays = {"x_data": x, "t_data": t, **parameters, **state}
     if isinstance(chain.update, Rule):
         for name, parameter in parameters.items():
             found = state_of(name, parameter, network.backend, optimizer.state)
@@ -91,26 +110,61 @@ def make_plan(
     return plan
 
 
-def _blocks(layers: list[Any], owners: Mapping[str, tuple[Any, str]], *, flat: bool) -> list[Block]:
+def state_owners(network: Sequential) -> dict[str, tuple[Any, str]]:
+    """Give for each array of state in a plan its layer and the attribute there."""
+    return {
+        f"{name}.{attribute}": (layer, attribute)
+        for name, layer in network.layers.items()
+        for cls, attributes in STATE.items()
+        if is_unmodified(layer, cls)
+        for attribute in attributes
+    }
+
+
+def _begins_flat(layers: list[Any]) -> bool:
+    """Whether a sample may have one axis, since all layers up to an Affine treat any others so."""
+    behind = itertools.dropwhile(lambda layer: type(layer) in KEEPING_SHAPE, layers)
+    return isinstance(next(behind, None), Affine)
+
+
+def _blocks(network: Sequential, *, flat: bool) -> list[Block]:
     """Cut the layers into blocks; `flat` says whether a sample has one axis."""
+    layers, owners = list(network.layers.values()), network.owners()
+    keys = list(map(str, network.layers))
     blocks, position = [], 0
     while position < len(layers):
         layer = layers[position]
         names = tuple(name for name, (owner, _) in owners.items() if owner is layer)
+        operation = _operation(keys[position], layer, names, flat)
         if flat and is_unmodified(layer, Affine) and len(names) == len(Affine.parameters):
             activation = _activation(layers, position + 1)
             blocks.append(Block(names, int(layer.W.shape[1]), activation))
             position += 1 if activation is None else 2
+        elif operation is not None:
+            blocks.append(Block(names, operation=operation))
+            position += 1
         else:
             blocks.append(Block(names, layer=_calls(layer, _backward_of(layer))))
             position += 1
-        flat = type(layer) is Affine or (flat and type(layer) in ACTIVATIONS)
+        flat = type(layer) is Affine or (flat and type(layer) in KEEPING_SHAPE)
     return blocks
 
 
 def _penalty(network: Sequential) -> Penalty | None:
     names = tuple(network.decayed())
     return Penalty(network.weight_decay_lambda, names) if names else None
+
+
+def _operation(key: str, layer: Any, names: tuple[str, ...], flat: bool) -> Operation | None:
+    """Describe a layer that is a primitive each way; `names` are those of its parameters."""
+    if is_unmodified(layer, Dropout):
+        options = {"ratio": layer.ratio, "key": layer.key}
+        return Operation("dropout", (f"{key}.draws",), options, held=layer.held)
+    whole = flat and len(names) == len(BatchNormalization.parameters)
+    if whole and is_unmodified(layer, BatchNormalization):
+        state = tuple(f"{key}.{attribute}" for attribute in STATE[BatchNormalization])
+        return Operation("batch_norm", state, {"momentum": layer.momentum})
+    return None
 
 
 def _loss(last: Any) -> str | LayerCalls:
@@ -134,7 +188,7 @@ def _by_primitive(layer: activations.ActivationByPrimitive) -> Activation:
 
 
 def _calls(layer: Any, backward: Callable[..., Any]) -> LayerCalls:
-    users_own = not any(is_unmodified(layer, cls) for cls in FASTNN_LAYERS)
+    users_own = not any(is_unmodified(layer, cls) for cls in CAPTURED_LAYERS)
     return LayerCalls(type(layer).__name__, training_forward(layer), backward, users_own)
 
 

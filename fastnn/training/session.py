@@ -21,6 +21,7 @@ from fastnn.training.callbacks import Callback, is_true
 from fastnn.training.evaluation import Evaluation
 from fastnn.training.history import History, LossQueue
 from fastnn.training.interruption import Interruption, defer_interruption
+from fastnn.training.layer_state import LayerState
 from fastnn.training.planner import make_plan
 from fastnn.training.standstill import StandstillCheck
 
@@ -97,6 +98,7 @@ class Session:
             self.feed = self.backend.feed(x, t, kept, batch_size)
             x, t = self.feed.x, self.feed.t
         self.plan = make_plan(network, x, t, optimizer, batch_size, scale)
+        self.layer_state = LayerState(network, self.plan)
         self.runner = self.backend.compile(self.plan) or Loop(self.backend, self.plan)
 
     def epoch(
@@ -121,6 +123,7 @@ class Session:
         finally:
             with self.network._network_lock.alone:
                 self.runner.flush()
+                self.layer_state.attach()
         history.epochs += queued == len(order)
         if not queued:
             history.epoch_seconds.pop()
@@ -150,13 +153,16 @@ class Session:
         if not callbacks:
             return False
         shown = self._show_copies()
+        self.layer_state.show_copies()
         self.hand_over_state(self.backend.copy)
         try:
             results = [interruption.call(callback, self.network, history) for callback in callbacks]
         finally:
             problem = self._problem(shown)
         if problem is not None:
+            self.layer_state.attach()
             raise problem
+        self.layer_state.take_over()
         if any([is_true(*called) for called in zip(callbacks, results, strict=True)]):
             return True
         with np.errstate(over="ignore"):

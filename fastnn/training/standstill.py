@@ -14,6 +14,8 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.errors import TrainingWarning
 from fastnn.nn.activations import ACTIVATIONS
+from fastnn.nn.batch_normalization import BatchNormalization
+from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.sequential import Sequential
@@ -151,6 +153,8 @@ def dead_units(network: Sequential, data: Array, scale: float) -> list[tuple[str
                     found.append((name, int(h.shape[1]) - count, int(h.shape[1])))
             elif any(is_unmodified(layer, cls) for cls in ACTIVATIONS):
                 h = layer.forward(h, for_backward=False)
+            elif any(is_unmodified(layer, cls) for cls in (BatchNormalization, Dropout)):
+                h = layer.forward(h, train_flg=False, for_backward=False)
             else:
                 break
     return found

@@ -12,11 +12,21 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Affine, MultiLayerNet, Relu, Sequential, TwoLayerNet, check_gradients
+from fastnn import (
+    Affine,
+    BatchNormalization,
+    Dropout,
+    MultiLayerNet,
+    Relu,
+    Sequential,
+    TwoLayerNet,
+    check_gradients,
+)
 from fastnn.backends import Backend, arrays, selection
 from fastnn.backends.loop import Loop
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.diagnostics.gradient_check import BOUNDS, Comparison, GradientReport
+from fastnn.nn.layer import Layer
 from fastnn.nn.loss import Loss
 from fastnn.nn.losses import LOSSES
 from fastnn.nn.networks import ACTIVATIONS
@@ -237,6 +247,48 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "not at all": lambda dx, dout, x, **k: dout,
         "one entry": lambda dx, *a, **k: one_entry(dx),
     },
+    "dropout": {
+        "by a factor": at(0, lambda y: y * 1.001),
+        "nothing is dropped": lambda right, x, step, **k: (x.copy(), np.ones_like(right[1])),
+        "the mask of the next draw": lambda right, x, step, **k: (
+            NumpyBackend().dropout(x, step + 1, **k)
+        ),
+        "the mask of the sample before": lambda right, x, step, **k: (
+            x * np.roll(right[1], 1, axis=0), np.roll(right[1], 1, axis=0)
+        ),
+        "a mask that is not that of the output": at(1, lambda mask: np.roll(mask, 1, axis=1)),
+        "inverted": at(0, lambda y: 2 * y),
+    },
+    "dropout_backward": {
+        "not at all": lambda dx, dout, mask, **k: dout.copy(),
+        "the other units": lambda dx, dout, mask, **k: dout * ~mask,
+        "inverted": lambda dx, *a, **k: 2 * dx,
+        "one entry": lambda dx, *a, **k: one_entry(dx),
+    },
+    "batch_norm": {
+        "y by a factor": at(0, lambda y: y * 1.001),
+        "y: one entry": at(0, one_entry),
+        "without beta": lambda right, x, gamma, beta, **k: (right[0] - beta, *right[1:]),
+        "xn by a factor": at(1, lambda xn: xn * 1.001),
+        "xn: one entry": at(1, one_entry),
+        "std by a factor": at(2, lambda std: std * 1.001),
+        "std of N - 1 samples": at(2, lambda std: std * np.sqrt(7 / 6)),
+        "NaN": at(0, lambda y: one_entry(y, np.nan)),
+    },
+    "batch_norm_backward": {
+        "mean and std do not follow x": lambda right, dout, gamma, xn, std, **k: (
+            dout * gamma / std, *right[1:]
+        ),
+        "std does not follow x": lambda right, dout, gamma, xn, std, **k: (
+            (dout - dout.mean(axis=0)) * gamma / std, *right[1:]
+        ),
+        "dx without gamma": lambda right, dout, gamma, *a, **k: (right[0] / gamma, *right[1:]),
+        "dx: one entry": at(0, one_entry),
+        "dgamma by a factor": at(1, lambda dgamma: dgamma * 1.001),
+        "dgamma: one entry": at(1, one_entry),
+        "dbeta divided by N": lambda right, dout, *a, **k: (*right[:2], right[2] / len(dout)),
+        "dbeta: one entry": at(2, one_entry),
+    },
     "softmax_cross_entropy": {
         "losses by a factor": at(0, lambda losses: losses * 1.001),
         "y by a factor": at(1, lambda y: y * 1.001),
@@ -316,13 +368,30 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
 }  # fmt: skip
 NO_GRADIENT = {
     "softmax", "count_correct", "count_exact", "penalised", "clip_factor", "scaled_gradient",
-    *[p for p in IN_PLACE if p != "sgd_update"],
+    "batch_norm_evaluation", *[p for p in IN_PLACE if p != "sgd_update"],
 }  # fmt: skip
 BROKEN = [(primitive, fault) for primitive, faults in FAULTS.items() for fault in faults]
 
 
 def test_there_are_faults_in_every_primitive() -> None:
     assert set(FAULTS) == set(CASES) - NO_GRADIENT
+
+
+def with_layer_for(primitive: str, network: Sequential) -> Sequential:
+    """Put the layer behind the first ReLU that has this primitive, if there is one."""
+    with fastnn.use_backend("numpy"):
+        gamma, beta = np.linspace(0.5, 1.5, 7), np.linspace(0.1, 0.3, 7)
+        layers: dict[str, Layer] = {
+            "dropout": Dropout(0.5, seed=1),
+            "batch_norm": BatchNormalization(gamma.astype("float32"), beta.astype("float32")),
+        }
+        name = primitive.removesuffix("_backward")
+        if name not in layers:
+            return network
+        first, relu, *others = network.copy().to("numpy").layers.values()
+        network = Sequential([first, relu, layers[name], *others])
+        network.params["b2"] = np.linspace(-1, 1, 6)  # or else what is dropped ends at a kink
+        return network
 
 
 def check(
@@ -336,6 +405,7 @@ def check(
         network = MultiLayerNet(12, [7, 6, 5], 4, activation, "xavier", dtype="float32", seed=2)
     network.params.update(b1=np.linspace(-1, 1, 7), b3=np.linspace(-1, 1, 5), b4=np.arange(4))
     network.weight_decay_lambda = 0.5 if primitive == "decayed_gradient" else 0.0
+    network = with_layer_for(primitive, network)
     losses = [cls() for cls in LOSSES if primitive.removesuffix("_backward") == cls.primitive]
     if losses:
         (network.lastLayer,) = losses

@@ -100,6 +100,10 @@ def dropout_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterat
     yield (floats(rng, n, 2, d), rng.random((n, 2, d)) < 0.7), {}
 
 
+def count(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (np.array(2**40 + n),), {}
+
+
 def batch_norm(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     gamma, beta = floats(rng, m), floats(rng, m)
     yield (floats(rng, n, m), gamma, beta), {}
@@ -271,7 +275,7 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
         squared_error, squared_error_backward, mean, count_correct, count_exact, label_indices,
         take_rows, sgd_update, dropout, dropout_backward, batch_norm, batch_norm_backward,
         batch_norm_evaluation, moving_average, clip_factor, scaled_gradient, decayed_gradient,
-        decay_weights, penalised,
+        decay_weights, penalised, count,
     )
 }  # fmt: skip
 
@@ -289,6 +293,7 @@ IN_PLACE = {
     "adam_update": (0, 2, 3),
     "moving_average": (0,),
     "decay_weights": (0,),
+    "count": (0,),
 }
 """Which of its arguments a primitive changes; it gives the first of them."""
 

@@ -11,6 +11,7 @@ import fastnn
 from fastnn import (
     SGD,
     Affine,
+    Dropout,
     MeanSquaredError,
     MultiLayerNet,
     Relu,
@@ -152,10 +153,12 @@ def test_inputs_of_several_axes_are_flattened_once(backend: Backend, batch: Batc
     plan = plan_of(TwoLayerNet(12, 6, 4), batch.x.reshape(7, 3, 2, 2), batch.t)
     assert plan.shapes["x:0"][0] == (5, 12)
     assert plan.arrays["x_data"].shape == (7, 12)
-    plan = plan_of(Sequential([Relu(), affine_of(np.ones((12, 4)), np.ones(4))]),
-                   batch.x.reshape(7, 3, 2, 2), batch.t)  # fmt: skip
+    layers = [Relu(), Dropout(), affine_of(np.ones((12, 4)), np.ones(4))]
+    plan = plan_of(Sequential(layers), batch.x.reshape(7, 3, 2, 2), batch.t)
+    assert plan.shapes["x:0"][0] == (5, 12)
+    assert [step.primitive for step in plan.steps[2:6]] == ["forward", "dropout", "count", "affine"]
+    plan = plan_of(Sequential([Square(), *layers]), batch.x.reshape(7, 3, 2, 2), batch.t)
     assert plan.shapes["x:0"][0] == (5, 3, 2, 2)
-    assert [step.primitive for step in plan.steps[2:4]] == ["forward", "forward"]
 
 
 class Doubled(Affine):
