@@ -75,19 +75,8 @@ def load_crafted(path: Path, seed: int) -> bool:
     True if that gives a network, which then computes; False if it gives the documented error.
     """
     rng = np.random.default_rng(seed)
-    kinds = rng.choice(["Affine", "Relu", "Scale"], rng.integers(0, 5), p=[0.6, 0.35, 0.05])
-    last = "SoftmaxWithLoss" if rng.random() < 0.95 else "Other"
-    width, arrays = int(rng.integers(1, 4)), {}
-    for n in range(1, 1 + int(np.sum(kinds == "Affine")) + int(rng.random() < 0.05)):
-        M = int(rng.integers(1, 4))
-        shapes = {f"W{n}": (width, M), f"b{n}": (M,)}
-        for name, shape in shapes.items():
-            shape = tuple(rng.integers(0, 4, rng.integers(0, 4))) if rng.random() < 0.05 else shape
-            kind = str(rng.choice(KINDS)) if rng.random() < 0.05 else "float32"
-            arrays[name] = np.ones(shape, kind)
-        width = M
-    layers = [[f"layer {rng.integers(20)}", str(kind)] for kind in kinds]
-    path.write_bytes(crafted(arrays, {"last_layer": last, "layers": layers}))
+    arrays, described = crafted_layers(rng)
+    path.write_bytes(crafted(arrays, described))
     load = [Sequential.load, MultiLayerNet.load, TwoLayerNet.load][rng.integers(3)]
     try:
         network, message = load(path), ""
@@ -97,9 +86,56 @@ def load_crafted(path: Path, seed: int) -> bool:
         assert path.name in message, seed
         return False
     if arrays:
-        D, C = network.params["W1"].shape[0], list(network.params.values())[-1].shape[0]
-        assert network.predict(np.ones((2, D))).shape == (2, C), seed
+        shapes = [array.shape for array in network.params.values()]
+        x, classes = np.ones((2, shapes[0][0])), shapes[-1][0]
+        assert network.predict(x).shape == (2, classes), seed
+        assert network.gradient(x, [0, 0]).keys() == network.params.keys(), seed
     return True
+
+
+NUMBERS: dict[str, dict[str, Any]] = {
+    "Affine": {}, "Relu": {}, "Scale": {}, "LeakyRelu": {"slope": 0.1},
+    "Dropout": {"ratio": 0.5, "key": 3, "draws": 4}, "BatchNormalization": {"momentum": 0.9},
+}  # fmt: skip
+"""What layers of each kind are made with."""
+
+NO_NUMBERS = [-1, 1, 0.5, 2**80, 1e300, float("nan"), "1", None, True, [1]]
+
+
+def crafted_layers(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays by name, and the description of layers that have them, all by chance."""
+    layers: list[list[str]] = []
+    arrays: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
+    width = int(rng.integers(1, 4))
+    chances = [0.5, 0.2, 0.05, 0.05, 0.1, 0.1]
+    for kind in rng.choice(list(NUMBERS), rng.integers(0, 5), p=chances).tolist():
+        name = f"layer {rng.integers(20)}"
+        count = 1 + sum(other == kind for _, other in layers)
+        layers.append([name, kind])
+        shapes: dict[str, tuple[int, ...]] = {}
+        if kind == "Affine":
+            M = int(rng.integers(1, 4))
+            shapes = {f"W{count}": (width, M), f"b{count}": (M,)}
+            width = M
+        elif kind == "BatchNormalization":
+            names = f"gamma{count}", f"beta{count}", f"{name}.running_mean", f"{name}.running_var"
+            shapes = dict.fromkeys(names, (width,))
+        for array, shape in shapes.items():
+            shape = tuple(rng.integers(0, 4, rng.integers(0, 4))) if rng.random() < 0.03 else shape
+            dtype = str(rng.choice(KINDS)) if rng.random() < 0.03 else "float32"
+            arrays[array] = np.ones(shape, dtype)
+        numbers[name] = dict(NUMBERS[kind])
+        for number in numbers[name]:
+            if rng.random() < 0.1:
+                numbers[name][number] = NO_NUMBERS[rng.integers(len(NO_NUMBERS))]
+    if arrays and rng.random() < 0.05:
+        arrays["more"] = next(iter(arrays.values()))
+    last = "SoftmaxWithLoss" if rng.random() < 0.95 else "Other"
+    described: dict[str, Any] = {"last_layer": last, "layers": layers}
+    if rng.random() < 0.9:
+        described["numbers"] = {name: some for name, some in numbers.items() if some}
+    return arrays, described
 
 
 KINDS = ["bool", "uint8", "int8", "uint16", "int64", "uint64", "float16", "complex64"]
