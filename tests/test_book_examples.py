@@ -26,6 +26,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "ch06_optimizers_on_mnist": {"steps": 3},
     "ch06_activations_by_initial_weights": {"samples": 200},
     "ch06_initial_weights_on_mnist": {"epochs": 1, "samples": 400},
+    "ch06_batch_normalization": {"epochs": 3, "samples": 200, "scales": 3},
+    "ch06_overfitting_dropout": {"epochs": 3, "samples": 200, "tested": 200},
     "ch06_overfitting_weight_decay": {"epochs": 3, "samples": 200, "tested": 200},
     "ch06_hyperparameters": {"trials": 3, "epochs": 1, "samples": 250},
 }

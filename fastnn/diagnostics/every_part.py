@@ -7,11 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastnn.backends.selection import get_backend, use_backend
+from fastnn.backends.selection import use_backend
 from fastnn.diagnostics.gradient_check import Comparison, GradientReport, check_gradients
 from fastnn.nn.activations import BY_PRIMITIVE
-from fastnn.nn.batch_normalization import BatchNormalization
-from fastnn.nn.dropout import Dropout
 from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss
 from fastnn.nn.networks import MultiLayerNet
 from fastnn.nn.sequential import Sequential
@@ -29,13 +27,12 @@ def small_networks(seed: int | None = 0) -> Iterator[tuple[str, Sequential]]:
         network = MultiLayerNet(FEATURES, [HIDDEN], OUTPUTS, seed=seed)
         network.lastLayer = loss()
         yield loss.__name__, network
-    backend = get_backend()
-    gamma, beta = (backend.asarray(a, "float32") for a in (np.ones(HIDDEN), np.zeros(HIDDEN)))
-    for layer in (BatchNormalization(gamma, beta), Dropout(0.3, seed=seed)):
-        name = type(layer).__name__
-        layers = list(MultiLayerNet(FEATURES, [HIDDEN], OUTPUTS, seed=seed).layers.items())
-        place = 1 if isinstance(layer, BatchNormalization) else 2  # before and behind ReLU
-        yield name, Sequential(dict([*layers[:place], (name, layer), *layers[place:]]))
+    network = MultiLayerNet(FEATURES, [HIDDEN], OUTPUTS, use_batchnorm=True, seed=seed)
+    yield "BatchNormalization", _called("BatchNormalization", network, place=1)
+    network = MultiLayerNet(
+        FEATURES, [HIDDEN], OUTPUTS, use_dropout=True, dropout_ratio=0.3, seed=seed
+    )
+    yield "Dropout", _called("Dropout", network, place=2)
 
 
 def _called(name: str, network: Sequential, *, place: int) -> Sequential:

@@ -275,6 +275,7 @@ class NetworkOfLayers:
             raise ValueError(f"{path} holds {', '.join(kinds)}: load it with Sequential.load")
         network = cls.__new__(cls)
         NetworkOfLayers.__init__(network, build_layers(saved, path), build_loss(saved))
+        network.weight_decay_lambda = float(saved.weight_decay_lambda)
         let_go(network.params.values())
         return network
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.selection import get_backend
-from fastnn.checks import check_count, check_dtype, check_rate, check_seed
+from fastnn.checks import check_count, check_dtype, check_fraction, check_rate, check_seed
 from fastnn.nn.activations import ACTIVATIONS as ACTIVATION_LAYERS
 from fastnn.nn.activations import Gelu, LeakyRelu, Sigmoid, Tanh
+from fastnn.nn.batch_normalization import BatchNormalization
+from fastnn.nn.dropout import Dropout
 from fastnn.nn.handed_over import let_go
 from fastnn.nn.layer import Layer
 from fastnn.nn.layers import Affine, Relu
@@ -36,6 +38,8 @@ GAINS = {"relu": 2, "he": 2, "sigmoid": 1, "xavier": 1}
 class MultiLayerNet(Sequential):
     """Affine layers with an activation between them, on the active backend.
 
+    The book's ``MultiLayerNet`` and ``MultiLayerNetExtend`` in one.
+
     Parameters
     ----------
     input_size : int
@@ -52,23 +56,31 @@ class MultiLayerNet(Sequential):
     weight_decay_lambda : float, optional
         Strength of weight decay: ``weight_decay_lambda / 2 * sum(W**2)`` of every Affine layer is a
         part of the loss, also of that which `fit` reports, and of its gradient.
+    use_dropout : bool, optional
+        Whether a `Dropout` comes behind each activation.
+    dropout_ratio : float, optional
+        Its share of units that are dropped, from 0 to below 1; also as ``dropout_ration``, which
+        is how the book writes it.
+    use_batchnorm : bool, optional
+        Whether a `BatchNormalization` stands before each activation.
     dtype : {"float32", "float64"}, optional
         What the network computes in.
     seed : int, optional
-        Seed of the initial weights. One seed gives the same weights on every backend.
+        Seed of the initial weights, and of dropout. One seed gives the same weights on every
+        backend, with dropout and without.
 
     Attributes
     ----------
     layers : OrderedDict
-        As in the book: ``Affine1, Activation_function1, Affine2, ...``.
+        As in the book: ``Affine1, BatchNorm1, Activation_function1, Dropout1, Affine2, ...``.
     weight_decay_lambda : float
 
     Raises
     ------
     TypeError, ValueError
         If a size is no integer or under 1, `weight_init_std` or `weight_decay_lambda` is negative
-        or not finite, the dtype is another, or there is no activation or initialisation of that
-        name.
+        or not finite, `dropout_ratio` is not in [0, 1), `use_dropout` or `use_batchnorm` is no
+        bool, the dtype is another, or there is no activation or initialisation of that name.
 
     References
     ----------
@@ -84,25 +96,44 @@ class MultiLayerNet(Sequential):
         activation: str = "relu",
         weight_init_std: float | str = "relu",
         weight_decay_lambda: float = 0,
+        use_dropout: bool = False,
+        dropout_ratio: float = 0.5,
+        use_batchnorm: bool = False,
         *,
+        dropout_ration: float | None = None,
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
         sizes = _sizes(input_size, hidden_size_list, output_size)
         self.weight_decay_lambda = check_rate(weight_decay_lambda, "weight_decay_lambda")
         make = _named(activation, ACTIVATIONS, "activation")
+        drops, normalises = _flag(use_dropout, "use_dropout"), _flag(use_batchnorm, "use_batchnorm")
+        given = dropout_ratio if dropout_ration is None else dropout_ration
+        ratio = check_fraction(given, "dropout_ratio")
+        generator = check_seed(seed)
         layers: dict[str, Layer] = {}
-        for number, affine in enumerate(_affines(sizes, weight_init_std, dtype, seed), 1):
+        for number, affine in enumerate(_affines(sizes, weight_init_std, dtype, generator), 1):
             layers[f"Affine{number}"] = affine
-            if number < len(sizes) - 1:
-                layers[f"Activation_function{number}"] = make()
+            if number == len(sizes) - 1:
+                break
+            if normalises:
+                layers[f"BatchNorm{number}"] = _batch_normalization(sizes[number], dtype)
+            layers[f"Activation_function{number}"] = make()
+            if drops:
+                layers[f"Dropout{number}"] = Dropout(ratio, seed=int(generator.integers(2**32)))
         super().__init__(layers)
         let_go(self.params.values())
 
     @classmethod
     def _is_made_of(cls, kinds: list[str]) -> bool:
-        names = {cls.__name__ for cls in ACTIVATION_LAYERS}
-        return kinds in [["Affine", name] * (len(kinds) // 2) + ["Affine"] for name in names]
+        hidden = [
+            ["Affine", *normalised, activation.__name__, *dropped]
+            for normalised in ([], ["BatchNormalization"])
+            for activation in ACTIVATION_LAYERS
+            for dropped in ([], ["Dropout"])
+        ]
+        repeated = kinds.count("Affine") - 1
+        return any(kinds == layer * repeated + ["Affine"] for layer in hidden)
 
 
 class TwoLayerNet(MultiLayerNet):
@@ -140,7 +171,7 @@ class TwoLayerNet(MultiLayerNet):
         seed: int | None = None,
     ) -> None:
         sizes = _sizes(input_size, [hidden_size], output_size)
-        first, last = _affines(sizes, weight_init_std, dtype, seed)
+        first, last = _affines(sizes, weight_init_std, dtype, check_seed(seed))
         Sequential.__init__(self, [first, Relu(), last])
         let_go(self.params.values())
 
@@ -159,16 +190,28 @@ def _sizes(input_size: Any, hidden_size_list: Any, output_size: Any) -> list[int
 
 
 def _affines(
-    sizes: list[int], weight_init_std: float | str, dtype: str, seed: int | None
+    sizes: list[int], weight_init_std: float | str, dtype: str, generator: np.random.Generator
 ) -> list[Affine]:
-    """Make the Affine layers of a network, with initial weights in one order of drawing."""
-    dtype, generator, backend = check_dtype(dtype), check_seed(seed), get_backend()
+    """Make the Affine layers of a network, their initial weights drawn one after the other."""
+    dtype, backend = check_dtype(dtype), get_backend()
     affines = []
     for inputs, outputs in pairwise(sizes):
         W = _initial_std(weight_init_std, inputs) * generator.standard_normal((inputs, outputs))
         b = np.zeros(outputs)
         affines.append(Affine(backend.asarray(W, dtype), backend.asarray(b, dtype)))
     return affines
+
+
+def _batch_normalization(units: int, dtype: str) -> BatchNormalization:
+    backend = get_backend()
+    gamma, beta = np.ones(units), np.zeros(units)
+    return BatchNormalization(backend.asarray(gamma, dtype), backend.asarray(beta, dtype))
+
+
+def _flag(value: object, name: str) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+    return bool(value)
 
 
 def _initial_std(std: float | str, inputs: int) -> float:

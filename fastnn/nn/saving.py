@@ -42,7 +42,10 @@ def saved_form(network: NamedLayers) -> SavedNetwork:
     }
     numbers, (layers, last_layer) = _numbers(network), _described(network)
     later = {kind for kind in (*(kind for _, kind in layers), last_layer) if _came_later(kind)}
-    return SavedNetwork(arrays, layers, last_layer, numbers if numbers or later else None)
+    numbers_or_none = numbers if numbers or later else None
+    return SavedNetwork(
+        arrays, layers, last_layer, numbers_or_none, float(network.weight_decay_lambda)
+    )
 
 
 def _came_later(kind: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import os
 from collections.abc import Callable
 from os import PathLike
@@ -35,12 +36,15 @@ class SavedNetwork(NamedTuple):
     numbers : dict of str to dict of str to number, or None
         By the layer's name those that it was made with, and those of its state. None in a file of
         layers that have none, as all had once.
+    weight_decay_lambda : float
+        That of the network.
     """
 
     arrays: HostArrays
     layers: list[tuple[str, str]]
     last_layer: str
     numbers: dict[str, dict[str, float]] | None = None
+    weight_decay_lambda: float = 0.0
 
 
 def write_network(path: str | PathLike[str], saved: SavedNetwork) -> None:
@@ -48,6 +52,8 @@ def write_network(path: str | PathLike[str], saved: SavedNetwork) -> None:
     described: dict[str, Any] = {"layers": saved.layers, "last_layer": saved.last_layer}
     if saved.numbers is not None:
         described["numbers"] = saved.numbers
+    if saved.weight_decay_lambda:
+        described["weight_decay_lambda"] = saved.weight_decay_lambda
     write_arrays(path, saved.arrays, FORMAT, described, "the network")
 
 
@@ -64,7 +70,13 @@ def read_network(path: str | PathLike[str]) -> SavedNetwork:
     """
     arrays, described = read_arrays(path, FORMAT, _is_description, "which layers it holds")
     layers = [(name, kind) for name, kind in described["layers"]]
-    return SavedNetwork(arrays, layers, described["last_layer"], described.get("numbers"))
+    return SavedNetwork(
+        arrays,
+        layers,
+        described["last_layer"],
+        described.get("numbers"),
+        described.get("weight_decay_lambda", 0.0),
+    )
 
 
 def write_arrays(
@@ -121,9 +133,12 @@ def read_arrays(
 
 def _is_description(described: dict[str, Any]) -> bool:
     """Whether this is what `write_network` writes beside the arrays."""
-    if described.keys() - {"numbers"} != {"layers", "last_layer"}:
+    if described.keys() - {"numbers", "weight_decay_lambda"} != {"layers", "last_layer"}:
         return False
     if not _are_numbers(described.get("numbers", {})):
+        return False
+    decay = described.get("weight_decay_lambda", 0.0)
+    if type(decay) not in (int, float) or not 0 <= decay < math.inf:
         return False
     layers, texts = described["layers"], [described["last_layer"]]
     if not (isinstance(layers, list) and all(isinstance(pair, list) for pair in layers)):

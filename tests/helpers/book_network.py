@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 Array = Any
-Mask = Callable[[int, tuple[int, ...]], Array]
-"""Gives for the number of a hidden layer and the shape of its output which units are kept."""
+Masks = Callable[[int, tuple[int, ...], float], Array]
+"""Draws which units are kept: for the number of a hidden layer, the shape of its output, a ratio."""
 
 
 class BookNetwork:
@@ -25,8 +25,8 @@ class BookNetwork:
     activation : {"relu", "sigmoid"}
     weight_decay_lambda : float
     batchnorm : bool
-    mask : callable, optional
-        Dropout's masks; see `Mask`.
+    masks : callable, optional
+        Draws dropout's masks; see `Masks`.
     dropout_ratio : float
     """
 
@@ -37,13 +37,13 @@ class BookNetwork:
         weight_decay_lambda: float = 0.0,
         *,
         batchnorm: bool = False,
-        mask: Mask | None = None,
+        masks: Masks | None = None,
         dropout_ratio: float = 0.5,
     ) -> None:
         self.params = {name: np.array(value, "float64") for name, value in params.items()}
         self.depth = sum(name[0] == "W" for name in params)
         self.activation, self.decay = activation, weight_decay_lambda
-        self.batchnorm, self.mask, self.ratio = batchnorm, mask, dropout_ratio
+        self.batchnorm, self.masks, self.ratio = batchnorm, masks, dropout_ratio
         self.running: dict[int, tuple[Any, Any]] = {}
 
     def predict(self, x: Array, train_flg: bool = False) -> Array:
@@ -56,10 +56,10 @@ class BookNetwork:
                 a = self._normalise(i, a, kept, train_flg)
             x = np.maximum(a, 0) if self.activation == "relu" else 1 / (1 + np.exp(-a))
             kept["h"] = x
-            if self.mask is not None and train_flg:
-                kept["mask"] = self.mask(i, x.shape)
+            if self.masks is not None and train_flg:
+                kept["mask"] = self.masks(i, x.shape, self.ratio)
                 x = x * kept["mask"]
-            elif self.mask is not None:
+            elif self.masks is not None:
                 x = x * (1 - self.ratio)
             self.kept.append(kept)
         self.kept.append({"x": x})
@@ -108,7 +108,7 @@ class BookNetwork:
     def _back_through_hidden(
         self, i: int, dout: Array, kept: dict[str, Any], gradients: dict[str, Array]
     ) -> Array:
-        if self.mask is not None:
+        if self.masks is not None:
             dout = dout * kept["mask"]
         h = kept["h"]
         dout = dout * (h > 0) if self.activation == "relu" else dout * h * (1 - h)

@@ -64,6 +64,78 @@ def test_layers_have_the_books_names() -> None:
     ]  # fmt: skip
 
 
+def test_layers_of_the_books_extended_network(backend: Backend) -> None:
+    network = MultiLayerNet(
+        5, [4, 6], 3, "tanh", "sigmoid", 0.1, True, 0.25, True, dtype="float64", seed=2
+    )  # by position, as in the book
+    assert list(network.layers) == [
+        "Affine1", "BatchNorm1", "Activation_function1", "Dropout1",
+        "Affine2", "BatchNorm2", "Activation_function2", "Dropout2", "Affine3",
+    ]  # fmt: skip
+    assert list(network.params) == [
+        "W1", "b1", "gamma1", "beta1", "W2", "b2", "gamma2", "beta2", "W3", "b3",
+    ]  # fmt: skip
+    assert [type(layer) for layer in network.layers.values()][:4] == [
+        Affine, fastnn.BatchNormalization, fastnn.Tanh, fastnn.Dropout,
+    ]  # fmt: skip
+    drops = [network.layers["Dropout1"], network.layers["Dropout2"]]
+    assert [layer.ratio for layer in drops] == [0.25, 0.25]
+    assert drops[0].key != drops[1].key
+    assert network.weight_decay_lambda == 0.1
+    assert network.dtype == "float64"
+    np.testing.assert_array_equal(fastnn.to_numpy(network.params["gamma2"]), np.ones(6))
+    again = MultiLayerNet(5, [4, 6], 3, use_dropout=True, dropout_ration=0.125, seed=2)
+    assert again.layers["Dropout1"].ratio == 0.125
+    assert again.layers["Dropout2"].key == drops[1].key
+
+
+def test_parts_leave_the_initial_weights_alone() -> None:
+    plain = MultiLayerNet(5, [4, 6], 3, seed=2)
+    for options in ({"use_dropout": True}, {"use_batchnorm": True}, {"activation": "gelu"}):
+        network = MultiLayerNet(5, [4, 6], 3, seed=2, **options)
+        for name, array in plain.params.items():
+            np.testing.assert_array_equal(network.params[name], array)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "leaky_relu", "gelu", "ReLU"])
+@pytest.mark.parametrize("hidden", [[], [7], [7, 5, 6]])
+def test_networks_of_any_parts_are_differentiated_and_trained(
+    backend: Backend, activation: str, hidden: list[int], batch: Batch
+) -> None:
+    """And what was saved of them is loaded as what it is."""
+    network = MultiLayerNet(
+        12, hidden, 4, activation, "xavier", 0.01, True, 0.2, True, dtype="float64", seed=1
+    )
+    for layer in network.layers.values():
+        if isinstance(layer, fastnn.Dropout):
+            layer.held = True
+    gradient = network.gradient(batch.x, batch.t)
+    for name, right in network.numerical_gradient(batch.x, batch.t).items():
+        np.testing.assert_allclose(
+            fastnn.to_numpy(gradient[name]), fastnn.to_numpy(right), atol=1e-6, err_msg=name
+        )
+    before = network.loss(batch.x, batch.t)
+    fastnn.fit(network, batch.x, batch.t, epochs=30, progress=False, seed=0)
+    assert network.loss(batch.x, batch.t) < before
+
+
+@pytest.mark.parametrize("options", [{}, {"use_dropout": True}, {"use_batchnorm": True}])
+def test_files_of_networks_of_any_parts(
+    backend: Backend, options: dict[str, Any], batch: Batch, tmp_path: Any
+) -> None:
+    network = MultiLayerNet(12, [5, 4], 4, "tanh", weight_decay_lambda=0.2, seed=1, **options)
+    fastnn.fit(network, batch.x, batch.t, progress=False, seed=0)
+    network.save(tmp_path / "network")
+    loaded = MultiLayerNet.load(tmp_path / "network")
+    assert list(loaded.layers) == list(network.layers)
+    assert loaded.weight_decay_lambda == 0.2
+    assert loaded.loss(batch.x, batch.t) == network.loss(batch.x, batch.t)
+    plain = MultiLayerNet(12, [5, 4], 4, "tanh", seed=3, **options).load(tmp_path / "network")
+    assert plain.weight_decay_lambda == 0  # of a network that is there, it stays
+    with pytest.raises(ValueError, match=r"load it with Sequential\.load"):
+        TwoLayerNet.load(tmp_path / "network")
+
+
 def test_predict_loss_accuracy_against_the_definition(
     backend: Backend, dtype: str, batch: Batch
 ) -> None:
