@@ -12,7 +12,7 @@ import numpy as np
 
 Array = Any
 Masks = Callable[[int, tuple[int, ...], float], Array]
-"""Draws which units are kept: for the number of a hidden layer, the shape of its output, a ratio."""
+"""Draws which units are kept: from the hidden layer's number, its output's shape and the ratio."""
 
 
 class BookNetwork:
