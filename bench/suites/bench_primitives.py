@@ -131,10 +131,97 @@ def take_rows(backend: Backend, a: Operands) -> Callable[[], object]:
     return lambda: backend.take_rows(a.images, a.rows, dtype=a.dtype, out=out)
 
 
-def sgd_update(backend: Backend, a: Operands) -> Callable[[], object]:
-    (dW,) = a.like(a.W1)
+def activation(name: str, **numbers: float) -> Prepare:
+    def prepare(backend: Backend, a: Operands) -> Callable[[], object]:
+        (out,) = a.like(a.hidden)
+        return lambda: getattr(backend, name)(a.hidden, **numbers, out=out)
+
+    return prepare
+
+
+def activation_backward(name: str, **numbers: float) -> Prepare:
+    def prepare(backend: Backend, a: Operands) -> Callable[[], object]:
+        out, dout = a.like(a.hidden, a.hidden)
+        dout[...] = 1
+        backward = getattr(backend, f"{name}_backward")
+        return lambda: backward(dout, a.active, **numbers, out=out)
+
+    return prepare
+
+
+def batch_norm(backend: Backend, a: Operands) -> Callable[[], object]:
+    of_units = a.like(a.b1, a.b1, a.b1)
+    out = (*a.like(a.hidden, a.hidden), *of_units)
+    return lambda: backend.batch_norm(a.hidden, a.b1, a.b1, out=out)
+
+
+def batch_norm_backward(backend: Backend, a: Operands) -> Callable[[], object]:
+    y, xn, std, _, _ = backend.batch_norm(a.hidden, a.b1, a.b1)
+    out = a.like(y, a.b1, a.b1)
+    return lambda: backend.batch_norm_backward(a.hidden, a.b1, xn, std, out=out)
+
+
+def batch_norm_evaluation(backend: Backend, a: Operands) -> Callable[[], object]:
+    (out,) = a.like(a.hidden)
+    var = a.b1 * a.b1
+    return lambda: backend.batch_norm_evaluation(a.hidden, a.b1, a.b1, a.b1, var, out=out)
+
+
+def moving_average(backend: Backend, a: Operands) -> Callable[[], object]:
+    return lambda: backend.moving_average(a.b1, a.W1[0, :], momentum=0.9)
+
+
+def dropout(backend: Backend, a: Operands) -> Callable[[], object]:
+    out = (*a.like(a.hidden), a.backend.empty(a.hidden.shape, "bool"))
+    return lambda: backend.dropout(a.hidden, 3, ratio=0.5, key=7, out=out)
+
+
+def dropout_backward(backend: Backend, a: Operands) -> Callable[[], object]:
+    (out,) = a.like(a.hidden)
+    mask = a.hidden > 0
+    return lambda: backend.dropout_backward(a.hidden, mask, out=out)
+
+
+def count(backend: Backend, a: Operands) -> Callable[[], object]:
+    counter = backend.asarray(np.zeros((), "int64"))
+    return lambda: backend.count(counter)
+
+
+def penalised(backend: Backend, a: Operands) -> Callable[[], object]:
+    loss = backend.mean(a.losses)
+    out = a.empty()
+    return lambda: backend.penalised(loss, a.W1, a.W2, weight_decay=0.1, out=out)
+
+
+def clip_factor(backend: Backend, a: Operands) -> Callable[[], object]:
+    out = a.empty()
+    return lambda: backend.clip_factor(a.W1, a.b1, a.W2, clip_norm=1.0, out=out)
+
+
+def scaled_gradient(backend: Backend, a: Operands) -> Callable[[], object]:
+    (out,) = a.like(a.W1)
+    factor = backend.mean(a.losses)
+    return lambda: backend.scaled_gradient(a.W1, factor, out=out)
+
+
+def decayed_gradient(backend: Backend, a: Operands) -> Callable[[], object]:
+    out, dW = a.like(a.W1, a.W1)
     dW[...] = 0
-    return lambda: backend.sgd_update(a.W1, dW, lr=0.1)
+    return lambda: backend.decayed_gradient(dW, a.W1, weight_decay=0.1, out=out)
+
+
+def decay_weights(backend: Backend, a: Operands) -> Callable[[], object]:
+    return lambda: backend.decay_weights(a.W1, lr=0.1, weight_decay=0.1)
+
+
+def update(name: str, states: int, **numbers: float) -> Prepare:
+    def prepare(backend: Backend, a: Operands) -> Callable[[], object]:
+        arrays = a.like(a.W1, *[a.W1] * states)
+        for array in arrays:
+            array[...] = 0
+        return lambda: getattr(backend, name)(a.W1, *arrays, **numbers)
+
+    return prepare
 
 
 PREPARED: dict[str, Prepare] = {
@@ -157,8 +244,32 @@ PREPARED: dict[str, Prepare] = {
         count_exact,
         label_indices,
         take_rows,
-        sgd_update,
+        batch_norm,
+        batch_norm_backward,
+        batch_norm_evaluation,
+        moving_average,
+        dropout,
+        dropout_backward,
+        count,
+        penalised,
+        clip_factor,
+        scaled_gradient,
+        decayed_gradient,
+        decay_weights,
     )
+}
+for _name, _numbers in {
+    "sigmoid": {}, "tanh": {}, "gelu": {}, "leaky_relu": {"slope": 0.01},
+}.items():  # fmt: skip
+    PREPARED[_name] = activation(_name, **_numbers)
+    PREPARED[f"{_name}_backward"] = activation_backward(_name, **_numbers)
+PREPARED |= {
+    "sgd_update": update("sgd_update", 0, lr=0.1),
+    "momentum_update": update("momentum_update", 1, lr=0.1, momentum=0.9),
+    "nesterov_update": update("nesterov_update", 1, lr=0.1, momentum=0.9),
+    "adagrad_update": update("adagrad_update", 1, lr=0.1),
+    "rmsprop_update": update("rmsprop_update", 1, lr=0.1, one_minus_decay_rate=0.01),
+    "adam_update": update("adam_update", 2, lr_t=0.1, one_minus_beta1=0.1, one_minus_beta2=0.001),
 }
 
 
@@ -171,4 +282,5 @@ def test_primitive(primitive: str, backend: Backend, workload: Workload, measure
 def test_no_primitive_is_left_out() -> None:
     section = inspect.getsource(Backend).partition("# Primitives")[2].partition("# Training")[0]
     written = {line.split("(")[0].split()[1] for line in section.splitlines() if " def " in line}
+    written = {name for name in written if not name.startswith("_")}
     assert written == {name.removesuffix("_first").removesuffix("_second") for name in PREPARED}

@@ -8,6 +8,7 @@ import fastnn
 from fastnn.backends import Backend
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.diagnostics.every_part import check_every_part
+from fastnn.nn.activations import BY_PRIMITIVE
 from fastnn.nn.layer import Layer
 
 THE_BOOKS = {"Affine", "Relu", "SoftmaxWithLoss"}
@@ -27,7 +28,9 @@ def test_every_layer_is_checked_on_every_engine(backend: Backend) -> None:
     report = check_every_part([backend.name])
     assert report.passed, str(report)
     parts = layers() - THE_BOOKS
-    ways = {f"{way} with {part}" for part in parts for way in ("network", "step")}
+    activations = ", ".join(cls.__name__ for cls in BY_PRIMITIVE)
+    alone = parts - {cls.__name__ for cls in BY_PRIMITIVE}
+    ways = {f"{way} with {some}" for some in {activations, *alone} for way in ("network", "step")}
     assert {c.part for c in report.comparisons} == parts | ways
     assert {c.backend for c in report.comparisons} == {backend.name}
     assert {c.dtype for c in report.comparisons} == {"float32", "float64"}
