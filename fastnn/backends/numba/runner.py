@@ -223,7 +223,9 @@ def room_for_sorting(data: compressed.Compressed, layout: Layout) -> by_feature.
     chunks = -(-layout.batch_size // by_feature.SAMPLES) * layout.sizes[0]
     most = np.max(data.offsets.reshape(len(data.starts), -1)[:, -1])
     entries = layout.batch_size * int(most)
-    if layout.records["strip_count"][0] < BY_FEATURE_FROM or entries > np.iinfo(np.int32).max:
+    narrow = layout.records["strip_count"][0] < BY_FEATURE_FROM
+    # sort_blocks takes the inputs for one group
+    if narrow or layout.groups > 1 or entries > np.iinfo(np.int32).max:
         chunks = entries = 0
     return by_feature.Sorted(
         np.empty((2, chunks), np.int32),
