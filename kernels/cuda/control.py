@@ -12,6 +12,9 @@ from fastnn.kernels.cuda.sizes import ENTRY_THREADS, blocks_of
 Array = Any
 Numbers = Any
 
+MOST = 8
+"""Hyperparameters of a rule, as many as `begin` takes."""
+
 
 class ControlBlock:
     """What the host says once for many steps: rows, where losses go, hyperparameters.
@@ -25,8 +28,9 @@ class ControlBlock:
     def __init__(self, dtype: str) -> None:
         import cupy
 
-        self.array = cupy.zeros(4, "int64")
+        self.array = cupy.zeros(5, "int64")
         self._dtype = np.dtype(dtype)
+        self._same = cupy.zeros(MOST, dtype)
         self._begin = kernel("control", "begin", dtype)
 
     def begin(self, rows: Array, losses: Array, numbers: Sequence[Numbers] = ()) -> None:
@@ -35,23 +39,24 @@ class ControlBlock:
         Each of `numbers` is a hyperparameter: one for all steps, which costs no copy from the host,
         or an array (steps,) of the host.
         """
-        self._numbers = _on_device(numbers, len(rows), self._dtype)
-        self._begin((1,), (1,), (self.array, rows, losses, self._numbers))
+        same = [float(np.ravel(values)[0]) for values in numbers]
+        table, stride = self._same, 0
+        if any(np.ndim(values) and np.ptp(values) for values in numbers):
+            table, stride = _on_device(numbers, len(rows), self._dtype), len(numbers)
+        self._table = table  # for the device, as long as the steps run
+        padded = map(self._dtype.type, same + [0.0] * (MOST - len(same)))
+        arguments = (self.array, rows, losses, table, np.int32(stride), *padded)
+        self._begin((1,), (1,), arguments)
 
 
 def _on_device(numbers: Sequence[Numbers], steps: int, dtype: np.dtype[Any]) -> Array:
     """Bring hyperparameters to the device, (steps, hyperparameters)."""
     import cupy
 
-    if any(np.ndim(values) and np.ptp(values) for values in numbers):
-        table = np.empty((steps, len(numbers)), dtype)
-        for column, values in enumerate(numbers):
-            table[:, column] = values
-        return cupy.asarray(table)
-    table = cupy.empty((steps, len(numbers)), dtype)
+    table = np.empty((steps, len(numbers)), dtype)
     for column, values in enumerate(numbers):
-        table[:, column] = np.ravel(values)[0]
-    return table
+        table[:, column] = values
+    return cupy.asarray(table)
 
 
 class NextBatch:

@@ -15,9 +15,10 @@ using uint64 = unsigned long long;
 template <typename T> struct Control {
     const int64* rows;  // (steps, N): which samples make the batches
     T* losses;          // (steps,)
-    const T* numbers;   // (steps, hyperparameters): what the update rule reads in each step
+    const T* numbers;   // what the update rule reads: a row of hyperparameters for each step
     int step;           // written by the last kernel of a step
     int step_last;      // written by the kernel that has the loss
+    int stride;         // from one row of numbers to the next; 0 if they are the same in all steps
 };
 
 // The rows of the batch of this step, as places in the data set; -1 where there is no such sample.

@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) update_weights(
 {
     const int thread = threadIdx.x, my_rows = thread / COLUMNS * 4, my_column = thread % COLUMNS;
     const int step = control->step_last;
-    const T rate = control->numbers[step];
+    const T rate = control->numbers[int64(step) * control->stride];
 
     int l = 0;
     while (l + 1 < count && int(blockIdx.x) >= layers[l + 1].first_block) l++;
