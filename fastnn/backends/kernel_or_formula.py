@@ -88,6 +88,11 @@ def same_floats(*arrays: Array) -> bool:
     return dtype in FLOATS
 
 
+def same_floats_as_gradient(W: Array, dW: Any, *state: Array) -> bool:
+    """`same_floats` of a parameter, its gradient and state; a user's layer may give a number."""
+    return hasattr(dW, "dtype") and same_floats(W, dW, *state)
+
+
 def contiguous(*arrays: Array) -> bool:
     """Whether arrays lie in C order."""
     for array in arrays:  # noqa: SIM110 - see above

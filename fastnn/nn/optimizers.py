@@ -16,6 +16,22 @@ from fastnn.nn.optimizer import Descent
 from fastnn.nn.schedules import Schedule, rate_at
 
 
+class _Fraction:
+    """An attribute in ``0 <= value < 1``, which is checked whenever it is set."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, optimizer: Any, owner: type) -> Any:
+        return self if optimizer is None else vars(optimizer)[f"_{self.name}"]
+
+    def __set__(self, optimizer: Any, value: float) -> None:
+        vars(optimizer)[f"_{self.name}"] = check_fraction(value, self.name)
+
+
 class SGD(Descent):
     """Stochastic gradient descent: ``W -= lr * dW``.
 
@@ -59,14 +75,7 @@ class _WithVelocity(Descent):
         self.momentum = momentum
         self.v: dict[str, Array] = {}
 
-    @property
-    def momentum(self) -> float:
-        """What is left of the velocity after a step, without a gradient."""
-        return self._momentum
-
-    @momentum.setter
-    def momentum(self, value: float) -> None:
-        self._momentum = check_fraction(value, "momentum")
+    momentum = _Fraction("What is left of the velocity after a step, without a gradient.")
 
 
 class Momentum(_WithVelocity):
@@ -207,14 +216,7 @@ class RMSprop(Descent):
         self.decay_rate = decay_rate
         self.h: dict[str, Array] = {}
 
-    @property
-    def decay_rate(self) -> float:
-        """What is left of the average after a step, without a gradient."""
-        return self._decay_rate
-
-    @decay_rate.setter
-    def decay_rate(self, value: float) -> None:
-        self._decay_rate = check_fraction(value, "decay_rate")
+    decay_rate = _Fraction("What is left of the average after a step, without a gradient.")
 
     def hyperparameters(self) -> dict[str, Any]:
         """See `Optimizer.hyperparameters`."""
@@ -272,23 +274,8 @@ class Adam(Descent):
         self.m: dict[str, Array] = {}
         self.v: dict[str, Array] = {}
 
-    @property
-    def beta1(self) -> float:
-        """What is left of `m` after a step, without a gradient."""
-        return self._beta1
-
-    @beta1.setter
-    def beta1(self, value: float) -> None:
-        self._beta1 = check_fraction(value, "beta1")
-
-    @property
-    def beta2(self) -> float:
-        """What is left of `v` after a step, without a gradient."""
-        return self._beta2
-
-    @beta2.setter
-    def beta2(self, value: float) -> None:
-        self._beta2 = check_fraction(value, "beta2")
+    beta1 = _Fraction("What is left of `m` after a step, without a gradient.")
+    beta2 = _Fraction("What is left of `v` after a step, without a gradient.")
 
     def hyperparameters(self) -> dict[str, Any]:
         """See `Optimizer.hyperparameters`."""

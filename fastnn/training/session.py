@@ -188,7 +188,9 @@ class Session:
 
     def _take_over_state(self) -> None:
         """Write what a callback has left in the optimizer's state to the plan's arrays."""
-        for name in self.owners if self._state() else ():
+        if not isinstance(self.plan.chain.update, Rule):
+            return
+        for name in self.owners:
             found = state_of(name, self.plan.arrays[name], self.backend, self.optimizer.state)
             for each, array in zip(self.optimizer.state, found, strict=True):
                 self.plan.arrays[state_name(each, name)][...] = array

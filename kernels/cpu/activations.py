@@ -70,21 +70,16 @@ NEED_SUMS: tuple[type, ...] = (Gelu,)
 
 def number_activations(blocks: Any, dtype: Any) -> tuple[tuple[Any, ...], list[int]]:
     """Give the activations of some blocks, each once, and the number of each block's."""
-    kinds: list[Any] = []
+    known: dict[tuple[str, Any], int] = {}
     numbers = []
     for block in blocks:
         if block.activation is None:
             numbers.append(0)
             continue
-        options = {name: dtype.type(value) for name, value in block.activation.options.items()}
-        kind = BY_NAME[block.activation.name](**options)
-        matches = [
-            k for k, other in enumerate(kinds) if type(other) is type(kind) and other == kind
-        ]
-        if not matches:
-            kinds.append(kind)
-        numbers.append(matches[0] + 1 if matches else len(kinds))
-    return tuple(kinds), numbers
+        name, options = block.activation.name, block.activation.options
+        kind = BY_NAME[name](**{option: dtype.type(value) for option, value in options.items()})
+        numbers.append(known.setdefault((name, kind), len(known) + 1))
+    return tuple(kind for _, kind in known), numbers
 
 
 @inline_kernel

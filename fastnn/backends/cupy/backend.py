@@ -28,7 +28,13 @@ from fastnn.backends.cupy.products import Products
 from fastnn.backends.cupy.runner import CupyRunner
 from fastnn.backends.cupy.streaming import PinnedFeed
 from fastnn.backends.feed import Feed
-from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, same_floats
+from fastnn.backends.kernel_or_formula import (
+    contiguous,
+    fills,
+    kernel_for,
+    same_floats,
+    same_floats_as_gradient,
+)
 from fastnn.backends.philox import least_word
 from fastnn.backends.plan import StepPlan
 from fastnn.kernels import cuda
@@ -540,7 +546,7 @@ class CupyBackend(Backend):
 
     @kernel_for(
         lambda dW, W, weight_decay, out: (
-            hasattr(dW, "dtype") and same_floats(dW, W) and fills(out, W.shape, W.dtype)
+            same_floats_as_gradient(dW, W) and fills(out, W.shape, W.dtype)
         )
     )
     def decayed_gradient(
@@ -551,7 +557,7 @@ class CupyBackend(Backend):
         rules.decayed_gradient(dW=dW, W=W, weight_decay=weight_decay, out=result)
         return result
 
-    @kernel_for(lambda W, dW, lr: hasattr(dW, "dtype") and same_floats(W, dW) and contiguous(W))
+    @kernel_for(lambda W, dW, lr: same_floats_as_gradient(W, dW) and contiguous(W))
     def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:
         """See `Backend.sgd_update`. `lr` may be an array (), which the device reads."""
         primitives.sgd_update(W=W, dW=self._cupy.ascontiguousarray(dW), lr=lr)
@@ -563,7 +569,7 @@ class CupyBackend(Backend):
         rules.decay_weights(W=W, lr=lr, weight_decay=weight_decay)
         return W
 
-    @kernel_for(lambda W, dW, v, lr, momentum: hasattr(dW, "dtype") and same_floats(W, dW, v))
+    @kernel_for(lambda W, dW, v, lr, momentum: same_floats_as_gradient(W, dW, v))
     def momentum_update(
         self, W: Array, dW: Array, v: Array, *, lr: float | Array, momentum: float | Array
     ) -> Array:
@@ -571,7 +577,7 @@ class CupyBackend(Backend):
         rules.momentum_update(W=W, dW=dW, v=v, lr=lr, momentum=momentum)
         return W
 
-    @kernel_for(lambda W, dW, v, lr, momentum: hasattr(dW, "dtype") and same_floats(W, dW, v))
+    @kernel_for(lambda W, dW, v, lr, momentum: same_floats_as_gradient(W, dW, v))
     def nesterov_update(
         self, W: Array, dW: Array, v: Array, *, lr: float | Array, momentum: float | Array
     ) -> Array:
@@ -579,15 +585,13 @@ class CupyBackend(Backend):
         rules.nesterov_update(W=W, dW=dW, v=v, lr=lr, momentum=momentum)
         return W
 
-    @kernel_for(lambda W, dW, h, lr: hasattr(dW, "dtype") and same_floats(W, dW, h))
+    @kernel_for(lambda W, dW, h, lr: same_floats_as_gradient(W, dW, h))
     def adagrad_update(self, W: Array, dW: Array, h: Array, *, lr: float | Array) -> Array:
         """See `Backend.adagrad_update`."""
         rules.adagrad_update(W=W, dW=dW, h=h, lr=lr, epsilon=EPSILON)
         return W
 
-    @kernel_for(
-        lambda W, dW, h, lr, one_minus_decay_rate: hasattr(dW, "dtype") and same_floats(W, dW, h)
-    )
+    @kernel_for(lambda W, dW, h, lr, one_minus_decay_rate: same_floats_as_gradient(W, dW, h))
     def rmsprop_update(
         self,
         W: Array,
@@ -603,8 +607,8 @@ class CupyBackend(Backend):
         return W
 
     @kernel_for(
-        lambda W, dW, m, v, lr_t, one_minus_beta1, one_minus_beta2: (
-            hasattr(dW, "dtype") and same_floats(W, dW, m, v)
+        lambda W, dW, m, v, lr_t, one_minus_beta1, one_minus_beta2: same_floats_as_gradient(
+            W, dW, m, v
         )
     )
     def adam_update(

@@ -19,6 +19,7 @@ from fastnn.backends.kernel_or_formula import (
     fills,
     kernel_for,
     same_floats,
+    same_floats_as_gradient,
 )
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.backends.philox import least_word
@@ -556,7 +557,7 @@ def _product_kernels(x: Array, B: Array, strip_bytes: int, *, inner: int) -> tup
 
 def _one_pass(W: Array, dW: Array, *state: Array) -> bool:
     """Whether a kernel takes a parameter, its gradient and its state."""
-    return hasattr(dW, "dtype") and same_floats(W, dW, *state) and contiguous(W, *state)
+    return same_floats_as_gradient(W, dW, *state) and contiguous(W, *state)
 
 
 def _flat(x: Array) -> Array:
