@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastnn import SGD, History, MultiLayerNet, Sequential, fit
+from fastnn import SGD, History, MultiLayerNet, Optimizer, Sequential, fit
 from fastnn.cli.options import (
     BackendOption,
     DtypeOption,
@@ -23,11 +23,17 @@ from fastnn.cli.options import (
 from fastnn.cli.output import is_terminal, say, say_aside, warnings_as_lines
 from fastnn.datasets import load_idx, load_mnist
 from fastnn.datasets.directory import DataSet
+from fastnn.nn.optimizer_names import OPTIMIZERS, optimizer_class
 
 Tell = Callable[[str], None]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+
+NAMES = [cls.__name__ for cls in OPTIMIZERS.values()]
+
+RATE_OF_SGD = 0.1
+"""The book's, in chapters 4 and 5; `SGD` by itself has that of chapter 6."""
 
 
 def train(
@@ -37,7 +43,16 @@ def train(
         int | None,
         typer.Option(min=1, help="Samples of a step; by default 100, or all if they are fewer."),
     ] = None,
-    lr: Annotated[float, typer.Option(min=0, help="Learning rate of SGD.")] = 0.1,
+    optimizer: Annotated[
+        str, typer.Option(help=f"One of {', '.join(NAMES)}.", metavar="NAME")
+    ] = SGD.__name__,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help=f"Learning rate; by default {RATE_OF_SGD}, and the optimizer's own beside SGD.",
+        ),
+    ] = None,
     hidden: HiddenOption = "50",
     dtype: DtypeOption = "float32",
     seed: SeedOption = None,
@@ -67,10 +82,11 @@ def train(
     network = MultiLayerNet(
         units[0], units[1:-1], units[-1], weight_init_std=std, dtype=dtype, seed=seed
     )
-    optimizer = SGD(lr)
+    rule = _optimizer(optimizer, lr)
     out.mkdir(parents=True, exist_ok=True)
 
-    title = f"{'-'.join(map(str, units))} on {engine.name} ({engine.info().device}), {dtype}"
+    device = f"{engine.name} ({engine.info().device})"
+    title = f"{'-'.join(map(str, units))} on {device}, {dtype}, {rule!r}"
     tell = say_aside if as_json else say
     tell(f"{title}, {len(x_train)} images")
     try:
@@ -81,7 +97,7 @@ def train(
                 t_train,
                 epochs=epochs,
                 batch_size=batch_size,
-                optimizer=optimizer,
+                optimizer=rule,
                 seed=seed,
                 validation=(x_test, t_test),
                 callbacks=[_Report(epochs, progress, tell)],
@@ -161,6 +177,13 @@ def _finish(
         "backend": network.backend.name,
         "files": [str(out / name) for name in files],
     }
+
+
+def _optimizer(name: str, lr: float | None) -> Optimizer:
+    kind: Callable[..., Optimizer] = optimizer_class(name)
+    if lr is None:
+        return kind(RATE_OF_SGD) if kind is SGD else kind()
+    return kind(lr)
 
 
 def _classes(data_set: DataSet) -> int:

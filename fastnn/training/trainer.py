@@ -17,20 +17,10 @@ import numpy as np
 from fastnn.backends.arrays import Array
 from fastnn.checks import check_count
 from fastnn.nn.optimizer import Optimizer
-from fastnn.nn.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
+from fastnn.nn.optimizer_names import optimizer_class
 from fastnn.nn.sequential import Sequential
 from fastnn.training.data import data_set
-from fastnn.wording import did_you_mean, shown
-
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    "sgd": SGD,
-    "momentum": Momentum,
-    "nesterov": Nesterov,
-    "adagrad": AdaGrad,
-    "rmsprop": RMSprop,
-    "rmsprpo": RMSprop,  # as it is written in the book's code
-    "adam": Adam,
-}
+from fastnn.wording import shown
 
 BOOKS_RATE = MappingProxyType({"lr": 0.01})
 
@@ -49,8 +39,8 @@ class Trainer:
         How many times as many samples as there are to draw.
     mini_batch_size : int, optional
         Samples of a step, drawn with replacement.
-    optimizer : {"SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"}, optional
-        In whatever case.
+    optimizer : str, optional
+        "SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam" or "AdamW", in whatever case.
     optimizer_param : mapping, optional
         The optimizer's arguments.
     evaluate_sample_num_per_epoch : int, optional
@@ -176,10 +166,4 @@ def _optimizer(name: object, arguments: Mapping[str, float]) -> Optimizer:
         raise TypeError(
             f"optimizer must be a name, such as 'Momentum', with optimizer_param, got {shown(name)}"
         )
-    if name.lower() not in OPTIMIZERS:
-        known = [cls.__name__ for cls in dict.fromkeys(OPTIMIZERS.values())]
-        raise ValueError(
-            f"optimizer must be one of {', '.join(known)}, got {shown(name)}"
-            f"{did_you_mean(name, [one.lower() for one in known])}"
-        )
-    return OPTIMIZERS[name.lower()](**arguments)
+    return optimizer_class(name)(**arguments)

@@ -68,7 +68,7 @@ def test_train(directory: Path, tmp_path: Path, name: str) -> None:
         "--epochs", 30, "--dtype", "float64",
     ).stdout.splitlines()  # fmt: skip
     assert lines[0].startswith(f"12-6-3 on {name} (")
-    assert lines[0].endswith("float64, 60 images")
+    assert lines[0].endswith("float64, SGD(lr=0.5), 60 images")
     history = json.loads((out / "history.json").read_text())
     assert len(history["losses"]) == 30 * 8
     assert history["test_accuracy"] == history["validation_accuracies"][-1] > 0.9
@@ -92,6 +92,30 @@ def test_train_is_repeatable_and_deep(directory: Path, tmp_path: Path) -> None:
     one, two = (tmp_path / name / "network.safetensors" for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
     assert list(fastnn.Sequential.load(one).params) == ["W1", "b1", "W2", "b2", "W3", "b3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "described"),
+    [
+        ([], "SGD(lr=0.1)"),
+        (["--optimizer", "adam"], "Adam(lr=0.001, beta1=0.9, beta2=0.999)"),
+        (["--optimizer", "Momentum", "--lr", "0.2"], "Momentum(lr=0.2, momentum=0.9)"),
+    ],
+)
+def test_train_by_an_optimizer(
+    directory: Path, tmp_path: Path, arguments: list[str], described: str
+) -> None:
+    command = [*QUICK, "--data", directory, "--seed", "1", "--backend", "numpy"]
+    lines = run(*command, "--out", tmp_path, *arguments).stdout.splitlines()
+    assert described in lines[0]
+    losses = json.loads((tmp_path / "history.json").read_text())["losses"]
+    with fastnn.use_backend("numpy"):
+        network = fastnn.MultiLayerNet(12, [6], 3, weight_init_std=0.01, seed=1)
+        history = fastnn.fit(
+            network, *load_idx(directory)[0], epochs=2, batch_size=8, seed=1,
+            optimizer=eval(described, vars(fastnn)), progress=False,
+        )  # fmt: skip
+    assert losses == history.losses
 
 
 def test_train_with_a_progress_bar(directory: Path, tmp_path: Path) -> None:
@@ -124,6 +148,9 @@ def test_a_fallback_is_one_line(directory: Path, tmp_path: Path) -> None:
         (["--dtype", "float16"], "choose 'float32' or 'float64'"),
         (["--batch-size", "61"], "61, but there are 60 samples"),
         (["--batch-size", "0"], "batch-size"),
+        (["--optimizer", "adams"], "one of SGD, Momentum"),
+        (["--optimizer", "adams"], "did you mean 'adam'?"),
+        (["--optimizer", "adam", "--lr", "inf"], "lr must be finite"),
         (["--lr", "nan"], "lr"),  # the words are of typer, or of fastnn with an older one
         (["--lr", "inf"], "lr must be finite"),
         (["--data", "nowhere"], "expected a directory of IDX files"),

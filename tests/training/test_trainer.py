@@ -12,7 +12,7 @@ from fastnn import MultiLayerNet, Trainer, TwoLayerNet, shuffle_dataset, smooth_
 from fastnn.backends import Backend
 from tests.helpers.problems import Batch
 
-OPTIMIZERS = ["SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"]
+OPTIMIZERS = ["SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam", "AdamW"]
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_a_network_of_ones_own(data: Batch) -> None:
         (
             {"optimizer": "adams"},
             ValueError,
-            "one of SGD, .*Adam, got 'adams'; did you mean 'adam'",
+            "one of SGD, .*AdamW, got 'adams'; did you mean 'adam'",
         ),
         ({"optimizer": fastnn.SGD(0.1)}, TypeError, "optimizer must be a name.*got SGD"),
         ({"optimizer_param": {"rate": 1}}, TypeError, "rate"),
