@@ -9,9 +9,9 @@ from __future__ import annotations
 from fastnn.backends.plan import Block, Operation, Step, StepPlan
 
 
-def forward_steps(plan: StepPlan, index: int, block: Block, operation: Operation) -> None:
-    """Add the steps of block `index` forward."""
-    x, out, options = f"x:{index}", f"x:{index + 1}", operation.options
+def forward_steps(plan: StepPlan, index: int, block: Block, operation: Operation, out: str) -> None:
+    """Add the steps of block `index` forward, to the buffer `out`."""
+    x, options = f"x:{index}", operation.options
     if operation.name == "batch_norm":
         units = tuple(plan.arrays[block.parameters[0]].shape)
         writes = (plan.add_batch(out, units), plan.add_batch(f"xn:{index + 1}", units))

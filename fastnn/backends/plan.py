@@ -90,7 +90,9 @@ class Operation:
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of layers that runs as one: an Affine layer with its activation, or any layer.
+    """A stretch of layers that runs as one.
+
+    An Affine layer or batch normalisation with the activation behind it, or any other layer.
 
     Attributes
     ----------
@@ -99,7 +101,7 @@ class Block:
     units : int
         What an Affine layer gives for a sample; 0 if that is not known.
     activation : Activation or None
-        What an Affine layer's output goes through.
+        What the output of an Affine layer or of batch normalisation goes through.
     operation : Operation or None
         Batch normalisation or dropout.
     layer : LayerCalls or None

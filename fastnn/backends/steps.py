@@ -1,11 +1,11 @@
 """The flat list of steps that follows from a chain: which primitive reads and writes what.
 
 What no layer should know is decided here. The first layer needs no input gradient; an activation is
-computed behind the Affine layer before it, and differentiated before that: ReLU, which costs less
-than a pass over memory, in the calls of `affine` and `affine_backward` themselves. The names of
-buffers are made here: ``x:0`` is the batch, ``x:1`` what the first block gives and ``a:1`` its
-output before the activation, ``dx:1`` and ``da:1`` the gradients by these, ``dW1`` the gradient by
-the parameter W1, ``scaled:dW1`` and ``decayed:dW1`` what clipping and weight decay make of it.
+computed behind the layer before it, and differentiated before that: ReLU, which costs less than a
+pass over memory, in the calls of `affine` and `affine_backward` themselves. The names of buffers
+are made here: ``x:0`` is the batch, ``x:1`` what the first block gives and ``a:1`` its output
+before the activation, ``dx:1`` and ``da:1`` the gradients by these, ``dW1`` the gradient by the
+parameter W1, ``scaled:dW1`` and ``decayed:dW1`` what clipping and weight decay make of it.
 """
 
 from __future__ import annotations
@@ -38,20 +38,22 @@ def _forward(plan: StepPlan, index: int, block: Block) -> None:
         forward = block.layer.forward
         plan.steps.append(Step("forward", (x,), (out,), call=forward, layer=block.layer))
         return
-    if block.operation is not None:
-        forward_steps(plan, index, block, block.operation)
-        return
-    plan.add_batch(out, (block.units,))
     activation, sums = block.activation, out
-    if activation is not None and not _fused(activation):
-        sums = plan.add_batch(f"a:{index + 1}", (block.units,))
-    options = {"relu": _fused(activation)}
-    plan.steps.append(Step("affine", (x, *block.parameters), (sums,), options))
-    if activation is not None and sums != out:
+    fused = block.is_affine and _is_relu(activation)
+    if activation is not None and not fused:
+        sums = f"a:{index + 1}"
+    if block.operation is not None:
+        forward_steps(plan, index, block, block.operation, sums)
+    else:
+        plan.add_batch(sums, (block.units,))
+        plan.steps.append(Step("affine", (x, *block.parameters), (sums,), {"relu": fused}))
+    if activation is not None and not fused:
+        plan.add_batch(out, plan.shapes[sums][0][1:])
         plan.steps.append(Step(activation.name, (sums,), (out,), activation.options))
 
 
-def _fused(activation: Activation | None) -> bool:
+def _is_relu(activation: Activation | None) -> bool:
+    """Whether it is ReLU, through which the Affine layer behind it takes the gradient."""
     return activation is not None and activation.name == "relu"
 
 
@@ -96,23 +98,24 @@ def _backward(plan: StepPlan, index: int, dout: str) -> str:
         writes = (dx, *gradients)
         plan.steps.append(Step("backward", (dout,), writes, call=backward, layer=block.layer))
         return dx
-    if block.operation is not None:
-        return backward_steps(plan, index, block, block.operation, dout)
     activation = block.activation
-    if activation is not None and not _fused(activation):
-        kept = f"x:{index + 1}" if activation.keeps == "output" else f"a:{index + 1}"
-        da = plan.add_batch(f"da:{index + 1}", (block.units,))
+    if activation is not None and not _is_relu(activation):
+        out, sums, da = f"x:{index + 1}", f"a:{index + 1}", f"da:{index + 1}"
+        kept = out if activation.keeps == "output" else sums
+        plan.add_batch(da, plan.shapes[sums][0][1:])
         plan.steps.append(
             Step(f"{activation.name}_backward", (dout, kept), (da,), activation.options)
         )
         dout = da
+    if block.operation is not None:
+        return backward_steps(plan, index, block, block.operation, dout)
     for gradient, name in zip(gradients, block.parameters, strict=True):
         plan.add_like(gradient, name)
     W = block.parameters[0]
     if index > 0:
         plan.add_batch(dx, (int(plan.arrays[W].shape[0]),))
     before = plan.chain.blocks[index - 1].activation if index > 0 else None
-    options = {"relu": _fused(before), "input_gradient": index > 0}
+    options = {"relu": _is_relu(before), "input_gradient": index > 0}
     plan.steps.append(Step("affine_backward", (dout, x, W), (dx, *gradients), options))
     return dx
 

@@ -38,7 +38,7 @@ ACTIVATIONS: dict[type[Layer], Callable[[Any], Activation]] = {
     Relu: lambda layer: Activation("relu"),
     **dict.fromkeys(activations.BY_PRIMITIVE, lambda layer: _by_primitive(layer)),
 }
-"""Layers that run as one with the Affine layer before them, and what the plan says of them."""
+"""Layers that run as one with the layer before them, and what the plan says of them."""
 
 STATE: dict[type[Layer], tuple[str, ...]] = {
     BatchNormalization: ("running_mean", "running_var"),
@@ -141,8 +141,10 @@ def _blocks(network: Sequential, *, flat: bool) -> list[Block]:
             blocks.append(Block(names, int(layer.W.shape[1]), activation))
             position += 1 if activation is None else 2
         elif operation is not None:
-            blocks.append(Block(names, operation=operation))
-            position += 1
+            normalises = operation.name == "batch_norm"
+            activation = _activation(layers, position + 1) if normalises else None
+            blocks.append(Block(names, activation=activation, operation=operation))
+            position += 1 if activation is None else 2
         else:
             blocks.append(Block(names, layer=_calls(layer, _backward_of(layer))))
             position += 1
@@ -174,7 +176,7 @@ def _loss(last: Any) -> str | LayerCalls:
 
 
 def _activation(layers: list[Any], position: int) -> Activation | None:
-    """Describe the activation at a position, if it stands between two Affine layers."""
+    """Describe the activation at a position, if an Affine layer follows it."""
     if position + 1 >= len(layers) or not is_unmodified(layers[position + 1], Affine):
         return None
     layer = layers[position]

@@ -11,11 +11,14 @@ import fastnn
 from fastnn import (
     SGD,
     Affine,
+    BatchNormalization,
     Dropout,
+    Gelu,
     MeanSquaredError,
     MultiLayerNet,
     Relu,
     Sequential,
+    Sigmoid,
     SigmoidWithLoss,
     TwoLayerNet,
 )
@@ -139,6 +142,57 @@ def test_the_losses_step_by_step(batch: Batch) -> None:
         assert plan.affine_blocks(
             activations=(), losses=(name,), rules=("sgd_update",)
         ) == plan.chain.blocks  # fmt: skip
+
+
+def normalised(*activations: Any) -> Sequential:
+    """A network with batch normalisation before each of some activations."""
+    rng, asarray = np.random.default_rng(2), fastnn.get_backend().asarray
+    layers: list[Any] = []
+    inputs = 12
+    for units, activation in enumerate(activations, 5):
+        W, gamma = rng.standard_normal((inputs, units)), rng.uniform(0.5, 1.5, units)
+        layers += [affine_of(W, np.zeros(units))]
+        layers += [BatchNormalization(*map(asarray, (gamma, gamma - 1))), activation]
+        inputs = units
+    return Sequential([*layers, affine_of(rng.standard_normal((inputs, 4)), np.zeros(4))])
+
+
+def test_an_activation_behind_batch_normalization_runs_with_it(batch: Batch) -> None:
+    """ReLU is differentiated by the Affine layer behind it, the others by a step of their own."""
+    plan = plan_of(normalised(Relu(), Gelu()), batch.x, batch.t)
+    blocks = plan.chain.blocks
+    names = [block.activation.name if block.activation else None for block in blocks]
+    assert names == [None, "relu", None, "gelu", None]
+    steps = [(step.primitive, step.reads, step.writes[:1]) for step in plan.steps]
+    averages = ["moving_average"] * 2
+    assert [describe(step) for step in plan.steps[2:13]] == [
+        "affine", "batch_norm", *averages, "relu", "affine", "batch_norm", *averages, "gelu",
+        "affine",
+    ]  # fmt: skip
+    assert steps[3] == ("batch_norm", ("x:1", "gamma1", "beta1"), ("a:2",))
+    assert steps[6] == ("relu", ("a:2",), ("x:2",))
+    assert [describe(step) for step in plan.steps[16:22]] == [
+        BACKWARD, "gelu_backward", "batch_norm_backward", WITH_RELU, "batch_norm_backward", FIRST,
+    ]  # fmt: skip
+    assert steps[17] == ("gelu_backward", ("dx:4", "a:4"), ("da:4",))
+    assert steps[18] == ("batch_norm_backward", ("da:4", "gamma2", "xn:4", "std:4"), ("dx:3",))
+
+
+def test_an_activation_behind_batch_normalization_is_trained_through(
+    backend: Backend, batch: Batch
+) -> None:
+    """The loop over the plan, beside the layers' own methods."""
+    network = normalised(Relu(), Gelu(), Sigmoid())
+    twin = network.copy()
+    plan = plan_of(network, batch.x, batch.t)
+    rows = backend.asarray(np.array(BATCHES[:3]))
+    losses = backend.to_numpy(Loop(backend, plan).run(rows, {"lr": LR}))
+    for some, loss in zip(BATCHES, losses, strict=False):
+        right = twin.copy().loss(batch.x[some], batch.t[some], train_flg=True)
+        assert float(loss) == pytest.approx(right, rel=1e-12)
+        SGD(LR).update(twin.params, twin.gradient(batch.x[some], batch.t[some]))
+    for key, array in network.params.items():
+        assert relative_error(array, twin.params[key]) <= 1e-11, key
 
 
 def test_a_loss_whose_method_was_replaced_takes_part_by_its_methods(batch: Batch) -> None:
