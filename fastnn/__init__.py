@@ -47,6 +47,7 @@ from fastnn.nn.schedules import Constant, Cosine, StepDecay, Warmup
 from fastnn.nn.sequential import Sequential
 from fastnn.threads import get_num_threads, set_num_threads
 from fastnn.training.data import shuffle_dataset
+from fastnn.training.explanation import Explanation, explain
 from fastnn.training.fit import fit
 from fastnn.training.history import History, smooth_curve
 from fastnn.training.trainer import Trainer
@@ -69,6 +70,7 @@ __all__ = [
     "CorruptFileError",
     "Cosine",
     "Dropout",
+    "Explanation",
     "Gelu",
     "History",
     "KernelCacheWarning",
@@ -95,6 +97,7 @@ __all__ = [
     "available_backends",
     "check_gradients",
     "cross_entropy_error",
+    "explain",
     "fit",
     "get_backend",
     "get_num_threads",

@@ -20,9 +20,10 @@ import numpy as np
 
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.feed import Feed
+from fastnn.backends.known_parts import Course, Reason
 from fastnn.backends.normal_distribution import normal_distribution
 from fastnn.backends.philox import least_word, random_words
-from fastnn.backends.plan import Runner, StepPlan
+from fastnn.backends.plan import Chain, Runner, StepPlan
 
 BATCH_NORM_EPSILON = 1e-6
 """What keeps batch normalisation from dividing by 0: the book's 10e-7."""
@@ -641,6 +642,10 @@ class Backend:
     def compile(self, plan: StepPlan) -> Runner | None:
         """Compile a step plan as a whole; None where a loop over its steps is as good."""
         return None
+
+    def explain(self, chain: Chain) -> Course:
+        """Say how the steps of a plan with this chain run, by the decision that `compile` takes."""
+        return Course("loop", (Reason("", f"the backend {self.name} compiles no steps"),))
 
 
 def _store(result: Array, out: Array | None) -> Array:

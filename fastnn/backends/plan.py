@@ -2,13 +2,13 @@
 
 A plan says the step twice. Its `Chain` says what the network is: blocks of layers, a loss, an
 update rule. From that follow its `steps`, a flat list of calls of primitives that any engine can
-run (`fastnn.backends.steps`). An engine that can do better asks the chain whether it knows
-everything in there (`StepPlan.affine_blocks`), and compiles it as a whole.
+run (`fastnn.backends.steps`). An engine that knows everything that is in the chain
+(`fastnn.backends.known_parts`) compiles it as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,7 +16,6 @@ import numpy as np
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.stop import Stop
-from fastnn.checks import dtype_name
 
 Numbers = float | np.ndarray[Any, Any]
 """A hyperparameter for many steps: the same in all, or an array (steps,) of the host."""
@@ -80,12 +79,15 @@ class Operation:
         Keyword arguments: the momentum of the averages; ratio and key.
     held : bool
         Whether the same mask is drawn again and again.
+    label : str
+        Its class, for messages.
     """
 
     name: str
     state: tuple[str, ...]
     options: Mapping[str, Any]
     held: bool = False
+    label: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Block:
         Batch normalisation or dropout.
     layer : LayerCalls or None
         The methods of any other layer. If there is neither of these it is an Affine layer.
+    label : str
+        Its layers, for messages.
     """
 
     parameters: tuple[str, ...]
@@ -113,6 +117,7 @@ class Block:
     activation: Activation | None = None
     layer: LayerCalls | None = None
     operation: Operation | None = None
+    label: str = field(default="", compare=False)
 
     @property
     def is_affine(self) -> bool:
@@ -191,6 +196,8 @@ class Chain:
         Parameters with weight decay: ``weight_decay``, and ``lr`` where the rule decouples it.
     penalty : Penalty or None
         What is added to the loss.
+    loss_label, update_label : str
+        The classes of loss and optimizer, for messages.
     """
 
     blocks: tuple[Block, ...]
@@ -200,6 +207,8 @@ class Chain:
     clips: bool = False
     decayed: tuple[str, ...] = ()
     penalty: Penalty | None = None
+    loss_label: str = field(default="", compare=False)
+    update_label: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -286,42 +295,6 @@ class StepPlan:
         """Describe a buffer of the shape of a parameter."""
         self.shapes[name] = (tuple(self.arrays[parameter].shape), self.dtype)
         return name
-
-    def affine_blocks(
-        self,
-        *,
-        activations: Collection[str],
-        losses: Collection[str],
-        rules: Collection[str],
-    ) -> tuple[Block, ...] | None:
-        """Give the blocks, if an engine that knows these parts knows all there is.
-
-        Returns
-        -------
-        tuple of Block, or None
-            None unless all blocks are Affine layers with one of the activations, loss and update
-            are among those too, without clipping, weight decay and penalty, the data set is (K, D),
-            labels of classes are int64, and no two parameters are one array.
-        """
-        chain = self.chain
-        x, t = self.arrays["x_data"], self.arrays["t_data"]
-        known = (
-            bool(chain.blocks)
-            and all(block.is_affine for block in chain.blocks)
-            and all(b.activation.name in activations for b in chain.blocks if b.activation)
-            and chain.loss in losses
-            and chain.penalty is None
-            and isinstance(chain.update, Rule)
-            and chain.update.primitive in rules
-            and not chain.clips
-            and not chain.decayed
-        )
-        if not known or x.ndim != 2:
-            return None
-        if chain.loss == "softmax_cross_entropy" and (t.ndim != 1 or dtype_name(t) != "int64"):
-            return None
-        parameters = [self.arrays[name] for name in chain.parameters]
-        return chain.blocks if len(set(map(id, parameters))) == len(parameters) else None
 
 
 class Runner(Protocol):

@@ -82,23 +82,13 @@ def make_plan(
     """
     owners = network.owners()
     parameters = {name: getattr(layer, attribute) for name, (layer, attribute) in owners.items()}
-    layers = list(network.layers.values())
-    if _begins_flat(layers):
+    if _begins_flat(list(network.layers.values())):
         x = network.backend.xp.reshape(x, (x.shape[0], -1))
     state = {
         name: network.backend.copy(network.backend.asarray(getattr(*owner)))
         for name, owner in state_owners(network).items()
     }
-    update = optimizer.described_update()
-    chain = Chain(
-        tuple(_blocks(network, flat=x.ndim == 2)),
-        _loss(network.last_layer),
-        tuple(parameters),
-        update,
-        clips=isinstance(update, Rule) and optimizer.clip_norm is not None,
-        decayed=tuple(filter(optimizer.decays, parameters)) if isinstance(update, Rule) else (),
-        penalty=_penalty(network),
-    )
+    chain = make_chain(network, optimizer, flat=x.ndim == 2)
     arrays = {"x_data": x, "t_data": t, **parameters, **state}
     if isinstance(chain.update, Rule):
         for name, parameter in parameters.items():
@@ -108,6 +98,23 @@ def make_plan(
     plan = StepPlan(network.dtype, batch_size, scale, arrays, chain)
     lay_out(plan)
     return plan
+
+
+def make_chain(network: Sequential, optimizer: Optimizer, *, flat: bool) -> Chain:
+    """Describe a network and how it is updated; `flat` says whether a sample has one axis."""
+    parameters, update = tuple(network.owners()), optimizer.described_update()
+    by_rule = isinstance(update, Rule)
+    return Chain(
+        tuple(_blocks(network, flat=flat)),
+        _loss(network.last_layer),
+        parameters,
+        update,
+        clips=by_rule and optimizer.clip_norm is not None,
+        decayed=tuple(filter(optimizer.decays, parameters)) if by_rule else (),
+        penalty=_penalty(network),
+        loss_label=type(network.last_layer).__name__,
+        update_label=type(optimizer).__name__,
+    )
 
 
 def state_owners(network: Sequential) -> dict[str, tuple[Any, str]]:
@@ -131,25 +138,32 @@ def _blocks(network: Sequential, *, flat: bool) -> list[Block]:
     """Cut the layers into blocks; `flat` says whether a sample has one axis."""
     layers, owners = list(network.layers.values()), network.owners()
     keys = list(map(str, network.layers))
+    labels = list(map(_label, keys, layers))
     blocks, position = [], 0
     while position < len(layers):
         layer = layers[position]
         names = tuple(name for name, (owner, _) in owners.items() if owner is layer)
         operation = _operation(keys[position], layer, names, flat)
-        if flat and is_unmodified(layer, Affine) and len(names) == len(Affine.parameters):
+        activation, first = None, labels[position]
+        affine = flat and is_unmodified(layer, Affine) and len(names) == len(Affine.parameters)
+        if affine or (operation is not None and operation.name == "batch_norm"):
             activation = _activation(layers, position + 1)
-            blocks.append(Block(names, int(layer.W.shape[1]), activation))
-            position += 1 if activation is None else 2
+        position += 1 if activation is None else 2
+        label = first if activation is None else f"{first}, {labels[position - 1]}"
+        if affine:
+            blocks.append(Block(names, int(layer.W.shape[1]), activation, label=label))
         elif operation is not None:
-            normalises = operation.name == "batch_norm"
-            activation = _activation(layers, position + 1) if normalises else None
-            blocks.append(Block(names, activation=activation, operation=operation))
-            position += 1 if activation is None else 2
+            blocks.append(Block(names, activation=activation, operation=operation, label=label))
         else:
-            blocks.append(Block(names, layer=_calls(layer, _backward_of(layer))))
-            position += 1
+            blocks.append(Block(names, layer=_calls(layer, _backward_of(layer)), label=label))
         flat = type(layer) is Affine or (flat and type(layer) in KEEPING_SHAPE)
     return blocks
+
+
+def _label(key: str, layer: Any) -> str:
+    """Name a layer, with its class where the key does not say it."""
+    kind = type(layer).__name__
+    return key if key.rstrip("0123456789") == kind else f"{key} ({kind})"
 
 
 def _penalty(network: Sequential) -> Penalty | None:
@@ -161,11 +175,12 @@ def _operation(key: str, layer: Any, names: tuple[str, ...], flat: bool) -> Oper
     """Describe a layer that is a primitive each way; `names` are those of its parameters."""
     if is_unmodified(layer, Dropout):
         options = {"ratio": layer.ratio, "key": layer.key}
-        return Operation("dropout", (f"{key}.draws",), options, held=layer.held)
+        return Operation("dropout", (f"{key}.draws",), options, layer.held, "Dropout")
     whole = flat and len(names) == len(BatchNormalization.parameters)
     if whole and is_unmodified(layer, BatchNormalization):
         state = tuple(f"{key}.{attribute}" for attribute in STATE[BatchNormalization])
-        return Operation("batch_norm", state, {"momentum": layer.momentum})
+        options = {"momentum": layer.momentum}
+        return Operation("batch_norm", state, options, label="BatchNormalization")
     return None
 
 

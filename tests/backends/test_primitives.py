@@ -35,9 +35,9 @@ from tests.helpers.problems import relative_error
 
 BOUNDS = {"float64": 1e-12, "float32": 2e-6}
 NOT_PRIMITIVES = {
-    "adopt", "asarray", "astype", "compile", "copy", "current", "device_problem", "empty", "feed",
-    "holds", "info", "library_version", "owns", "seconds_compiling", "share_memory",
-    "synchronize", "to_numpy", "unavailable_reason", "use",
+    "adopt", "asarray", "astype", "compile", "copy", "current", "device_problem", "empty",
+    "explain", "feed", "holds", "info", "library_version", "owns", "seconds_compiling",
+    "share_memory", "synchronize", "to_numpy", "unavailable_reason", "use",
 }  # fmt: skip
 SIZES = [1, 2, 3, 7, 8, 9, 15, 49, 50, 51, 63, 65]
 

@@ -25,7 +25,7 @@ from fastnn.backends.cupy.detection import problem_with_cupy, problem_with_devic
 from fastnn.backends.cupy.interop import device_array
 from fastnn.backends.cupy.memory import explained, free_bytes
 from fastnn.backends.cupy.products import Products
-from fastnn.backends.cupy.runner import CupyRunner
+from fastnn.backends.cupy.runner import CupyRunner, course
 from fastnn.backends.cupy.streaming import PinnedFeed
 from fastnn.backends.feed import Feed
 from fastnn.backends.kernel_or_formula import (
@@ -35,8 +35,9 @@ from fastnn.backends.kernel_or_formula import (
     same_floats,
     same_floats_as_gradient,
 )
+from fastnn.backends.known_parts import Course
 from fastnn.backends.philox import least_word
-from fastnn.backends.plan import StepPlan
+from fastnn.backends.plan import Chain, StepPlan
 from fastnn.kernels import cuda
 from fastnn.kernels.cuda import activations, clipping, normalization, primitives, rules
 from fastnn.kernels.cuda.back import Back
@@ -639,6 +640,10 @@ class CupyBackend(Backend):
         """See `Backend.compile`: a few kernels a step, many steps in one CUDA graph."""
         with self.current():
             return CupyRunner(self, self.products, plan)
+
+    def explain(self, chain: Chain) -> Course:
+        """See `Backend.explain`."""
+        return course(chain)
 
 
 class _Addresses:

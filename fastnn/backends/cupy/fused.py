@@ -14,13 +14,14 @@ its product is one more ``hidden_product``, and `loss` and `back` follow: 2 L + 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.cupy.products import Products
-from fastnn.backends.plan import DATA_DTYPES, Block, Numbers, StepPlan
+from fastnn.backends.known_parts import KnownParts, Reason
+from fastnn.backends.plan import DATA_DTYPES, Numbers, StepPlan
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.control import ControlBlock
 from fastnn.kernels.cuda.head import SHARED_MEMORY, Head, shared_memory
@@ -28,40 +29,49 @@ from fastnn.kernels.cuda.loss import Loss
 from fastnn.kernels.cuda.product import GatherProduct, HiddenProduct
 from fastnn.kernels.cuda.weights import UpdateWeights
 
+KNOWN = KnownParts(
+    "the fused step",
+    activations=("relu",),
+    losses=("softmax_cross_entropy",),
+    rules=("sgd_update",),
+)
 
-def fused_blocks(plan: StepPlan) -> tuple[Block, ...] | None:
-    """Give the blocks of a plan that the kernels can run as a whole; None if they cannot.
 
-    A data set that is not contiguous is made so, once.
-    """
-    blocks = plan.affine_blocks(
-        activations=("relu",), losses=("softmax_cross_entropy",), rules=("sgd_update",)
+def reasons_against(plan: StepPlan, products: Products) -> tuple[Reason, ...]:
+    """Say why the kernels cannot run a plan as a whole; nothing if they can."""
+    return KNOWN.reasons(plan.chain) or (
+        *KNOWN.reasons_of_data(plan),
+        *_reasons_of_kernels(plan, products),
     )
-    x = plan.arrays["x_data"]
-    if (
-        blocks is None
-        or x.dtype.name not in (*DATA_DTYPES, plan.dtype)
-        or not Products.fits(plan.batch_size)
-    ):
-        return None
-    parameters = [plan.arrays[name] for name in plan.chain.parameters]
-    if not all(array.flags.c_contiguous for array in parameters):
-        return None
-    for name in ("x_data", "t_data"):
-        if not plan.arrays[name].flags.c_contiguous:
-            plan.arrays[name] = plan.arrays[name].copy(order="C")
-    return blocks
+
+
+def _reasons_of_kernels(plan: StepPlan, products: Products) -> Iterator[Reason]:
+    x, arrays = plan.arrays["x_data"], [plan.arrays[name] for name in plan.chain.parameters]
+    if x.dtype.name not in (*DATA_DTYPES, plan.dtype):
+        yield Reason("x", f"x has dtype {x.dtype.name}")
+    if not Products.fits(plan.batch_size):
+        yield Reason("", f"a batch of {plan.batch_size} does not fit into a grid")
+    if not all(array.flags.c_contiguous for array in arrays):
+        yield Reason("", "a parameter is not contiguous")
+    weights = sum(plan.arrays[block.parameters[0]].size for block in plan.chain.blocks)
+    if products.by_cublas(plan.batch_size * weights, plan.dtype):
+        yield Reason("", "products are so large that cuBLAS is faster")
 
 
 class FusedStep:
-    """Launches the kernels of one step; see the module."""
+    """Launches the kernels of one step; see the module.
+
+    A data set that is not contiguous is made so, once.
+    """
 
     doing = "a kernel of the training step"
 
-    def __init__(
-        self, backend: Backend, products: Products, plan: StepPlan, blocks: tuple[Block, ...]
-    ) -> None:
+    def __init__(self, backend: Backend, products: Products, plan: StepPlan) -> None:
+        blocks = plan.chain.blocks
         dtype, N, last = plan.dtype, plan.batch_size, len(blocks) - 1
+        for name in ("x_data", "t_data"):
+            if not plan.arrays[name].flags.c_contiguous:
+                plan.arrays[name] = plan.arrays[name].copy(order="C")
         self._last = last
         self._relu = [block.activation is not None for block in blocks]
         self._data, self._labels = plan.arrays["x_data"], plan.arrays["t_data"]

@@ -13,8 +13,9 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.cupy.graph import Obstacle
 from fastnn.backends.cupy.products import Products
+from fastnn.backends.known_parts import Reason
 from fastnn.backends.loop import Loop
-from fastnn.backends.plan import Numbers, Step, StepPlan
+from fastnn.backends.plan import Chain, LayerCalls, Numbers, Rule, Step, StepPlan
 from fastnn.kernels.cuda.control import ControlBlock, KeepLoss, NextBatch
 
 
@@ -50,11 +51,10 @@ class OpByOpStep(Loop):
         Python code of the user's may do something else at each call, which a replay would not: it
         is called for each step.
         """
+        own = own_code(self.plan.chain)
+        if own is not None:
+            return Obstacle(own.sentence, expected=True)
         for step in self.plan.steps:
-            if step.layer is not None and step.layer.users_own:
-                return Obstacle(f"{step.layer.name} is a layer of your own", expected=True)
-            if step.layer is None and step.call is not None:
-                return Obstacle(f"{step.primitive} is code of your own", expected=True)
             if step.primitive in ("affine", "affine_backward") and self._by_cublas(step, n):
                 shapes = f"{step.primitive} of {n} samples by {self._weights(step).shape}"
                 return Obstacle(
@@ -90,3 +90,15 @@ class OpByOpStep(Loop):
         self._now = None
         loss = self._cupy.asarray(arrays["loss"], dtype=self.plan.dtype)
         self._keep_loss(control=self._control.array, loss=loss)
+
+
+def own_code(chain: Chain) -> Reason | None:
+    """Say which layer, loss or update of a user's own stands against a graph, if any."""
+    for block in chain.blocks:
+        if block.layer is not None and block.layer.users_own:
+            return Reason(block.label, f"{block.layer.name} is a layer of your own")
+    if isinstance(chain.loss, LayerCalls) and chain.loss.users_own:
+        return Reason(chain.loss_label, f"{chain.loss.name} is a layer of your own")
+    if not isinstance(chain.update, Rule):
+        return Reason(chain.update_label, "update is code of your own")
+    return None

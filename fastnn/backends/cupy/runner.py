@@ -13,11 +13,12 @@ from typing import Protocol
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
-from fastnn.backends.cupy.fused import FusedStep, fused_blocks
+from fastnn.backends.cupy.fused import KNOWN, FusedStep, reasons_against
 from fastnn.backends.cupy.graph import CapturedGraph, Obstacle, capture
-from fastnn.backends.cupy.op_by_op import OpByOpStep
+from fastnn.backends.cupy.op_by_op import OpByOpStep, own_code
 from fastnn.backends.cupy.products import Products
-from fastnn.backends.plan import Numbers, Runner, StepPlan
+from fastnn.backends.known_parts import Course
+from fastnn.backends.plan import Chain, Numbers, Runner, StepPlan
 from fastnn.backends.stop import Stop
 from fastnn.errors import CaptureWarning
 from fastnn.system.standard_streams import warn
@@ -31,6 +32,9 @@ CALL_BY_CALL = (
     "Training goes on without CUDA graphs: {reason}. Results are the same, but each operation is "
     "launched from Python, which costs some 5 microseconds, and a step has a dozen or two."
 )
+
+
+CUBLAS = "large batches and layers leave products to cuBLAS: such a step is not fused nor captured"
 
 
 MORE_MEMORY = ". Take a smaller batch, or free memory on the device"
@@ -183,10 +187,15 @@ def _what(error: Exception) -> str:
 
 def step_launcher(backend: Backend, products: Products, plan: StepPlan) -> StepLauncher:
     """Choose how a plan's steps run: fused, or op by op if products are large or nothing fits."""
-    blocks = fused_blocks(plan)
-    if blocks is None:
+    if reasons_against(plan, products):
         return OpByOpStep(backend, products, plan)
-    weights = sum(plan.arrays[block.parameters[0]].size for block in blocks)
-    if products.by_cublas(plan.batch_size * weights, plan.dtype):
-        return OpByOpStep(backend, products, plan)
-    return FusedStep(backend, products, plan, blocks)
+    return FusedStep(backend, products, plan)
+
+
+def course(chain: Chain) -> Course:
+    """Say how a chain runs; see `Backend.explain`."""
+    reasons = KNOWN.reasons(chain)
+    if not reasons:
+        return Course("fused", data=(CUBLAS,))
+    own = own_code(chain)
+    return Course("loop", (*reasons, own)) if own else Course("captured loop", reasons, (CUBLAS,))

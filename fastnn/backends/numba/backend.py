@@ -21,9 +21,10 @@ from fastnn.backends.kernel_or_formula import (
     same_floats,
     same_floats_as_gradient,
 )
+from fastnn.backends.known_parts import Course, KnownParts
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.backends.philox import least_word
-from fastnn.backends.plan import Runner, StepPlan
+from fastnn.backends.plan import Chain, Runner, StepPlan
 
 LABEL_DTYPES = {np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")}
 """Of labels that a kernel looks at; it is compiled for each."""
@@ -525,18 +526,37 @@ class NumbaBackend(NumpyBackend):
         """See `Backend.compile`: a chain of known parts runs in compiled code."""
         from fastnn.system.forking import no_fork
 
-        with no_fork:
-            from fastnn.kernels.cpu import activations, rules
-        blocks = plan.affine_blocks(
-            activations=activations.BY_NAME,
-            losses=("softmax_cross_entropy",),
-            rules=rules.BY_NAME,
-        )
-        if blocks is None:
+        known = _known_parts()
+        if known.reasons(plan.chain) or known.reasons_of_data(plan):
             return None
         with no_fork:
             from fastnn.backends.numba.runner import CompiledStep
-        return CompiledStep(plan, blocks)
+        return CompiledStep(plan)
+
+    def explain(self, chain: Chain) -> Course:
+        """See `Backend.explain`."""
+        reasons = _known_parts().reasons(chain)
+        if reasons:
+            return Course("loop", reasons)
+        from fastnn.backends.numba.runner import sparse_up_to
+
+        most = sparse_up_to(chain.blocks[0].units)
+        skips = f"the first layer skips zeros of x where {most:.0%} of it or less is not zero"
+        return Course("compiled step", data=(skips,))
+
+
+def _known_parts() -> KnownParts:
+    """Give what the compiled step is put together from."""
+    from fastnn.system.forking import no_fork
+
+    with no_fork:
+        from fastnn.kernels.cpu import activations, rules
+    return KnownParts(
+        "the compiled step",
+        activations=activations.BY_NAME,
+        losses=("softmax_cross_entropy",),
+        rules=rules.BY_NAME,
+    )
 
 
 def _product_kernels(x: Array, B: Array, strip_bytes: int, *, inner: int) -> tuple[bool, bool]:

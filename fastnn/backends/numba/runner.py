@@ -15,7 +15,7 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.base import EPSILON
 from fastnn.backends.numba.layout import Layout
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
-from fastnn.backends.plan import Block, Numbers, Rule, Runner, StepPlan
+from fastnn.backends.plan import Numbers, Rule, Runner, StepPlan
 from fastnn.backends.stop import Stop
 from fastnn.kernels.cpu import (
     barrier,
@@ -58,8 +58,9 @@ class CompiledStep(Runner):
     arrays again after `flush`.
     """
 
-    def __init__(self, plan: StepPlan, blocks: tuple[Block, ...]) -> None:
+    def __init__(self, plan: StepPlan) -> None:
         self.plan = plan
+        blocks = plan.chain.blocks
         self.x = for_a_kernel(plan.arrays["x_data"])
         self.labels = for_a_kernel(plan.arrays["t_data"])
         sizes = [self.x.shape[1], *[block.units for block in blocks]]

@@ -21,6 +21,7 @@ pytest.importorskip("numba")
 
 import fastnn
 from fastnn.backends import selection
+from fastnn.backends.known_parts import KnownParts
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba import team as numba_team
 from fastnn.backends.numba.runner import CompiledStep
@@ -505,16 +506,19 @@ def test_the_chain_of_a_network() -> None:
         Block(("W3", "b3"), 3),
     )
     assert plan.chain.blocks == blocks
-    known: dict[str, Any] = {
-        "activations": ("relu",),
-        "losses": ("softmax_cross_entropy",),
-        "rules": ("sgd_update",),
-    }
-    assert plan.affine_blocks(**known) == blocks
-    for missing in ({"activations": ("other",)}, {"losses": ("other",)}, {"rules": ("other",)}):
-        assert plan.affine_blocks(**{**known, **missing}) is None
+    known = KnownParts("it", ("relu",), ("softmax_cross_entropy",), ("sgd_update",))
+    assert known.reasons(plan.chain) == known.reasons_of_data(plan) == ()
+    none = KnownParts("it", (), (), ())
+    assert none.reasons(plan.chain) == (
+        ("Affine1, Activation_function1 (Relu)", "it does not know the activation 'relu'"),
+        ("Affine2, Activation_function2 (Relu)", "it does not know the activation 'relu'"),
+        ("SoftmaxWithLoss", "it does not know the loss 'softmax_cross_entropy'"),
+        ("SGD", "it does not know the rule 'sgd_update'"),
+    )
     plan.arrays["W2"] = plan.arrays["W1"]
-    assert plan.affine_blocks(**known) is None
+    assert known.reasons_of_data(plan) == (("", "two parameters are one array"),)
+    plan.arrays["x_data"], plan.arrays["t_data"] = x[:, None, :], np.eye(3)[t]
+    assert [part for part, _ in known.reasons_of_data(plan)] == ["x", "t", ""]
 
 
 def test_labels_of_every_class_lie_in_the_loss(dtype: str) -> None:

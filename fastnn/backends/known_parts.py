@@ -1,0 +1,127 @@
+"""Which parts of a chain an engine runs as a whole, and why it leaves the others to the loop.
+
+An engine states once what it knows, as `KnownParts`. Whether a plan is compiled and what
+`fastnn.explain` says of a network both follow from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fastnn.backends.plan import Block, Chain, LayerCalls, Rule, StepPlan
+from fastnn.checks import dtype_name
+
+WEIGHT_DECAY, PENALTY, CLIPPING = "weight decay", "penalty", "clipping"
+"""What a step has besides its layers, loss and rule."""
+
+
+class Reason(NamedTuple):
+    """Why a chain does not run as a whole.
+
+    part : str
+        A label in the chain: `Block.label`, `Chain.loss_label` or `Chain.update_label`; ``x`` and
+        ``t`` for the data set; empty if it is the engine itself.
+    sentence : str
+        What stands in the way, to be read behind "because".
+    """
+
+    part: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Course:
+    """How an engine runs a chain.
+
+    Attributes
+    ----------
+    name : {"compiled step", "fused", "captured loop", "loop"}
+    reasons : tuple of Reason
+        Why it is none of those before it in this list.
+    data : tuple of str
+        Sentences on what is decided when the data set and the size of a batch are known.
+    """
+
+    name: str
+    reasons: tuple[Reason, ...] = ()
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class KnownParts:
+    """What the step of an engine can be put together from.
+
+    Attributes
+    ----------
+    step : str
+        What it is called in messages, such as "the compiled step".
+    activations, losses, rules : collection of str
+        By their primitives.
+    extras : collection of str
+        Which of `WEIGHT_DECAY`, `PENALTY` and `CLIPPING`.
+    """
+
+    step: str
+    activations: Collection[str]
+    losses: Collection[str]
+    rules: Collection[str]
+    extras: Collection[str] = ()
+
+    def reasons(self, chain: Chain) -> tuple[Reason, ...]:
+        """Say what of a chain is not known; nothing if all is."""
+        reasons = [*self._of_layers(chain), *self._of_loss(chain), *self._of_update(chain)]
+        if not chain.blocks:
+            reasons.append(Reason("", "there is no layer"))
+        return tuple(reasons)
+
+    def reasons_of_data(self, plan: StepPlan) -> tuple[Reason, ...]:
+        """Say what of a plan's arrays does not fit."""
+        x, t = plan.arrays["x_data"], plan.arrays["t_data"]
+        reasons = []
+        if x.ndim != 2:
+            reasons.append(Reason("x", f"x has shape {tuple(x.shape)}, and not (K, D)"))
+        classes = plan.chain.loss == "softmax_cross_entropy"
+        if classes and (t.ndim != 1 or dtype_name(t) != "int64"):
+            reasons.append(Reason("t", f"t is {dtype_name(t)} {tuple(t.shape)}, not int64 (K,)"))
+        parameters = [plan.arrays[name] for name in plan.chain.parameters]
+        if len(set(map(id, parameters))) < len(parameters):
+            reasons.append(Reason("", "two parameters are one array"))
+        return tuple(reasons)
+
+    def _of_layers(self, chain: Chain) -> Iterator[Reason]:
+        for block in chain.blocks:
+            unknown = self._unknown_layer(block)
+            if unknown:
+                yield Reason(block.label, f"{self.step} does not know {unknown}")
+
+    def _unknown_layer(self, block: Block) -> str:
+        """Name what is not known of a block."""
+        if block.layer is not None:
+            return block.layer.name + ("" if block.layer.users_own else " at this place")
+        if block.operation is not None:
+            return block.operation.label
+        if block.activation is not None and block.activation.name not in self.activations:
+            return f"the activation {block.activation.name!r}"
+        return ""
+
+    def _of_loss(self, chain: Chain) -> Iterator[Reason]:
+        label = chain.loss_label
+        if isinstance(chain.loss, LayerCalls):
+            yield Reason(label, f"{chain.loss.name} takes part by methods of its own")
+        elif chain.loss not in self.losses:
+            yield Reason(label, f"{self.step} does not know the loss {chain.loss!r}")
+        if chain.penalty is not None and PENALTY not in self.extras:
+            yield Reason(label, f"{self.step} does not know the network's weight_decay_lambda")
+
+    def _of_update(self, chain: Chain) -> Iterator[Reason]:
+        label = chain.update_label
+        if not isinstance(chain.update, Rule):
+            yield Reason(label, "it has an update of its own instead of a rule")
+        elif chain.update.primitive not in self.rules:
+            yield Reason(label, f"{self.step} does not know the rule {chain.update.primitive!r}")
+        if chain.decayed and WEIGHT_DECAY not in self.extras:
+            yield Reason(label, f"{self.step} does not know its weight_decay")
+        if chain.clips and CLIPPING not in self.extras:
+            yield Reason(label, f"{self.step} does not know its clip_norm")
