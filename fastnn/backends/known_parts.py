@@ -82,9 +82,14 @@ class KnownParts:
         reasons = []
         if x.ndim != 2:
             reasons.append(Reason("x", f"x has shape {tuple(x.shape)}, and not (K, D)"))
-        classes = plan.chain.loss == "softmax_cross_entropy"
-        if classes and (t.ndim != 1 or dtype_name(t) != "int64"):
-            reasons.append(Reason("t", f"t is {dtype_name(t)} {tuple(t.shape)}, not int64 (K,)"))
+        targets: tuple[tuple[int, ...], str] = (), "int64"
+        if plan.chain.loss != "softmax_cross_entropy":
+            targets = (plan.chain.blocks[-1].units,), plan.dtype
+        if (tuple(t.shape[1:]), dtype_name(t)) != targets:
+            shape = ", ".join(["K", *map(str, targets[0])])
+            reasons.append(
+                Reason("t", f"t is {dtype_name(t)} {tuple(t.shape)}, not {targets[1]} ({shape})")
+            )
         parameters = [plan.arrays[name] for name in plan.chain.parameters]
         if len(set(map(id, parameters))) < len(parameters):
             reasons.append(Reason("", "two parameters are one array"))

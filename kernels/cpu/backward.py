@@ -12,9 +12,9 @@ import numpy as np
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile_backward, multiply, store_tile
 from fastnn.kernels.cpu.forward import forward
+from fastnn.kernels.cpu.losses_in_strips import loss
 from fastnn.kernels.cpu.net import row_of
-from fastnn.kernels.cpu.softmax_in_strips import loss
-from fastnn.kernels.cpu.strips import in_tiles, narrow
+from fastnn.kernels.cpu.strips import in_tiles
 from fastnn.kernels.cpu.vector import lanes, largest, magnitude, splat
 from fastnn.kernels.cpu.vector import multiply as times
 from fastnn.kernels.cpu.vector_lanes import largest_lane
@@ -24,18 +24,19 @@ Array = Any
 
 @kernel
 def forward_and_backward(
-    net: Any, labels: Array, batch: Array, samples: Any, factor: Any, back_to_first: bool
+    net: Any, of_loss: Any, batch: Array, samples: Any, factor: Any, back_to_first: bool
 ) -> Any:
     """Take the samples from the first layer's output to the gradient by the second's.
 
-    `samples` is the range of them. With `back_to_first`, to the gradient by the first layer's
-    output, times `factor` (see `rules.in_advance`); give the largest magnitude in it, or NaN.
+    `of_loss` is the loss with its targets, `samples` the range of samples. With `back_to_first`, to
+    the gradient by the first layer's output, times `factor` (see `rules.in_advance`); give the
+    largest magnitude in it, or NaN.
     """
     layers, begin = net.layers.size, np.int64(0)
     forward(net, samples[0], samples[1])
     one = net.memory.dtype.type(1)
     of_scores = factor if layers == 1 else one
-    peak = loss(narrow(net.memory), net, labels, batch, samples, of_scores)
+    peak = loss(of_loss, net, batch, samples, of_scores)
     for number in range(layers - 1, 0 if back_to_first else 1, -1):
         this_factor = factor if number == 1 else one
         strips = (begin, net.layers[number - 1].strip_count)

@@ -129,14 +129,14 @@ class Run(NamedTuple):
     """What a call trains on: some steps.
 
     rows : (steps, batch) int64, the samples of each batch
-    labels : (K,) int64
+    loss : one of `fastnn.kernels.cpu.losses_in_strips`, with the targets of all samples
     rule : an update rule of `fastnn.kernels.cpu.rules`, for its type
     numbers : (steps, fields of the rule), what it reads in each step, of the network's dtype
     losses : (steps,), where the mean losses go
     """
 
     rows: Array
-    labels: Array
+    loss: Any
     rule: Any
     numbers: Array
     losses: Array

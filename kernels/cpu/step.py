@@ -51,7 +51,7 @@ def middle(net: Any, team: Any, run: Any, batch: Array, rule: Any, early: bool) 
     """Part 3 of a step; give the thread's peak, the largest magnitude in its gradient."""
     first, last = share(team.thread, team.threads, (batch.size + ROWS - 1) // ROWS)
     samples = (first * ROWS, last * ROWS)
-    peak = forward_and_backward(net, run.labels, batch, samples, in_advance(rule), early)
+    peak = forward_and_backward(net, run.loss, batch, samples, in_advance(rule), early)
     net.memory[net.shape.peaks + team.thread * PEAK_STRIDE] = peak
     return peak
 

@@ -550,11 +550,11 @@ def _known_parts() -> KnownParts:
     from fastnn.system.forking import no_fork
 
     with no_fork:
-        from fastnn.kernels.cpu import activations, rules
+        from fastnn.kernels.cpu import activations, losses_in_strips, rules
     return KnownParts(
         "the compiled step",
         activations=activations.BY_NAME,
-        losses=("softmax_cross_entropy",),
+        losses=losses_in_strips.BY_NAME,
         rules=rules.BY_NAME,
     )
 

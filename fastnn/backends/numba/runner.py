@@ -22,6 +22,7 @@ from fastnn.kernels.cpu import (
     by_feature,
     compressed,
     evaluation,
+    losses_in_strips,
     net,
     rules,
     step_dense,
@@ -62,7 +63,9 @@ class CompiledStep(Runner):
         self.plan = plan
         blocks = plan.chain.blocks
         self.x = for_a_kernel(plan.arrays["x_data"])
-        self.labels = for_a_kernel(plan.arrays["t_data"])
+        assert isinstance(plan.chain.loss, str)
+        self.loss = losses_in_strips.BY_NAME[plan.chain.loss]
+        self.labels = for_a_kernel(plan.arrays["t_data"]).reshape(-1)
         sizes = [self.x.shape[1], *[block.units for block in blocks]]
         some = some_rows(self.x)
         density = float(some.mean())
@@ -117,7 +120,7 @@ class CompiledStep(Runner):
         numbers = np.empty((len(rows), len(self.rule)), self.layout.dtype)
         for column, name in enumerate(self.rule._fields):
             numbers[:, column] = EPSILON if name == "epsilon" else hyperparameters[name]
-        run = net.Run(rows, self.labels, self.rule, numbers, losses)
+        run = net.Run(rows, self.loss(self.labels), self.rule, numbers, losses)
 
         def job(thread: int) -> None:
             team = net.Team(thread, self.threads, place, self.give_way)
@@ -165,8 +168,11 @@ class CompiledStep(Runner):
             self.norms[:] = np.inf
 
     def counter(self, held_out: tuple[Array, Array] | None = None) -> Callable[[], int] | None:
-        """See `Runner.counter`: from compressed data, which the data set is already."""
-        if not self.compressed:
+        """See `Runner.counter`: from compressed data, which the data set is already.
+
+        Labels are those of classes; of several labels a sample the network counts.
+        """
+        if not self.compressed or self.loss is not losses_in_strips.SoftmaxCrossEntropy:
             return None
         data, labels = self.data, self.labels
         if held_out is not None:

@@ -438,7 +438,7 @@ def test_an_aborted_meeting_leaves_the_parameters_alone() -> None:
             rows, losses = batches(30, 5, 2), np.empty(2, "float32")
             team = net.Team(0, 2, place, runner.give_way)
             rates = np.full((2, 1), 0.1, "float32")
-            run = net.Run(rows, runner.labels, runner.rule, rates, losses)
+            run = net.Run(rows, runner.loss(runner.labels), runner.rule, rates, losses)
             assert runner.take_part(team, run) == 0
             runner.flush()
             for name, array in before.items():

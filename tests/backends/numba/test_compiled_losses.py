@@ -1,0 +1,124 @@
+"""Losses in the compiled step, beside the loop over primitives."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from fastnn.kernels.cpu.losses_in_strips import BY_NAME
+
+import fastnn
+from fastnn import Affine, MeanSquaredError, Relu, SigmoidWithLoss
+from fastnn.backends.loop import Loop
+from fastnn.backends.numba.runner import CompiledStep
+from fastnn.backends.plan import LOSSES
+from fastnn.training.planner import make_plan
+from tests.helpers.compiled_networks import use_threads
+from tests.helpers.compiled_training import data_set
+from tests.helpers.problems import relative_error
+
+SIZES = [(30, 9, 70, 3), (30, 9, 70, 9, 70), (30, 9, 70, 1)]
+STEPS = 5
+
+
+def trained(
+    engine: str, loss: Any, sizes: tuple[int, ...], dtype: str, batch: int, density: float = 0.2,
+    *, magnitude: float = 1.0, steps: int = STEPS,
+) -> tuple[dict[str, Any], Any, Any]:  # fmt: skip
+    """Parameters after some steps, their losses, and what ran them."""
+    with fastnn.use_backend(engine):
+        rng = np.random.default_rng(3)
+        layers: list[Any] = []
+        for D, M in pairwise(sizes):
+            W = magnitude ** (1 / (len(sizes) - 1)) * rng.standard_normal((D, M)) / np.sqrt(D)
+            layers += [Affine(W.astype(dtype), np.zeros(M, dtype)), Relu()]
+        network = fastnn.Sequential(layers[:-1], loss())
+        x, _ = data_set(700, sizes[0], 2, density=density)
+        t = np.round(rng.random((700, sizes[-1])), 1).astype(dtype)
+        plan = make_plan(network, x.astype(dtype), t, fastnn.SGD(0.05), batch)
+        runner: Any = network.backend.compile(plan) or Loop(network.backend, plan)
+        rows = np.array([rng.permutation(700)[:batch] for _ in range(steps)])
+        losses = runner.run(rows, {"lr": 0.05})
+        runner.flush()
+        return {name: plan.arrays[name] for name in network.params}, losses, runner
+
+
+def test_every_loss_of_fastnn_is_compiled() -> None:
+    assert set(BY_NAME) == set(LOSSES)
+
+
+@pytest.mark.parametrize(
+    ("loss", "dtype", "density"),
+    [
+        (SigmoidWithLoss, "float32", 0.2),
+        (MeanSquaredError, "float64", 0.2),
+        *[
+            pytest.param(*case, marks=pytest.mark.exhaustive)
+            for case in [
+                (SigmoidWithLoss, "float64", 1.0), (MeanSquaredError, "float32", 1.0),
+            ]
+        ],
+    ],
+)  # fmt: skip
+def test_a_loss_gives_what_the_loop_gives(
+    loss: Any, dtype: str, density: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For one output, some and several strips of them; on any number of threads the same bits."""
+    for sizes in SIZES:
+        for batch in (7, 64):
+            right, right_losses, _ = trained("numpy", loss, sizes, "float64", batch, density)
+            loop, _, _ = trained("numpy", loss, sizes, dtype, batch, density)
+            results = []
+            for threads in (1, 2, 3):
+                use_threads(monkeypatch, threads)
+                results.append(trained("numba", loss, sizes, dtype, batch, density))
+            found, losses, runner = results[0]
+            assert isinstance(runner, CompiledStep)
+            assert runner.counter() is None
+            assert relative_error(losses, right_losses) <= (1e-12 if dtype == "float64" else 2e-6)
+            for name in right:
+                error = relative_error(loop[name], right[name])
+                bound = 1e-12 if dtype == "float64" else 4 * error + 2e-6
+                assert relative_error(found[name], right[name]) <= bound, name
+                for other, other_losses, _ in results[1:]:
+                    np.testing.assert_array_equal(other[name], found[name])
+                    np.testing.assert_array_equal(other_losses, losses)
+
+
+@pytest.mark.parametrize(
+    ("loss", "dtype", "magnitude"),
+    [
+        (SigmoidWithLoss, "float32", 100.0),
+        (SigmoidWithLoss, "float32", 2e37),
+        (MeanSquaredError, "float64", 1e200),
+    ],
+)
+def test_losses_of_large_scores_are_cut(loss: Any, dtype: str, magnitude: float) -> None:
+    """As they are in the loop, where they overflow."""
+    for sizes in SIZES:
+        arguments = (loss, sizes, dtype, 40)
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, right, _ = trained("numpy", *arguments, magnitude=magnitude, steps=1)
+        _, losses, _ = trained("numba", *arguments, magnitude=magnitude, steps=1)
+        assert np.isfinite(losses).all()
+        assert relative_error(losses, right) <= 1e-5
+
+
+def test_one_column_of_targets_as_they_are_given() -> None:
+    """In `fit`, where the losses of a batch are those of `network.loss`."""
+    x, _ = data_set(60, 30, 2)
+    t = np.random.default_rng(0).random(60)
+    found = []
+    for engine in ("numpy", "numba"):
+        with fastnn.use_backend(engine):
+            network = fastnn.MultiLayerNet(30, [9, 70], 1, dtype="float64", seed=1)
+            network.lastLayer = MeanSquaredError()
+            history = fastnn.fit(network, x, t, epochs=2, batch_size=25, seed=0, progress=False)
+            found.append((history.losses, history.train_scores))
+    for right, compiled in zip(*found, strict=True):
+        assert relative_error(np.array(compiled), np.array(right)) <= 1e-12
