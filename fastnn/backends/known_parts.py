@@ -117,8 +117,14 @@ class KnownParts:
             yield Reason(label, f"{chain.loss.name} takes part by methods of its own")
         elif chain.loss not in self.losses:
             yield Reason(label, f"{self.step} does not know the loss {chain.loss!r}")
-        if chain.penalty is not None and PENALTY not in self.extras:
+        if chain.penalty is None:
+            return
+        if PENALTY not in self.extras:
             yield Reason(label, f"{self.step} does not know the network's weight_decay_lambda")
+        elif set(chain.penalty.parameters) != _weights(chain):
+            yield Reason(
+                label, "weight_decay_lambda is not of the weights of all Affine layers alone"
+            )
 
     def _of_update(self, chain: Chain) -> Iterator[Reason]:
         label = chain.update_label
@@ -128,5 +134,12 @@ class KnownParts:
             yield Reason(label, f"{self.step} does not know the rule {chain.update.primitive!r}")
         if chain.decayed and WEIGHT_DECAY not in self.extras:
             yield Reason(label, f"{self.step} does not know its weight_decay")
+        elif chain.decayed and set(chain.decayed) not in (_weights(chain), set(chain.parameters)):
+            yield Reason(label, "weight_decay is of neither all weights alone nor all parameters")
         if chain.clips and CLIPPING not in self.extras:
             yield Reason(label, f"{self.step} does not know its clip_norm")
+
+
+def _weights(chain: Chain) -> set[str]:
+    """Name the weights of the Affine layers."""
+    return {block.parameters[0] for block in chain.blocks if block.is_affine}

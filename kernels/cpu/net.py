@@ -51,7 +51,7 @@ SHAPE = np.dtype(
         (name, np.int64)
         for name in (
             "parameters", "capacity", "features", "groups", "blocks", "x", "x_size", "x_stride",
-            "peaks", "losses", "expanded", "sums",
+            "peaks", "losses", "squares", "expanded", "sums",
         )
     ]
 )  # fmt: skip
@@ -65,6 +65,7 @@ groups, blocks : groups of input features, and blocks in each
 x, x_size, x_stride : where two dense batches are, how large each is, how far apart its rows are
 peaks : where the threads' peaks are, see `fastnn.kernels.cpu.step`
 losses : where the losses of the samples are
+squares : where sums of the squares of weights are, see `fastnn.kernels.cpu.penalty`
 expanded : where each thread has room for a sample with its zeros, `features` numbers
 sums : where each thread has room for its sums over samples, twice `W_size` of the first layer
 """

@@ -9,10 +9,14 @@ A rule whose change is a multiple of the gradient and of nothing else, as that o
 the factor in advance: the gradient by the first layer's output is multiplied by it, and sums over
 samples are added to its weights as they are. `in_advance` gives that factor, and `apply_whole` does
 what is left to do. Other rules have to see every gradient, also those that are zero: `sees_all`.
+
+Weight decay is a rule around another one, which is given what the decay makes of the gradient, or
+of the parameter. Biases are not penalised, and decay only if the type says so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from fastnn.kernels.cpu.compiler import chosen_by_type, inline_kernel
@@ -71,6 +75,46 @@ class Adam(NamedTuple):
     epsilon: Any
 
 
+class Penalised(NamedTuple):
+    """The gradient of a penalty in the loss: ``dW += weight_decay * W``, not for biases.
+
+    See `fastnn.kernels.cpu.penalty`.
+    """
+
+    rule: Any
+    weight_decay: Any
+
+
+class Decayed(NamedTuple):
+    """``dW += weight_decay * W``, not for biases."""
+
+    rule: Any
+    weight_decay: Any
+
+
+class DecayedAll(NamedTuple):
+    """``dW += weight_decay * W``, of every parameter."""
+
+    rule: Any
+    weight_decay: Any
+
+
+class Decoupled(NamedTuple):
+    """``W -= lr * weight_decay * W``, before the rule acts; not for biases."""
+
+    rule: Any
+    lr: Any
+    weight_decay: Any
+
+
+class DecoupledAll(NamedTuple):
+    """``W -= lr * weight_decay * W``, before the rule acts, of every parameter."""
+
+    rule: Any
+    lr: Any
+    weight_decay: Any
+
+
 BY_NAME: dict[str, type] = {
     "sgd_update": Sgd,
     "momentum_update": Momentum,
@@ -84,16 +128,25 @@ BY_NAME: dict[str, type] = {
 
 @intrinsic
 def rule_at(typingctx: Any, rule: Any, numbers: Any, step: Any) -> Any:
-    """A rule of the type of `rule`, its numbers those of a row of the array `numbers`."""
+    """A rule of the type of `rule`, its numbers those of a row of the array `numbers`.
+
+    The numbers of a rule within another one come first.
+    """
 
     def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
         array = context.make_array(numbers)(context, builder, arguments[1])
-        row = builder.mul(arguments[2], ir.Constant(ir.IntType(64), len(rule.types)))
-        fields = []
-        for number in range(len(rule.types)):
-            place = builder.add(row, ir.Constant(ir.IntType(64), number))
-            fields.append(builder.load(builder.gep(array.data, [place])))
-        return context.make_tuple(builder, rule, fields)
+        count = ir.Constant(ir.IntType(64), sum(1 for _ in _numbers_of(rule)))
+        place = builder.mul(arguments[2], count)
+
+        def made(kind: Any) -> Any:
+            nonlocal place
+            if not isinstance(kind, types.BaseTuple):
+                number = builder.load(builder.gep(array.data, [place]))
+                place = builder.add(place, ir.Constant(ir.IntType(64), 1))
+                return number
+            return context.make_tuple(builder, kind, [made(field) for field in kind.types])
+
+        return made(rule)
 
     return rule(rule, numbers, types.intp), generate
 
@@ -108,6 +161,18 @@ def apply(rule: Any, net: Any, place: int, gradient: Any) -> Any:
 def apply_whole(rule: Any, net: Any, place: int, gradient: Any) -> Any:
     """Do `apply`, where the gradient has been multiplied by `in_advance` already."""
     return _apply_whole(rule, net.memory, place, net.shape.parameters, gradient)
+
+
+@inline_kernel
+def apply_to_bias(rule: Any, net: Any, place: int, gradient: Any) -> Any:
+    """Do `apply` for a bias, which may not decay."""
+    return _apply(of_biases(rule), net.memory, place, net.shape.parameters, gradient)
+
+
+@inline_kernel
+def apply_whole_to_bias(rule: Any, net: Any, place: int, gradient: Any) -> Any:
+    """Do `apply_whole` for a bias."""
+    return _apply_whole_to_bias(rule, net.memory, place, net.shape.parameters, gradient)
 
 
 @inline_kernel
@@ -131,6 +196,10 @@ def sees_all(rule: Any) -> Any:
     """Whether a rule changes a parameter whose gradient is zero, or its state."""
 
 
+def of_biases(rule: Any) -> Any:
+    """The rule by which biases are updated."""
+
+
 def _apply(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
     """See `apply`; the first array of state is `stride` numbers behind the parameters."""
 
@@ -139,11 +208,15 @@ def _apply_whole(rule: Any, memory: Array, place: int, stride: int, gradient: An
     """See `apply_whole`."""
 
 
+def _apply_whole_to_bias(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    """See `apply_whole_to_bias`."""
+
+
 @chosen_by_type(in_advance)
 def _in_advance(rule: Any) -> Formula:
     if rule.instance_class is Sgd:
         return lambda rule: -rule.lr
-    one = rule.types[0]
+    one = next(_numbers_of(rule))
     return lambda rule: one(1)
 
 
@@ -151,6 +224,13 @@ def _in_advance(rule: Any) -> Formula:
 def _sees_all(rule: Any) -> Formula:
     answer = rule.instance_class is not Sgd
     return lambda rule: answer
+
+
+@chosen_by_type(of_biases)
+def _of_biases(rule: Any) -> Formula:
+    if rule.instance_class in FOR_WEIGHTS:
+        return lambda rule: of_biases(rule.rule)
+    return lambda rule: rule
 
 
 @chosen_by_type(_apply)
@@ -163,6 +243,17 @@ def _apply_whole_of(rule: Any, memory: Any, place: Any, stride: Any, gradient: A
     if rule.instance_class is Sgd:
         return _add
     return FORMULAS[rule.instance_class]
+
+
+@chosen_by_type(_apply_whole_to_bias)
+def _apply_whole_to_bias_of(
+    rule: Any, memory: Any, place: Any, stride: Any, gradient: Any
+) -> Formula:
+    if rule.instance_class is Sgd:
+        return _add
+    return lambda rule, memory, place, stride, gradient: _apply(
+        of_biases(rule), memory, place, stride, gradient
+    )
 
 
 def _add(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
@@ -219,6 +310,18 @@ def _adam(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> A
     return _against_root(rule, memory, place, multiply(splat(gradient, -rule.lr_t), m), v)
 
 
+def _decayed(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    W = load(gradient, memory, place)
+    gradient = fma(splat(gradient, rule.weight_decay), W, gradient)
+    return _apply(rule.rule, memory, place, stride, gradient)
+
+
+def _decoupled(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    W = load(gradient, memory, place)
+    store(memory, place, fma(splat(gradient, -(rule.lr * rule.weight_decay)), W, W))
+    return _apply(rule.rule, memory, place, stride, gradient)
+
+
 @inline_kernel
 def _towards(new: Any, mean: Any, gain: Any) -> Any:
     """``mean + gain * (new - mean)``, a step of a moving average."""
@@ -241,4 +344,21 @@ FORMULAS = {
     AdaGrad: _adagrad,
     RMSprop: _rmsprop,
     Adam: _adam,
+    Penalised: _decayed,
+    Decayed: _decayed,
+    DecayedAll: _decayed,
+    Decoupled: _decoupled,
+    DecoupledAll: _decoupled,
 }
+
+FOR_WEIGHTS = (Penalised, Decayed, Decoupled)
+"""What is not done to biases. Rules around others are in this order: those for weights outside."""
+
+
+def _numbers_of(rule: Any) -> Iterator[Any]:
+    """Give the types of a rule's numbers in order, those of the rule within it first."""
+    for kind in rule.types:
+        if isinstance(kind, types.BaseTuple):
+            yield from _numbers_of(kind)
+        else:
+            yield kind

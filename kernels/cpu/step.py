@@ -26,6 +26,7 @@ from fastnn.kernels.cpu.backward import forward_and_backward, input_gradient_in_
 from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
 from fastnn.kernels.cpu.dense import ROWS
 from fastnn.kernels.cpu.net import Split, Sums, features_of, share
+from fastnn.kernels.cpu.penalty import prepare_penalty
 from fastnn.kernels.cpu.rules import apply_whole, in_advance, sees_all
 from fastnn.kernels.cpu.strips import narrow_tile
 from fastnn.kernels.cpu.sums import SECTION
@@ -53,6 +54,7 @@ def middle(net: Any, team: Any, run: Any, batch: Array, rule: Any, early: bool) 
     samples = (first * ROWS, last * ROWS)
     peak = forward_and_backward(net, run.loss, batch, samples, in_advance(rule), early)
     net.memory[net.shape.peaks + team.thread * PEAK_STRIDE] = peak
+    prepare_penalty(rule, net, team)
     return peak
 
 

@@ -13,8 +13,8 @@ from fastnn.kernels.cpu.barrier import meet, pass_request_on, stopping
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import Left, Right
 from fastnn.kernels.cpu.net import CACHE_LINE, features_of, row_of, share, unit_of
+from fastnn.kernels.cpu.penalty import whole_loss
 from fastnn.kernels.cpu.rules import rule_at
-from fastnn.kernels.cpu.softmax_in_strips import mean_loss
 from fastnn.kernels.cpu.step import (
     back_at_once,
     gradient_of_strip,
@@ -99,7 +99,7 @@ def train(width: Any, net: Any, team: Any, data: Any, run: Any) -> Any:
         if not meet(team.barrier, team.threads, team.give_way):
             return step
         if team.thread == 0:
-            run.losses[step] = mean_loss(net, samples)
+            run.losses[step] = whole_loss(rule, net, samples)
         if early:
             update_rest(net, team, samples, rule)
         else:

@@ -10,8 +10,8 @@ from fastnn.kernels.cpu.by_feature import sort_blocks, update_strip
 from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
 from fastnn.kernels.cpu.compressed import Located, locate
 from fastnn.kernels.cpu.net import share, unit_of
+from fastnn.kernels.cpu.penalty import whole_loss
 from fastnn.kernels.cpu.rules import rule_at, sees_all
-from fastnn.kernels.cpu.softmax_in_strips import mean_loss
 from fastnn.kernels.cpu.sparse import forward_sparse, update_unit, update_unit_with_zeros
 from fastnn.kernels.cpu.step import (
     back_at_once,
@@ -89,7 +89,7 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
         if not meet(team.barrier, team.threads, team.give_way):
             return step
         if team.thread == 0:
-            run.losses[step] = mean_loss(net, samples)
+            run.losses[step] = whole_loss(rule, net, samples)
         if early:
             peak = largest_peak(net, team.threads)
             update_rest(net, team, samples, rule)

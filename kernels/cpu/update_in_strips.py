@@ -11,7 +11,7 @@ from typing import Any
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply_samples
 from fastnn.kernels.cpu.net import row_of, share
-from fastnn.kernels.cpu.rules import apply, apply_to_tile, apply_whole
+from fastnn.kernels.cpu.rules import apply_to_bias, apply_to_tile, apply_whole_to_bias
 from fastnn.kernels.cpu.strips import in_tiles, narrow_tile
 from fastnn.kernels.cpu.sums import RUN
 from fastnn.kernels.cpu.vector import add, lanes
@@ -72,9 +72,9 @@ def update_bias(zero: Any, net: Any, number: int, strips: Any, samples: int, rul
                 total = add(total, section)
             place = layer.b + s * strip + column
             if number == 0:
-                apply_whole(rule, net, place, total)
+                apply_whole_to_bias(rule, net, place, total)
             else:
-                apply(rule, net, place, total)
+                apply_to_bias(rule, net, place, total)
 
 
 update_weights_in_tiles = in_tiles(update_weights)

@@ -69,6 +69,7 @@ def test_it_is_the_numerical_gradient(backend: Backend, batch: Batch) -> None:
     )
 
 
+@pytest.mark.exhaustive  # the test before says it of one network by itself
 def test_check_gradients(backend: Backend) -> None:
     batch = Batch(3, 12, 4, seed=3)
     report = fastnn.check_gradients(network_of(), batch.x, batch.t, backends=[backend.name])

@@ -128,7 +128,11 @@ def test_a_callback_turns_them_off(backend: Backend) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"weight_decay": 0.1}, {"clip_norm": 1.0}, {"weight_decay": 0.2, "decay_all": True}],
+    [
+        {"weight_decay": 0.1},
+        {"clip_norm": 1.0},
+        pytest.param({"weight_decay": 0.2, "decay_all": True}, marks=pytest.mark.exhaustive),
+    ],
     ids=str,
 )
 def test_a_callback_cannot_turn_them_on(backend: Backend, change: dict[str, Any]) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 import fastnn
 from fastnn.backends.base import Backend
-from fastnn.backends.known_parts import KnownParts
+from fastnn.backends.known_parts import PENALTY, WEIGHT_DECAY, KnownParts
 from fastnn.backends.selection import load_backend
-from fastnn.training.planner import make_plan
+from fastnn.training.planner import make_chain, make_plan
 
 
 class Own(fastnn.Optimizer):
@@ -115,6 +115,31 @@ def test_reasons_are_in_the_users_words(monkeypatch: pytest.MonkeyPatch) -> None
         "SoftmaxWithLoss": "it does not know the loss 'softmax_cross_entropy'",
         "Own": "it has an update of its own instead of a rule",
     }
+
+
+def test_decay_of_a_choice_of_parameters() -> None:
+    """It is known of all weights and of all parameters; any other choice runs in the loop."""
+
+    class Chosen(fastnn.SGD):
+        names: tuple[str, ...] = ()
+
+        def decays(self, name: Any) -> bool:
+            return name in self.names
+
+    known = KnownParts(
+        "it", ("relu",), ("softmax_cross_entropy",), ("sgd_update",), (WEIGHT_DECAY, PENALTY)
+    )
+    network = network_of(load_backend("numpy"))
+    every = tuple(network.params)
+    optimizer = Chosen(weight_decay=0.1)
+    for names, right in ((every, True), (every[::2], True), (every[1:], False), (every[:1], False)):
+        optimizer.names = names
+        reasons = known.reasons(make_chain(network, optimizer, flat=True))
+        assert [part for part, _ in reasons] == [] if right else ["Chosen"]
+    with fastnn.use_backend("numpy"):
+        own = fastnn.Sequential([fastnn.Relu(), network.layers["Affine1"]])
+    own.weight_decay_lambda = 0.1
+    assert known.reasons(make_chain(own, fastnn.SGD(), flat=False))[-1].part == "SoftmaxWithLoss"
 
 
 def test_what_fit_refuses_is_refused() -> None:

@@ -91,6 +91,10 @@ class Layout:
         self.shape["x_size"], self.shape["x_stride"] = x_size, x_stride
         self.shape["peaks"] = self._take(self.threads * step.PEAK_STRIDE)
         self.shape["losses"] = self._take(capacity)
+        strip_counts = self.records["strip_count"]
+        self.shape["squares"] = self._take(
+            int(self.groups * strip_counts[0] + sum(strip_counts[1:]))
+        )
         self.shape["sums"] = self._take(self.threads * 2 * int(self.records["W_size"][0]))
         if self.dense:
             self.shape["x"] = self._take(2 * x_size)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.base import EPSILON
 from fastnn.backends.numba.layout import Layout
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
+from fastnn.backends.numba.update import numbers_of, rule_of
 from fastnn.backends.plan import Numbers, Rule, Runner, StepPlan
 from fastnn.backends.stop import Stop
 from fastnn.kernels.cpu import (
@@ -24,7 +24,6 @@ from fastnn.kernels.cpu import (
     evaluation,
     losses_in_strips,
     net,
-    rules,
     step_dense,
     step_sparse,
     strips,
@@ -73,8 +72,7 @@ class CompiledStep(Runner):
         self.compressed = density <= sparse_up_to(sizes[1])
         dtype = np.dtype(plan.dtype)
         assert isinstance(plan.chain.update, Rule)
-        rule = rules.BY_NAME[plan.chain.update.primitive]
-        self.rule = rule(*[dtype.type(0)] * len(rule._fields))
+        self.rule = rule_of(plan.chain, dtype)
         self.layout = layout = Layout(
             blocks,
             dtype,
@@ -117,9 +115,9 @@ class CompiledStep(Runner):
         place, taken = np.zeros(barrier.SIZE, np.int64), [0] * self.threads
         if stop is not None:
             stop.tell(place[barrier.REQUESTED :])
-        numbers = np.empty((len(rows), len(self.rule)), self.layout.dtype)
-        for column, name in enumerate(self.rule._fields):
-            numbers[:, column] = EPSILON if name == "epsilon" else hyperparameters[name]
+        numbers = numbers_of(
+            self.rule, self.plan.chain, hyperparameters, len(rows), self.layout.dtype
+        )
         run = net.Run(rows, self.loss(self.labels), self.rule, numbers, losses)
 
         def job(thread: int) -> None:

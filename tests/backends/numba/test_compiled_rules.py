@@ -34,8 +34,9 @@ STEPS = 5
 
 
 def trained(
-    engine: str, optimizer: Any, sizes: tuple[int, ...], density: float, dtype: str, batch: int
-) -> tuple[dict[str, Any], Any, Any]:
+    engine: str, optimizer: Any, sizes: tuple[int, ...], density: float, dtype: str, batch: int,
+    penalty: float = 0,
+) -> tuple[dict[str, Any], Any, Any]:  # fmt: skip
     """Parameters and state after some steps, their losses, and what ran them."""
     with fastnn.use_backend(engine):
         rng = np.random.default_rng(3)
@@ -44,6 +45,7 @@ def trained(
             W = rng.standard_normal((D, M)) / np.sqrt(D)
             layers += [fastnn.Affine(W.astype(dtype), np.zeros(M, dtype)), fastnn.Relu()]
         network = fastnn.Sequential(layers[:-1])
+        network.weight_decay_lambda = penalty
         x, t = data_set(700, sizes[0], sizes[-1], density=density)
         plan = make_plan(network, x.astype(dtype), t.astype("int64"), optimizer, batch)
         runner: Any = network.backend.compile(plan) or Loop(network.backend, plan)
@@ -119,6 +121,42 @@ def test_bits_do_not_depend_on_the_number_of_threads(
     for other in results[1:]:
         for name, array in results[0].items():
             np.testing.assert_array_equal(other[name], array, name)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "density", "dtype"),
+    [
+        (lambda: fastnn.AdamW(weight_decay=0.3), 0.2, "float64"),
+        *[
+            pytest.param(optimizer, 1.0, dtype, marks=pytest.mark.exhaustive)
+            for optimizer, dtype in (
+                (lambda: fastnn.SGD(weight_decay=0.3), "float32"),
+                (lambda: fastnn.Momentum(weight_decay=0.3, decay_all=True), "float64"),
+                (lambda: fastnn.AdamW(weight_decay=0.3, decay_all=True), "float64"),
+            )
+        ],
+    ],
+)
+def test_weight_decay_of_both_kinds(
+    optimizer: Any, density: float, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The optimizer's own, and that of the network, which is a part of the loss: on any threads."""
+    bound = {"float64": 1e-12, "float32": 2e-6}[dtype]
+    for batch in (7, 600):
+        arguments = (optimizer(), (30, 70, 20, 3), density)
+        right, right_losses, _ = trained("numpy", *arguments, "float64", batch, 0.7)
+        results = []
+        for threads in (1, 2, 3):
+            use_threads(monkeypatch, threads)
+            found, losses, runner = trained("numba", *arguments, dtype, batch, 0.7)
+            assert isinstance(runner, CompiledStep)
+            results.append({**found, "losses": losses})
+        assert relative_error(losses, right_losses) <= bound
+        for name in right:
+            assert relative_error(found[name], right[name]) <= bound, name
+        for other in results[1:]:
+            for name, array in results[0].items():
+                np.testing.assert_array_equal(other[name], array, name)
 
 
 def test_a_rate_of_its_own_for_each_step() -> None:

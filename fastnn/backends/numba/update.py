@@ -1,0 +1,52 @@
+"""The update of a chain as a rule of the compiled step, and the numbers that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.arrays import Array
+from fastnn.backends.base import EPSILON
+from fastnn.backends.plan import Chain, Numbers, Rule
+from fastnn.kernels.cpu import rules
+
+
+def rule_of(chain: Chain, dtype: Any) -> Any:
+    """Put the rule of a chain together, for its type: all its numbers are zero."""
+    assert isinstance(chain.update, Rule)
+    zero = dtype.type(0)
+    kind: Any = rules.BY_NAME[chain.update.primitive]
+    rule = kind(*[zero] * len(kind._fields))
+    if chain.decayed:
+        every = set(chain.decayed) == set(chain.parameters)
+        if chain.update.decouples_decay:
+            rule = (rules.DecoupledAll if every else rules.Decoupled)(rule, zero, zero)
+        else:
+            rule = (rules.DecayedAll if every else rules.Decayed)(rule, zero)
+    return rule if chain.penalty is None else rules.Penalised(rule, zero)
+
+
+def numbers_of(
+    rule: Any, chain: Chain, hyperparameters: Mapping[str, Numbers], steps: int, dtype: Any
+) -> Array:
+    """Give what a rule reads in each step, a row for each, as `rules.rule_at` takes it."""
+    columns = [
+        np.broadcast_to(np.asarray(number, dtype), steps)
+        for number in _numbers(rule, chain, hyperparameters)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _numbers(rule: Any, chain: Chain, hyperparameters: Mapping[str, Numbers]) -> Iterator[Numbers]:
+    for name, field in zip(rule._fields, rule, strict=True):
+        if name == "rule":
+            yield from _numbers(field, chain, hyperparameters)
+        elif name == "epsilon":
+            yield EPSILON
+        elif isinstance(rule, rules.Penalised):
+            assert chain.penalty is not None
+            yield chain.penalty.weight_decay
+        else:
+            yield hyperparameters[name]
