@@ -220,7 +220,9 @@ def _with_device(backend: str | Backend, device: int) -> str:
 def backend_of(array: object) -> Backend:
     """Return the backend where an array lives; on the host, the active one before the others."""
     active = get_backend()
-    for backend in (active, *loaded_backends()):
+    if active.owns(array):
+        return active
+    for backend in loaded_backends():
         if backend.owns(array):
             return backend  # type: ignore[no-any-return]
     return active if active.on_host else load_backend("numpy")

@@ -76,11 +76,12 @@ def update_by_rule(
     if clips and updates:
         updates = _clipped(updates, numbers["clip_norm"])
     read = {name: numbers[name] for name in rule.hyperparameters}
-    decay = {"weight_decay": numbers["weight_decay"]} if "weight_decay" in numbers else {}
+    weight_decay = numbers.get("weight_decay", 0)
+    decay = {"weight_decay": weight_decay}
 
     def apply(name: str, update: _Update) -> None:
         backend, parameter, gradient, remembered, _ = update
-        if decay and decays(name):
+        if weight_decay and decays(name):
             if rule.decouples_decay:
                 backend.decay_weights(parameter, lr=numbers["lr"], **decay)
             else:
@@ -94,9 +95,8 @@ def update_by_rule(
             kept = isinstance(update.number, np.generic)  # a number of NumPy's stays one
             changed[name] = update.parameter[()] if kept else update.parameter.item()
     _assign(params, changed)
-    for name, update in updates.items():
-        for by_name, array in zip(state.values(), update.remembered, strict=True):
-            by_name[name] = array
+    for each, by_name in enumerate(state.values()):
+        by_name.update((name, update.remembered[each]) for name, update in updates.items())
     for name, update in updates.items():
         if update.number is None:
             apply(name, update)
@@ -195,6 +195,9 @@ def _to_change(name: str, parameter: Any, gradient: Any) -> tuple[Backend, Array
     if is_read_only(parameter):
         raise ValueError(f"parameter {name!r} is read-only, and is changed in place")
     shape = tuple(parameter.shape)
+    alike = type(gradient) is type(parameter) and backend.owns(gradient)
+    if alike and gradient.dtype == parameter.dtype and gradient.shape == shape:
+        return backend, parameter, gradient  # the checks below would find nothing
     if not hasattr(gradient, "shape"):
         if shape != ():
             raise TypeError(f"gradient of {name!r} is no array, but {shown(gradient)}")
