@@ -59,6 +59,8 @@ class KnownParts:
         What it is called in messages, such as "the compiled step".
     activations, losses, rules : collection of str
         By their primitives.
+    normalises : bool
+        Whether an Affine layer may have batch normalisation right behind it.
     extras : collection of str
         Which of `WEIGHT_DECAY`, `PENALTY` and `CLIPPING`.
     """
@@ -68,6 +70,7 @@ class KnownParts:
     losses: Collection[str]
     rules: Collection[str]
     extras: Collection[str] = ()
+    normalises: bool = False
 
     def reasons(self, chain: Chain) -> tuple[Reason, ...]:
         """Say what of a chain is not known; nothing if all is."""
@@ -96,17 +99,19 @@ class KnownParts:
         return tuple(reasons)
 
     def _of_layers(self, chain: Chain) -> Iterator[Reason]:
-        for block in chain.blocks:
-            unknown = self._unknown_layer(block)
+        for before, block in zip([None, *chain.blocks], chain.blocks, strict=False):
+            unknown = self._unknown_layer(before, block)
             if unknown:
                 yield Reason(block.label, f"{self.step} does not know {unknown}")
 
-    def _unknown_layer(self, block: Block) -> str:
-        """Name what is not known of a block."""
+    def _unknown_layer(self, before: Block | None, block: Block) -> str:
+        """Name what is not known of a block, given that before it."""
         if block.layer is not None:
             return block.layer.name + ("" if block.layer.users_own else " at this place")
-        if block.operation is not None:
+        if block.operation is not None and not (block.normalises and self.normalises):
             return block.operation.label
+        if block.operation is not None and not _is_behind_sums(before, block):
+            return f"{block.operation.label} at this place"
         if block.activation is not None and block.activation.name not in self.activations:
             return f"the activation {block.activation.name!r}"
         return ""
@@ -143,3 +148,13 @@ class KnownParts:
 def _weights(chain: Chain) -> set[str]:
     """Name the weights of the Affine layers."""
     return {block.parameters[0] for block in chain.blocks if block.is_affine}
+
+
+def _is_behind_sums(before: Block | None, block: Block) -> bool:
+    """Whether a block is right behind an Affine layer, and has as many units."""
+    return (
+        before is not None
+        and before.is_affine
+        and before.activation is None
+        and before.units == block.units
+    )

@@ -101,7 +101,7 @@ class Block:
     parameters : tuple of str
         Names of its parameters in `StepPlan.arrays`: W and b of an Affine layer, gamma and beta.
     units : int
-        What an Affine layer gives for a sample; 0 if that is not known.
+        What an Affine layer or batch normalisation gives for a sample; 0 of other layers.
     activation : Activation or None
         What the output of an Affine layer or of batch normalisation goes through.
     operation : Operation or None
@@ -123,6 +123,11 @@ class Block:
     def is_affine(self) -> bool:
         """Whether it is an Affine layer."""
         return self.layer is None and self.operation is None
+
+    @property
+    def normalises(self) -> bool:
+        """Whether it is batch normalisation."""
+        return self.operation is not None and self.operation.name == "batch_norm"
 
 
 @dataclass(frozen=True)

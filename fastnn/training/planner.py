@@ -153,7 +153,8 @@ def _blocks(network: Sequential, *, flat: bool) -> list[Block]:
         if affine:
             blocks.append(Block(names, int(layer.W.shape[1]), activation, label=label))
         elif operation is not None:
-            blocks.append(Block(names, activation=activation, operation=operation, label=label))
+            units = int(layer.gamma.shape[0]) if operation.name == "batch_norm" else 0
+            blocks.append(Block(names, units, activation, operation=operation, label=label))
         else:
             blocks.append(Block(names, layer=_calls(layer, _backward_of(layer)), label=label))
         flat = type(layer) is Affine or (flat and type(layer) in KEEPING_SHAPE)

@@ -89,19 +89,31 @@ def activate(row: Any, net: Any, layer: Any, place: int, outputs: int) -> Any:
     `place` is where it goes to in the layer's ``out``, and `outputs` how many columns from there on
     are no padding.
     """
+    return activate_by(layer.activation, row, net, layer, place, outputs)
+
+
+@inline_kernel
+def activate_by(number: int, row: Any, net: Any, layer: Any, place: int, outputs: int) -> Any:
+    """Do `activate` by the activation of a number, whatever the layer's record says."""
     if need_sums(net.activations):
         store(net.memory, place - layer.out + layer.sums, row)
-    return _forward(row, outputs, layer.activation, net.activations)
+    return _forward(row, outputs, number, net.activations)
 
 
 @inline_kernel
 def activate_backward(dout: Any, net: Any, layer: Any, place: int) -> Any:
     """Give the gradient by a layer's sums, from that by its output, which stands at `place`."""
+    return activate_backward_by(layer.activation, dout, net, layer, place)
+
+
+@inline_kernel
+def activate_backward_by(number: int, dout: Any, net: Any, layer: Any, place: int) -> Any:
+    """Do `activate_backward` by the activation of a number."""
     out = load(dout, net.memory, place)
     sums = out
     if need_sums(net.activations):
         sums = load(dout, net.memory, place - layer.out + layer.sums)
-    return _backward(dout, out, sums, layer.activation, net.activations)
+    return _backward(dout, out, sums, number, net.activations)
 
 
 def need_sums(kinds: Any) -> bool:

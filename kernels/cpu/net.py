@@ -44,7 +44,10 @@ LAYER = np.dtype(
         )
     ]
 )  # fmt: skip
-"""The record of a layer; `activation` is a number in `Net.activations`, from 1 on, or 0."""
+"""The record of a layer; `activation` is a number in `Net.activations`, from 1 on, or 0.
+
+0, too, where the layer is normalised: what follows that stands in the record of its normalisation.
+"""
 
 SHAPE = np.dtype(
     [
@@ -79,6 +82,7 @@ class Net(NamedTuple):
     shape : a `SHAPE`
     block_starts : (groups * blocks + 1,) int64, where the blocks of input features begin
     activations : tuple of those that its layers have; see `fastnn.kernels.cpu.activations`
+    normalisations : (layers,) of `normalization_in_strips.NORMALISATION`; None if there is none
     form : `Form`, what else kernels are compiled for
     """
 
@@ -87,6 +91,7 @@ class Net(NamedTuple):
     shape: Any
     block_starts: Array
     activations: Any
+    normalisations: Any
     form: Any
 
 

@@ -10,7 +10,8 @@ first layer (see `fastnn.kernels.cpu.net`) and shares of everything else:
 5. update its units, and its share of the other layers
 
 The first part of the next step reads only what the thread has written itself, so two meetings are
-enough. Nothing of the network is written before the first meeting. In a wide first layer the
+enough; where layers are normalised (`fastnn.kernels.cpu.step_normalised`), 3 has more of its own.
+Nothing of the network is written before the first meeting. In a wide first layer the
 gradient by its output belongs to 5: a strip of it is made by the thread that needs it. Each number
 is computed by one thread in the same order whatever their number, so the bits are the same.
 
@@ -28,12 +29,18 @@ from fastnn.kernels.cpu.dense import ROWS
 from fastnn.kernels.cpu.net import Split, Sums, features_of, share
 from fastnn.kernels.cpu.penalty import prepare_penalty
 from fastnn.kernels.cpu.rules import apply_whole, in_advance, sees_all
+from fastnn.kernels.cpu.step_normalised import (
+    forward_and_backward_meeting,
+    normalise_strip_backward,
+    of_first_sums,
+)
 from fastnn.kernels.cpu.strips import narrow_tile
 from fastnn.kernels.cpu.sums import SECTION
 from fastnn.kernels.cpu.update_in_strips import update_bias, update_hidden, update_weights_in_tiles
 from fastnn.kernels.cpu.vector import lanes, largest, magnitude
 from fastnn.kernels.cpu.vector_lanes import largest_lane
 from fastnn.kernels.cpu.vector_memory import load, store
+from numba import types
 
 Array = Any
 
@@ -49,13 +56,44 @@ def back_at_once(net: Any) -> Any:
 
 @kernel
 def middle(net: Any, team: Any, run: Any, batch: Array, rule: Any, early: bool) -> Any:
-    """Part 3 of a step; give the thread's peak, the largest magnitude in its gradient."""
+    """Part 3 of a step; False if not all threads have met in it.
+
+    Leaves the thread's peak, the largest magnitude in its gradient.
+    """
     first, last = share(team.thread, team.threads, (batch.size + ROWS - 1) // ROWS)
     samples = (first * ROWS, last * ROWS)
-    peak = forward_and_backward(net, run.loss, batch, samples, in_advance(rule), early)
+    peak, met = through_layers(net.normalisations, net, team, run, batch, samples, rule, early)
     net.memory[net.shape.peaks + team.thread * PEAK_STRIDE] = peak
     prepare_penalty(rule, net, team)
-    return peak
+    return met
+
+
+def through_layers(
+    normalisations: Any, net: Any, team: Any, run: Any, batch: Array, samples: Any, rule: Any,
+    early: bool,
+) -> Any:  # fmt: skip
+    """Do what `middle` does; give the peak, and whether all have met."""
+
+
+@chosen_by_type(through_layers)
+def _through_layers(
+    normalisations: Any, net: Any, team: Any, run: Any, batch: Any, samples: Any, rule: Any,
+    early: Any,
+) -> Any:  # fmt: skip
+    def by_samples(
+        normalisations: Any, net: Any, team: Any, run: Any, batch: Any, samples: Any, rule: Any,
+        early: Any,
+    ) -> Any:  # fmt: skip
+        factor = in_advance(rule)
+        return forward_and_backward(net, run.loss, batch, samples, factor, early), True
+
+    def with_meetings(
+        normalisations: Any, net: Any, team: Any, run: Any, batch: Any, samples: Any, rule: Any,
+        early: Any,
+    ) -> Any:  # fmt: skip
+        return forward_and_backward_meeting(net, team, run, batch, samples, rule, early)
+
+    return by_samples if isinstance(normalisations, types.NoneType) else with_meetings
 
 
 @kernel
@@ -95,8 +133,9 @@ def _gradient_of_strip(inputs: Any, net: Any, s: Any, samples: Any, rule: Any) -
         this, next_ = np.int64(0), np.int64(1)  # as variables: one is compiled for each literal
         units, width = (s * tiles, (s + 1) * tiles), net.layers[0].strip_width
         strips, all_samples = (s, s + 1), (this, end)
-        first, factor = net.form.first, in_advance(rule)
+        first, factor = net.form.first, of_first_sums(net.normalisations, in_advance(rule))
         peak = input_gradient_in_tiles(first, width, net, next_, strips, all_samples, factor)
+        peak = normalise_strip_backward(net.normalisations, net, s, samples, rule, peak)
         update_weights_in_tiles(first, width, net, next_, units, samples, rule)
         update_bias(narrow_tile(net.memory), net, this, strips, samples, rule)
         return peak

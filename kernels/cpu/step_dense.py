@@ -23,6 +23,7 @@ from fastnn.kernels.cpu.step import (
     sums_of_update,
     update_rest,
 )
+from fastnn.kernels.cpu.step_normalised import normalise_strip
 from fastnn.kernels.cpu.strips import narrow, tile_of_zeros
 from fastnn.kernels.cpu.sums import SECTION
 from fastnn.kernels.cpu.tall import (
@@ -91,11 +92,13 @@ def train(width: Any, net: Any, team: Any, data: Any, run: Any) -> Any:
             unit = unit_of(net, number)
             fetched = own if unit.strip == 0 or number == units[0] else (np.int64(0), np.int64(0))
             _forward(zero, net, x, unit, samples, data, following, fetched)
+            normalise_strip(net.normalisations, net, unit.strip, samples)
         if not meet(team.barrier, team.threads, team.give_way):
             return step
         if team.thread == 0:
             pass_request_on(team.barrier)
-        middle(net, team, run, batch, rule, early)
+        if not middle(net, team, run, batch, rule, early):
+            return step
         if not meet(team.barrier, team.threads, team.give_way):
             return step
         if team.thread == 0:

@@ -22,6 +22,7 @@ from fastnn.kernels.cpu.step import (
     sums_of_update,
     update_rest,
 )
+from fastnn.kernels.cpu.step_normalised import normalise_strip
 from fastnn.kernels.cpu.strips import strip_of_zeros
 from fastnn.kernels.cpu.sums import SECTION
 from fastnn.kernels.cpu.update_in_strips import update_hidden
@@ -80,18 +81,20 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
             is_first = unit_of(net, number).strip == 0 or number == units[0]
             fetched = following if is_first else following[:0]
             forward_sparse(zero, net, data, here, number, norms, fetched, expanded)
+            normalise_strip(net.normalisations, net, unit_of(net, number).strip, samples)
         sort_into(room, net, team, data, here, turn)
         if not meet(team.barrier, team.threads, team.give_way):
             return step
         if team.thread == 0:
             pass_request_on(team.barrier)
-        peak = middle(net, team, run, batch, rule, early)
+        if not middle(net, team, run, batch, rule, early):
+            return step
         if not meet(team.barrier, team.threads, team.give_way):
             return step
         if team.thread == 0:
             run.losses[step] = whole_loss(rule, net, samples)
+        peak = largest_peak(net, team.threads)
         if early:
-            peak = largest_peak(net, team.threads)
             update_rest(net, team, samples, rule)
         else:
             update_hidden(net, team, np.int64(2), samples, rule)

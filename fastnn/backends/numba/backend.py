@@ -557,6 +557,7 @@ def _known_parts() -> KnownParts:
         losses=losses_in_strips.BY_NAME,
         rules=rules.BY_NAME,
         extras=(WEIGHT_DECAY, PENALTY),
+        normalises=True,
     )
 
 

@@ -11,8 +11,19 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.plan import Block, state_name
-from fastnn.kernels.cpu import activations, dense, evaluation, net, step, strips, tall
+from fastnn.backends.base import BATCH_NORM_EPSILON
+from fastnn.backends.numba.stages import Stage
+from fastnn.backends.plan import state_name
+from fastnn.kernels.cpu import (
+    activations,
+    dense,
+    evaluation,
+    net,
+    normalization_in_strips,
+    step,
+    strips,
+    tall,
+)
 
 BLOCK_BYTES = 102400
 """Weights of a block of input features, which is to stay in the first-level cache."""
@@ -40,11 +51,13 @@ class Layout:
         What all layers share.
     activations : tuple
         Those of the layers, for `net.Net`.
+    normalisations : array of `normalization_in_strips.NORMALISATION`, or None
+        Likewise; None if no layer is normalised.
     groups, blocks : int
         Groups of input features, and blocks in each.
     """
 
-    layers: tuple[Block, ...]
+    layers: tuple[Stage, ...]
     dtype: Any
     batch_size: int
     threads: int
@@ -55,6 +68,7 @@ class Layout:
     records: Array = field(init=False)
     shape: Array = field(init=False)
     activations: tuple[Any, ...] = field(init=False)
+    normalisations: Array = field(init=False)
     groups: int = field(init=False)
     blocks: int = field(init=False)
 
@@ -67,7 +81,7 @@ class Layout:
         self.records = np.zeros(len(self.layers), net.LAYER)
         self.shape = np.zeros((), net.SHAPE)
         self.activations, numbers = activations.number_activations(self.layers, self.dtype)
-        self.records["activation"] = numbers
+        self._place_activations(numbers)
         strip = self._strip_of(self.sizes[1])
         self.groups = _groups(math.ceil(self.sizes[1] / strip))
         features = math.ceil(inputs / self.groups)
@@ -148,10 +162,12 @@ class Layout:
         Both forms of W, and of its state, are written.
         """
         self.memory[:] = 0
+        for own, array in self._vectors(arrays):
+            own[:] = array
         for number, layer in enumerate(self.layers):
             outputs, strip = self._record(number, "outputs", "strip_width")
-            for part, (W, b) in enumerate(self._arrays_of(layer, arrays)):
-                self.bias(number, part)[:] = b
+            self._write_numbers(number, layer)
+            for part, W in enumerate(self._weights_of(layer, arrays)):
                 for s, some in enumerate(self.weights(number, part)):
                     columns = W[:, s * strip : (s + 1) * strip]
                     some[: len(W), : columns.shape[1]] = columns
@@ -166,10 +182,11 @@ class Layout:
 
         Of the state of a layer behind the first one only the transposed form is up to date.
         """
+        for own, array in self._vectors(arrays):
+            array[...] = own
         for number, layer in enumerate(self.layers):
             outputs, strip = self._record(number, "outputs", "strip_width")
-            for part, (W, b) in enumerate(self._arrays_of(layer, arrays)):
-                b[...] = self.bias(number, part)
+            for part, W in enumerate(self._weights_of(layer, arrays)):
                 if part and number:
                     before = self._record(number - 1, "strip_width")[0]
                     for q, some in enumerate(self.transposed(number, part)):
@@ -180,12 +197,31 @@ class Layout:
                     columns = W[:, s * strip : (s + 1) * strip]
                     columns[...] = some[: len(W), : columns.shape[1]]
 
-    def _arrays_of(self, layer: Block, arrays: dict[str, Array]) -> Iterator[tuple[Array, Array]]:
-        """Give W and b of a layer, then each array of their state."""
-        W, b = layer.parameters
-        yield arrays[W], arrays[b]
+    def _weights_of(self, layer: Stage, arrays: dict[str, Array]) -> Iterator[Array]:
+        """Give W of a layer, then each array of its state."""
+        W = layer.affine.parameters[0]
+        yield arrays[W]
         for state in self.states:
-            yield arrays[state_name(state, W)], arrays[state_name(state, b)]
+            yield arrays[state_name(state, W)]
+
+    def _vectors(self, arrays: dict[str, Array]) -> Iterator[tuple[Array, Array]]:
+        """Give what has a number for each unit, as it is in the memory and in the plan.
+
+        Biases, gamma and beta with their state, and running averages.
+        """
+        for number, layer in enumerate(self.layers):
+            outputs, *places = self._record(number, "outputs", "b")
+            if layer.normalisation is not None:
+                own = self.normalisations[number]
+                places += [int(own["gamma"]), int(own["beta"])]
+                averages = int(own["running_mean"]), int(own["running_var"])
+                assert layer.normalisation.operation is not None
+                for place, name in zip(averages, layer.normalisation.operation.state, strict=True):
+                    yield self._part(place, outputs, 0), arrays[name]
+            for place, name in zip(places, layer.vectors, strict=True):
+                names = (name, *[state_name(state, name) for state in self.states])
+                for part, each in enumerate(names):
+                    yield self._part(place, outputs, part), arrays[each]
 
     def weights(self, number: int, part: int = 0) -> Array:
         """W of a layer as (strips, inputs with padding, columns of a strip).
@@ -203,14 +239,21 @@ class Layout:
         strip, count = self._record(number - 1, "strip_width", "strip_count")
         return self._part(place, count * size, part).reshape(count, -1, strip)
 
-    def bias(self, number: int, part: int = 0) -> Array:
-        """The bias of a layer."""
-        place, outputs = self._record(number, "b", "outputs")
-        return self._part(place, outputs, part)
-
     def _part(self, place: int, count: int, part: int) -> Array:
         start = place + part * int(self.shape["parameters"])
         return self.memory[start : start + count]
+
+    def _place_activations(self, numbers: list[int]) -> None:
+        """Write the number of each layer's activation where the layer or its normalisation is."""
+        self.normalisations = None
+        if any(layer.normalisation is not None for layer in self.layers):
+            self.normalisations = np.zeros(len(self.layers), normalization_in_strips.NORMALISATION)
+        for number, layer in enumerate(self.layers):
+            if layer.normalisation is None:
+                self.records["activation"][number] = numbers[number]
+            else:
+                self.normalisations["is_there"][number] = 1
+                self.normalisations["activation"][number] = numbers[number]
 
     def _place_parameters(self, number: int) -> None:
         inputs, outputs = self.sizes[number], self.sizes[number + 1]
@@ -233,6 +276,9 @@ class Layout:
         if number:
             record |= {"WT": self._take(before_count * WT_size), "WT_size": WT_size}
         self._write(number, record)
+        if self.layers[number].normalisation is not None:
+            for name in ("gamma", "beta"):
+                self.normalisations[name][number] = self._take(count * strip)
 
     def _place_buffers(self, number: int, capacity: int) -> None:
         strip, count = self._record(number, "strip_width", "strip_count")
@@ -243,6 +289,20 @@ class Layout:
         if number == 0 and self.groups > 1:
             record["parts"] = self._take(self.groups * output)
         self._write(number, record)
+        if self.layers[number].normalisation is not None:
+            self.normalisations["xn"][number] = self._take(output)
+            self.normalisations["numbers"][number] = self._take(3)
+            for name in ("inverse_std", "mean", "var", "running_mean", "running_var"):
+                self.normalisations[name][number] = self._take(count * strip)
+
+    def _write_numbers(self, number: int, layer: Stage) -> None:
+        """Write what a layer's normalisation reads besides arrays."""
+        if layer.normalisation is None:
+            return
+        assert layer.normalisation.operation is not None
+        momentum = layer.normalisation.operation.options["momentum"]
+        numbers = momentum, 1 - momentum, BATCH_NORM_EPSILON
+        self._part(int(self.normalisations["numbers"][number]), 3, 0)[:] = numbers
 
     def _write(self, number: int, record: dict[str, int]) -> None:
         for name, value in record.items():

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.numba.layout import Layout
+from fastnn.backends.numba.stages import stages_of
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
 from fastnn.backends.numba.update import numbers_of, rule_of
 from fastnn.backends.plan import Numbers, Rule, Runner, StepPlan
@@ -60,12 +61,12 @@ class CompiledStep(Runner):
 
     def __init__(self, plan: StepPlan) -> None:
         self.plan = plan
-        blocks = plan.chain.blocks
+        layers = stages_of(plan.chain.blocks)
         self.x = for_a_kernel(plan.arrays["x_data"])
         assert isinstance(plan.chain.loss, str)
         self.loss = losses_in_strips.BY_NAME[plan.chain.loss]
         self.labels = for_a_kernel(plan.arrays["t_data"]).reshape(-1)
-        sizes = [self.x.shape[1], *[block.units for block in blocks]]
+        sizes = [self.x.shape[1], *[layer.affine.units for layer in layers]]
         some = some_rows(self.x)
         density = float(some.mean())
         self.threads = threads_for(sizes, plan.batch_size, density)
@@ -74,7 +75,7 @@ class CompiledStep(Runner):
         assert isinstance(plan.chain.update, Rule)
         self.rule = rule_of(plan.chain, dtype)
         self.layout = layout = Layout(
-            blocks,
+            layers,
             dtype,
             plan.batch_size,
             self.threads,
@@ -145,6 +146,7 @@ class CompiledStep(Runner):
             layout.shape[()],
             self.block_starts,
             layout.activations,
+            layout.normalisations,
             self.form,
         )
         if not self.compressed:
@@ -168,9 +170,11 @@ class CompiledStep(Runner):
     def counter(self, held_out: tuple[Array, Array] | None = None) -> Callable[[], int] | None:
         """See `Runner.counter`: from compressed data, which the data set is already.
 
-        Labels are those of classes; of several labels a sample the network counts.
+        Labels are those of classes; of several labels a sample the network counts, and where layers
+        are normalised, which is computed otherwise in evaluation.
         """
-        if not self.compressed or self.loss is not losses_in_strips.SoftmaxCrossEntropy:
+        of_classes = self.loss is losses_in_strips.SoftmaxCrossEntropy
+        if not (self.compressed and of_classes) or self.layout.normalisations is not None:
             return None
         data, labels = self.data, self.labels
         if held_out is not None:
@@ -196,6 +200,7 @@ class CompiledStep(Runner):
                 shape[()],
                 self.block_starts,
                 self.layout.activations,
+                self.layout.normalisations,
                 self.form,
             )
             norms = np.full(self.norms.size, np.inf)
