@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fastnn.backends.plan import Block, Chain, LayerCalls, Rule, StepPlan
+from fastnn.backends.plan import Block, Chain, LayerCalls, Operation, Rule, StepPlan
 from fastnn.checks import dtype_name
 
 WEIGHT_DECAY, PENALTY, CLIPPING = "weight decay", "penalty", "clipping"
@@ -63,6 +63,8 @@ class KnownParts:
         Whether an Affine layer may have batch normalisation right behind it.
     extras : collection of str
         Which of `WEIGHT_DECAY`, `PENALTY` and `CLIPPING`.
+    drops : bool
+        Whether dropout may stand between an Affine layer, or its activation, and the next one.
     """
 
     step: str
@@ -71,6 +73,7 @@ class KnownParts:
     rules: Collection[str]
     extras: Collection[str] = ()
     normalises: bool = False
+    drops: bool = False
 
     def reasons(self, chain: Chain) -> tuple[Reason, ...]:
         """Say what of a chain is not known; nothing if all is."""
@@ -99,22 +102,35 @@ class KnownParts:
         return tuple(reasons)
 
     def _of_layers(self, chain: Chain) -> Iterator[Reason]:
-        for before, block in zip([None, *chain.blocks], chain.blocks, strict=False):
-            unknown = self._unknown_layer(before, block)
+        blocks = chain.blocks
+        beside = zip((None, *blocks), blocks, (*blocks[1:], None), strict=False)
+        for before, block, behind in beside:
+            unknown = self._unknown_layer(before, block, behind)
             if unknown:
                 yield Reason(block.label, f"{self.step} does not know {unknown}")
 
-    def _unknown_layer(self, before: Block | None, block: Block) -> str:
-        """Name what is not known of a block, given that before it."""
+    def _unknown_layer(self, before: Block | None, block: Block, behind: Block | None) -> str:
+        """Name what is not known of a block, given those beside it."""
         if block.layer is not None:
             return block.layer.name + ("" if block.layer.users_own else " at this place")
-        if block.operation is not None and not (block.normalises and self.normalises):
-            return block.operation.label
-        if block.operation is not None and not _is_behind_sums(before, block):
-            return f"{block.operation.label} at this place"
+        unknown = self._unknown_operation(before, block, behind)
+        if unknown:
+            return unknown
         if block.activation is not None and block.activation.name not in self.activations:
             return f"the activation {block.activation.name!r}"
         return ""
+
+    def _unknown_operation(self, before: Block | None, block: Block, behind: Block | None) -> str:
+        """Name what is not known of batch normalisation or dropout."""
+        if block.operation is None:
+            return ""
+        label = block.operation.label
+        if not (self.normalises if block.normalises else self.drops):
+            return label
+        if block.drops and before is None:
+            return f"{label} of the inputs"
+        fits = _is_between(before, behind) if block.drops else _is_behind_sums(before, block)
+        return "" if fits else f"{label} at this place"
 
     def _of_loss(self, chain: Chain) -> Iterator[Reason]:
         label = chain.loss_label
@@ -158,3 +174,9 @@ def _is_behind_sums(before: Block | None, block: Block) -> bool:
         and before.activation is None
         and before.units == block.units
     )
+
+
+def _is_between(before: Block | None, behind: Block | None) -> bool:
+    """Whether what is in between has an Affine layer, normalised or not, before and behind it."""
+    layer = before is not None and (before.is_affine or before.normalises)
+    return layer and behind is not None and behind.is_affine

@@ -129,6 +129,11 @@ class Block:
         """Whether it is batch normalisation."""
         return self.operation is not None and self.operation.name == "batch_norm"
 
+    @property
+    def drops(self) -> bool:
+        """Whether it is dropout."""
+        return self.operation is not None and self.operation.name == "dropout"
+
 
 @dataclass(frozen=True)
 class Rule:

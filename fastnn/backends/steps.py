@@ -114,10 +114,15 @@ def _backward(plan: StepPlan, index: int, dout: str) -> str:
     W = block.parameters[0]
     if index > 0:
         plan.add_batch(dx, (int(plan.arrays[W].shape[0]),))
-    before = plan.chain.blocks[index - 1].activation if index > 0 else None
-    options = {"relu": _is_relu(before), "input_gradient": index > 0}
+    options = {"relu": _is_relu(_activation_before(plan, index)), "input_gradient": index > 0}
     plan.steps.append(Step("affine_backward", (dout, x, W), (dx, *gradients), options))
     return dx
+
+
+def _activation_before(plan: StepPlan, index: int) -> Activation | None:
+    """Give what the input of a block has gone through; what dropout leaves has its sign or is 0."""
+    blocks = plan.chain.blocks[:index]
+    return next((block.activation for block in reversed(blocks) if not block.drops), None)
 
 
 def _whole_gradients(plan: StepPlan) -> dict[str, str]:

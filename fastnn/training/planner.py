@@ -192,8 +192,9 @@ def _loss(last: Any) -> str | LayerCalls:
 
 
 def _activation(layers: list[Any], position: int) -> Activation | None:
-    """Describe the activation at a position, if an Affine layer follows it."""
-    if position + 1 >= len(layers) or not is_unmodified(layers[position + 1], Affine):
+    """Describe the activation at a position, if an Affine layer follows it, or dropout and one."""
+    behind = itertools.dropwhile(lambda each: is_unmodified(each, Dropout), layers[position + 1 :])
+    if not is_unmodified(next(behind, None), Affine):
         return None
     layer = layers[position]
     described = (say(layer) for cls, say in ACTIVATIONS.items() if is_unmodified(layer, cls))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastnn.kernels.cpu import dropout_in_strips
 from fastnn.kernels.cpu.compiler import chosen_by_type, inline_kernel
 from fastnn.kernels.cpu.error_function import gelu, gelu_derivative
 from fastnn.kernels.cpu.hyperbolic import sigmoid, tanh
@@ -103,6 +104,7 @@ def activate_by(number: int, row: Any, net: Any, layer: Any, place: int, outputs
 @inline_kernel
 def activate_backward(dout: Any, net: Any, layer: Any, place: int) -> Any:
     """Give the gradient by a layer's sums, from that by its output, which stands at `place`."""
+    dout = dropout_in_strips.backward(net.dropout, dout, net, layer, place)
     return activate_backward_by(layer.activation, dout, net, layer, place)
 
 

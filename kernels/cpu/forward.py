@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from fastnn.kernels.cpu.activations import activate
 from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile, multiply, store_tile
+from fastnn.kernels.cpu.dropout_in_strips import drop_units
 from fastnn.kernels.cpu.net import Whole, row_of
 from fastnn.kernels.cpu.strips import in_strips, in_tiles
 from fastnn.kernels.cpu.vector import add, lanes
@@ -24,9 +26,11 @@ from fastnn.kernels.cpu.vector_memory import load, store
 def forward(net: Any, first: int, last: int) -> None:
     """Take the samples from the sums of the first layer's units to the scores."""
     add_parts_if_split(net.form.inputs, net, first, last)
+    drop_units(net.dropout, net, np.int64(0), first, last)
     for number in range(1, net.layers.size):
         width = net.layers[number].strip_width
         affine_in_tiles(net.form.behind, width, net, number, first, last)
+        drop_units(net.dropout, net, number, first, last)
 
 
 def add_parts_if_split(inputs: Any, net: Any, first: int, last: int) -> None:

@@ -39,7 +39,7 @@ LAYER = np.dtype(
     [
         (name, np.int64)
         for name in (
-            "inputs", "outputs", "strip_width", "strip_count", "activation",
+            "inputs", "outputs", "strip_width", "strip_count", "activation", "dropped",
             "W", "W_size", "WT", "WT_size", "b", "out", "sums", "dout", "parts",
         )
     ]
@@ -47,6 +47,7 @@ LAYER = np.dtype(
 """The record of a layer; `activation` is a number in `Net.activations`, from 1 on, or 0.
 
 0, too, where the layer is normalised: what follows that stands in the record of its normalisation.
+`dropped` is 1 where the output goes through dropout, and else 0.
 """
 
 SHAPE = np.dtype(
@@ -83,6 +84,7 @@ class Net(NamedTuple):
     block_starts : (groups * blocks + 1,) int64, where the blocks of input features begin
     activations : tuple of those that its layers have; see `fastnn.kernels.cpu.activations`
     normalisations : (layers,) of `normalization_in_strips.NORMALISATION`; None if there is none
+    dropout : a `dropout_in_strips.Dropout`; None where no layer has one
     form : `Form`, what else kernels are compiled for
     """
 
@@ -92,6 +94,7 @@ class Net(NamedTuple):
     block_starts: Array
     activations: Any
     normalisations: Any
+    dropout: Any
     form: Any
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from fastnn.kernels.cpu.barrier import meet, pass_request_on, stopping
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import Left, Right
+from fastnn.kernels.cpu.dropout_in_strips import count_draws
 from fastnn.kernels.cpu.net import CACHE_LINE, features_of, row_of, share, unit_of
 from fastnn.kernels.cpu.penalty import whole_loss
 from fastnn.kernels.cpu.rules import rule_at
@@ -103,6 +104,7 @@ def train(width: Any, net: Any, team: Any, data: Any, run: Any) -> Any:
             return step
         if team.thread == 0:
             run.losses[step] = whole_loss(rule, net, samples)
+            count_draws(net.dropout)
         if early:
             update_rest(net, team, samples, rule)
         else:

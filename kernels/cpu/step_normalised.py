@@ -14,6 +14,7 @@ import numpy as np
 from fastnn.kernels.cpu.backward import input_gradient_in_tiles
 from fastnn.kernels.cpu.barrier import meet
 from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
+from fastnn.kernels.cpu.dropout_in_strips import drop_units
 from fastnn.kernels.cpu.forward import add_parts_if_split, affine_in_tiles
 from fastnn.kernels.cpu.losses_in_strips import loss
 from fastnn.kernels.cpu.net import share
@@ -40,11 +41,13 @@ def forward_and_backward_meeting(
     add_parts_if_split(net.form.inputs, net, samples[0], samples[1])
     if net.shape.groups > 1 and not _normalise(zero, net, team, begin, batch.size):
         return one, False
+    drop_units(net.dropout, net, begin, samples[0], samples[1])
     for number in range(1, layers):
         width = net.layers[number].strip_width
         affine_in_tiles(net.form.behind, width, net, number, samples[0], samples[1])
         if not _normalise(zero, net, team, number, batch.size):
             return one, False
+        drop_units(net.dropout, net, number, samples[0], samples[1])
     of_first = of_first_sums(net.normalisations, in_advance(rule))
     of_scores = of_first if layers == 1 else one
     peak = loss(run.loss, net, batch, samples, of_scores)

@@ -9,6 +9,7 @@ from fastnn.kernels.cpu.barrier import meet, pass_request_on, stopping
 from fastnn.kernels.cpu.by_feature import sort_blocks, update_strip
 from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
 from fastnn.kernels.cpu.compressed import Located, locate
+from fastnn.kernels.cpu.dropout_in_strips import count_draws
 from fastnn.kernels.cpu.net import share, unit_of
 from fastnn.kernels.cpu.penalty import whole_loss
 from fastnn.kernels.cpu.rules import rule_at, sees_all
@@ -93,6 +94,7 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
             return step
         if team.thread == 0:
             run.losses[step] = whole_loss(rule, net, samples)
+            count_draws(net.dropout)
         peak = largest_peak(net, team.threads)
         if early:
             update_rest(net, team, samples, rule)

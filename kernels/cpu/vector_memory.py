@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 CHECKED = bool(config.BOUNDSCHECK)
 
 
-def _address(
+def address(
     context: Any, builder: Any, array_type: Any, array: Any, position: Any, count: int = 1
 ) -> Any:
     parts = context.make_array(array_type)(context, builder, array)
@@ -39,9 +39,9 @@ def load(typingctx: Any, vector: Any, array: Any, position: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
         _, data, position = arguments
-        address = _address(context, builder, array, data, position, vector.lanes)
+        place = address(context, builder, array, data, position, vector.lanes)
         kind = context.get_value_type(vector)
-        pointer = builder.bitcast(address, kind.as_pointer())
+        pointer = builder.bitcast(place, kind.as_pointer())
         return builder.load(pointer, align=vector.dtype.bitwidth // 8)
 
     return vector(vector, array, types.intp), generate
@@ -54,9 +54,9 @@ def load_cast(typingctx: Any, vector: Any, array: Any, position: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
         _, data, position = arguments
-        address = _address(context, builder, array, data, position, vector.lanes)
+        place = address(context, builder, array, data, position, vector.lanes)
         kind = ir.VectorType(context.get_data_type(source), vector.lanes)
-        pointer = builder.bitcast(address, kind.as_pointer())
+        pointer = builder.bitcast(place, kind.as_pointer())
         value = builder.load(pointer, align=max(1, source.bitwidth // 8))
         result = context.get_value_type(vector)
         if isinstance(source, types.Integer):
@@ -78,8 +78,8 @@ def store(typingctx: Any, array: Any, position: Any, vector: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
         data, position, value = arguments
-        address = _address(context, builder, array, data, position, vector.lanes)
-        pointer = builder.bitcast(address, value.type.as_pointer())
+        place = address(context, builder, array, data, position, vector.lanes)
+        pointer = builder.bitcast(place, value.type.as_pointer())
         builder.store(value, pointer, align=vector.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -91,7 +91,7 @@ def at(typingctx: Any, array: Any, position: Any) -> Any:
     """``array[position]``; unlike Numba's own indexing it does not check the sign."""
 
     def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
-        return builder.load(_address(context, builder, array, *arguments))
+        return builder.load(address(context, builder, array, *arguments))
 
     return array.dtype(array, types.intp), generate
 
@@ -101,8 +101,8 @@ def prefetch(typingctx: Any, array: Any, position: Any) -> Any:
     """Ask for the cache line of ``array[position]``."""
 
     def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
-        address = _address(context, builder, array, *arguments)
-        byte = builder.bitcast(address, ir.IntType(8).as_pointer())
+        place = address(context, builder, array, *arguments)
+        byte = builder.bitcast(place, ir.IntType(8).as_pointer())
         flag = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte.type, flag, flag, flag])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")

@@ -20,6 +20,7 @@ from fastnn import (
     Sequential,
     Sigmoid,
     SigmoidWithLoss,
+    Tanh,
     TwoLayerNet,
 )
 from fastnn.backends import Backend
@@ -182,6 +183,49 @@ def test_an_activation_behind_batch_normalization_is_trained_through(
 ) -> None:
     """The loop over the plan, beside the layers' own methods."""
     network = normalised(Relu(), Gelu(), Sigmoid())
+    twin = network.copy()
+    plan = plan_of(network, batch.x, batch.t)
+    rows = backend.asarray(np.array(BATCHES[:3]))
+    losses = backend.to_numpy(Loop(backend, plan).run(rows, {"lr": LR}))
+    for some, loss in zip(BATCHES, losses, strict=False):
+        right = twin.copy().loss(batch.x[some], batch.t[some], train_flg=True)
+        assert float(loss) == pytest.approx(right, rel=1e-12)
+        SGD(LR).update(twin.params, twin.gradient(batch.x[some], batch.t[some]))
+    for key, array in network.params.items():
+        assert relative_error(array, twin.params[key]) <= 1e-11, key
+
+
+def dropping(*activations: Any) -> Sequential:
+    """A network with dropout behind each of some activations, or behind nothing."""
+    rng = np.random.default_rng(2)
+    layers: list[Any] = []
+    for units, activation in enumerate(activations, 5):
+        inputs = 12 if units == 5 else units - 1
+        layers += [affine_of(rng.standard_normal((inputs, units)), np.zeros(units))]
+        layers += [] if activation is None else [activation]
+        layers += [Dropout(0.3, seed=units)]
+    W = rng.standard_normal((4 + len(activations), 4))
+    return Sequential([*layers, affine_of(W, np.zeros(4))])
+
+
+def test_an_activation_before_dropout_runs_with_the_affine_layer(batch: Batch) -> None:
+    """ReLU is differentiated by the Affine layer behind the dropout: it is 0 where it was."""
+    plan = plan_of(dropping(Relu(), Tanh(), None), batch.x, batch.t)
+    names = [block.activation.name if block.activation else None for block in plan.chain.blocks]
+    assert names == ["relu", None, "tanh", None, None, None, None]
+    assert [describe(step) for step in plan.steps[2:12]] == [
+        "affine relu", "dropout", "count", "affine", "tanh", "dropout", "count", "affine",
+        "dropout", "count",
+    ]  # fmt: skip
+    assert [describe(step) for step in plan.steps[16:23]] == [
+        BACKWARD, "dropout_backward", BACKWARD, "dropout_backward", "tanh_backward",
+        WITH_RELU, "dropout_backward",
+    ]  # fmt: skip
+
+
+def test_an_activation_before_dropout_is_trained_through(backend: Backend, batch: Batch) -> None:
+    """The loop over the plan, beside the layers' own methods."""
+    network = dropping(Relu(), Gelu(), None, Sigmoid())
     twin = network.copy()
     plan = plan_of(network, batch.x, batch.t)
     rows = backend.asarray(np.array(BATCHES[:3]))

@@ -558,6 +558,7 @@ def _known_parts() -> KnownParts:
         rules=rules.BY_NAME,
         extras=(WEIGHT_DECAY, PENALTY),
         normalises=True,
+        drops=True,
     )
 
 

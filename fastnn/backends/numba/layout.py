@@ -13,11 +13,14 @@ import numpy as np
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import BATCH_NORM_EPSILON
 from fastnn.backends.numba.stages import Stage
-from fastnn.backends.plan import state_name
+from fastnn.backends.philox import least_word
+from fastnn.backends.plan import Operation, state_name
 from fastnn.kernels.cpu import (
     activations,
     dense,
+    dropout_in_strips,
     evaluation,
+    mask,
     net,
     normalization_in_strips,
     step,
@@ -53,6 +56,8 @@ class Layout:
         Those of the layers, for `net.Net`.
     normalisations : array of `normalization_in_strips.NORMALISATION`, or None
         Likewise; None if no layer is normalised.
+    dropout : `dropout_in_strips.Dropout`, or None
+        Likewise.
     groups, blocks : int
         Groups of input features, and blocks in each.
     """
@@ -69,6 +74,7 @@ class Layout:
     shape: Array = field(init=False)
     activations: tuple[Any, ...] = field(init=False)
     normalisations: Array = field(init=False)
+    dropout: Any = field(init=False)
     groups: int = field(init=False)
     blocks: int = field(init=False)
 
@@ -82,6 +88,7 @@ class Layout:
         self.shape = np.zeros((), net.SHAPE)
         self.activations, numbers = activations.number_activations(self.layers, self.dtype)
         self._place_activations(numbers)
+        self.records["dropped"] = [layer.dropout is not None for layer in self.layers]
         strip = self._strip_of(self.sizes[1])
         self.groups = _groups(math.ceil(self.sizes[1] / strip))
         features = math.ceil(inputs / self.groups)
@@ -115,6 +122,7 @@ class Layout:
         else:
             self.shape["expanded"] = self._take(self.threads * int(self.shape["features"]))
         self.memory = aligned(self._end, self.dtype)
+        self.dropout = self._dropout(capacity)
 
     def block_starts(self, weight_of_feature: Array) -> Array:
         """Cut the input features into groups of about equal weight, each into equal blocks."""
@@ -164,6 +172,8 @@ class Layout:
         self.memory[:] = 0
         for own, array in self._vectors(arrays):
             own[:] = array
+        for number, operation in self._dropped():
+            self.dropout.layers["draw"][number] = arrays[operation.state[0]]
         for number, layer in enumerate(self.layers):
             outputs, strip = self._record(number, "outputs", "strip_width")
             self._write_numbers(number, layer)
@@ -184,6 +194,8 @@ class Layout:
         """
         for own, array in self._vectors(arrays):
             array[...] = own
+        for number, operation in self._dropped():
+            arrays[operation.state[0]][...] = self.dropout.layers["draw"][number]
         for number, layer in enumerate(self.layers):
             outputs, strip = self._record(number, "outputs", "strip_width")
             for part, W in enumerate(self._weights_of(layer, arrays)):
@@ -303,6 +315,29 @@ class Layout:
         momentum = layer.normalisation.operation.options["momentum"]
         numbers = momentum, 1 - momentum, BATCH_NORM_EPSILON
         self._part(int(self.normalisations["numbers"][number]), 3, 0)[:] = numbers
+
+    def _dropped(self) -> list[tuple[int, Operation]]:
+        """List the numbers of the layers that have dropout, and what it is."""
+        return [(n, layer.dropout) for n, layer in enumerate(self.layers) if layer.dropout]
+
+    def _dropout(self, capacity: int) -> Any:
+        """Say what drops the outputs of the layers, and make room for masks; None if nothing."""
+        dropped = self._dropped()
+        if not dropped:
+            return None
+        layers = np.zeros(len(self.layers), dropout_in_strips.DROPOUT)
+        shares, stride = np.ones(len(self.layers), self.dtype), 0
+        for number, operation in dropped:
+            ratio = operation.options["ratio"]
+            layers["bound"][number] = least_word(ratio)
+            layers["key"][number] = operation.options["key"]
+            layers["advance"][number] = not operation.held
+            shares[number] = 1.0 - ratio
+            outputs, width, count = self._record(number, "outputs", "strip_width", "strip_count")
+            stride = max(stride, width * count, mask.row_of_mask(outputs))
+        stride = _up(stride, net.CACHE_LINE)
+        masks = aligned(capacity * stride, np.dtype(np.uint8))
+        return dropout_in_strips.Dropout(layers, shares, masks, stride, True)
 
     def _write(self, number: int, record: dict[str, int]) -> None:
         for name, value in record.items():

@@ -147,6 +147,7 @@ class CompiledStep(Runner):
             self.block_starts,
             layout.activations,
             layout.normalisations,
+            layout.dropout,
             self.form,
         )
         if not self.compressed:
@@ -190,7 +191,9 @@ class CompiledStep(Runner):
 
     def _count_right(self, data: compressed.Compressed, labels: Array, threads: int) -> int:
         """Count on so many threads, each over its share of the samples."""
-        samples, counts = len(labels), [0] * threads
+        samples, counts, dropout = len(labels), [0] * threads, self.layout.dropout
+        if dropout is not None:
+            dropout = dropout._replace(draws=False)
 
         def job(thread: int) -> None:
             records, shape = self.rooms[thread]
@@ -201,6 +204,7 @@ class CompiledStep(Runner):
                 self.block_starts,
                 self.layout.activations,
                 self.layout.normalisations,
+                dropout,
                 self.form,
             )
             norms = np.full(self.norms.size, np.inf)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fastnn.backends.plan import Activation, Block
+from fastnn.backends.plan import Activation, Block, Operation
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,17 @@ class Stage:
     affine : Block
     normalisation : Block or None
         Batch normalisation of its output.
+    dropout : Operation or None
+        What the output of all that goes through at last.
     """
 
     affine: Block
     normalisation: Block | None = None
+    dropout: Operation | None = None
 
     @property
     def activation(self) -> Activation | None:
-        """What is behind both."""
+        """What the sums go through, normalised or not."""
         return (self.normalisation or self.affine).activation
 
     @property
@@ -40,6 +43,8 @@ def stages_of(blocks: Iterable[Block]) -> tuple[Stage, ...]:
     for block in blocks:
         if block.is_affine:
             stages.append(Stage(block))
+        elif block.normalises:
+            stages[-1] = replace(stages[-1], normalisation=block)
         else:
-            stages[-1] = Stage(stages[-1].affine, block)
+            stages[-1] = replace(stages[-1], dropout=block.operation)
     return tuple(stages)
