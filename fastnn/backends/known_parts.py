@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fastnn.backends.plan import Block, Chain, LayerCalls, Operation, Rule, StepPlan
+from fastnn.backends.plan import Block, Chain, LayerCalls, Rule, StepPlan
 from fastnn.checks import dtype_name
 
 WEIGHT_DECAY, PENALTY, CLIPPING = "weight decay", "penalty", "clipping"

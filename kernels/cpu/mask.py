@@ -58,10 +58,9 @@ class Words:
 
     def _alike(self, other: Any) -> tuple[Any, Any]:
         two = other.value if isinstance(other, Words) else ir.Constant(_long, int(other))
-        pair = self.value, two
-        if any(isinstance(value.type, ir.VectorType) for value in pair):
-            pair = tuple(map(self._spread, pair))  # type: ignore[assignment]
-        return pair
+        if any(isinstance(value.type, ir.VectorType) for value in (self.value, two)):
+            return self._spread(self.value), self._spread(two)
+        return self.value, two
 
     def _spread(self, value: Any) -> Any:
         if isinstance(value.type, ir.VectorType):
@@ -102,7 +101,7 @@ def draw(
 def row_of_mask(units: int) -> int:
     """Bytes that the row of a sample takes as it is drawn."""
     counters = -(-units // WORDS)
-    return (WORDS - 1) * counters + -(-counters // COUNTERS) * COUNTERS
+    return int((WORDS - 1) * counters + -(-counters // COUNTERS) * COUNTERS)
 
 
 @intrinsic

@@ -31,13 +31,16 @@ RATIOS = (0.2, 0.5, 0.0, 0.99, None)
 STEPS = 5
 
 
-def network_of(dtype: str, seed: int = 3) -> fastnn.Sequential:
+def network_of(dtype: str, normalised: tuple[int, ...] = ()) -> fastnn.Sequential:
     """A network with dropout behind several activations, behind none, and not at all."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(3)
     layers: list[Any] = []
     for i, (D, M) in enumerate(pairwise(SIZES)):
         W = rng.standard_normal((D, M)) / np.sqrt(D)
         layers += [Affine(W.astype(dtype), (rng.standard_normal(M) / 4).astype(dtype))]
+        if i in normalised:
+            gamma = rng.uniform(0.5, 1.5, M).astype(dtype)
+            layers += [fastnn.BatchNormalization(gamma, gamma - 1)]
         if i < len(ACTIVATIONS):
             activation, ratio = ACTIVATIONS[i], RATIOS[i]
             layers += [] if activation is None else [activation()]
@@ -46,11 +49,11 @@ def network_of(dtype: str, seed: int = 3) -> fastnn.Sequential:
 
 
 def trained(
-    engine: str, density: float, dtype: str, batch: int, held: int = -1
+    engine: str, density: float, dtype: str, batch: int, held: int, normalised: tuple[int, ...]
 ) -> tuple[dict[str, Any], Any, Any]:
     """Parameters and draws after a run and a shorter one, their losses, and what ran them."""
     with fastnn.use_backend(engine):
-        network = network_of(dtype)
+        network = network_of(dtype, normalised)
         for number, layer in enumerate(network.layers.values()):
             if isinstance(layer, Dropout):
                 layer.draws, layer.held = 2**32 * number + 2**32 - 3, number == held
@@ -67,7 +70,7 @@ def trained(
         return found, np.concatenate(losses), runner
 
 
-@kernel
+@kernel  # type: ignore[untyped-decorator]
 def draw_rows(mask: Any, stride: int, samples: int, units: int, numbers: Any) -> None:
     counters = (units + 3) // 4
     step, key, bound = numbers
@@ -89,34 +92,40 @@ def test_masks_are_those_of_the_primitive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "dense"),
+    ("dtype", "dense", "wide", "normalised"),
     [
-        ("float32", False),
+        ("float32", False, False, ()),
+        ("float32", True, False, (0, 2)),
         *[
             pytest.param(*case, marks=pytest.mark.exhaustive)
-            for case in [("float32", True), ("float64", False), ("float64", True)]
+            for case in [
+                ("float32", False, True, ()),
+                ("float32", True, True, ()),
+                ("float64", False, False, ()),
+                ("float64", True, False, ()),
+                ("float64", False, True, (0, 2)),
+                ("float64", False, False, (0, 1, 3)),
+            ]
         ],
     ],
 )
-@pytest.mark.parametrize(
-    "strips", [pytest.param(1, marks=pytest.mark.exhaustive), numba_layout.ENOUGH_STRIPS]
-)
 def test_dropout_gives_what_the_loop_gives(
-    dtype: str, dense: bool, strips: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    dtype: str, dense: bool, wide: bool, normalised: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """One group of input features and several, a shorter batch, a mask that is held, any threads.
 
     The numbers of the draws pass from 32 bits to 33.
     """
     density = 1.0 if dense else 0.2
-    monkeypatch.setattr(numba_layout, "ENOUGH_STRIPS", strips)
+    monkeypatch.setattr(numba_layout, "ENOUGH_STRIPS", 1 if wide else 4)
     monkeypatch.setattr(numba_runner, "BY_FEATURE_FROM", 1)
     for batch, held in ((7, -1), (64, 5)):
-        right, right_losses, _ = trained("numpy", density, "float64", batch, held)
+        right, right_losses, _ = trained("numpy", density, "float64", batch, held, normalised)
         results = []
         for threads in (1, 2, 3):
             use_threads(monkeypatch, threads)
-            results.append(trained("numba", density, dtype, batch, held))
+            results.append(trained("numba", density, dtype, batch, held, normalised))
         found, losses, runner = results[0]
         assert isinstance(runner, CompiledStep)
         bound = 1e-12 if dtype == "float64" else 2e-6
