@@ -3,13 +3,16 @@
     pip install -e '.[compare]'
     python bench/compare.py                          every row, into docs/benchmarks.md
     python bench/compare.py --row 784-50-10 --threads 1 --data mnist --dtype float32
+    python bench/compare.py --row adam --row batch-normalisation     other parts of a network
     python bench/compare.py --row scripts            whole scripts and start-up, as processes
     python bench/compare.py --device cuda            on a GPU, beside PyTorch and JAX there
 
 A row is a network and batch size, a number of threads, a data set and a dtype. Every contestant
 runs in a process of its own, on as many cores as it has threads, and they take turns; so what
 disturbs the machine disturbs all, and ratios are taken within a round. `torch-compile` takes part
-if named by ``--contestants``. With ``--docs`` single rows replace their old figures there.
+if named by ``--contestants``. The book's network is measured in three sizes on both data sets and
+in both dtypes; the rows of other activations, layers and optimizers on one, unless ``--dtype`` says
+so. With ``--docs`` single rows replace their old figures there.
 """
 
 from __future__ import annotations
@@ -27,9 +30,10 @@ from machine import describe_machine
 from race import race
 from report import key_of, print_row, write_docs
 from scripts import race_scripts
-from workload import SIZES, Workload
+from workload import PARTS, ROWS, SIZES, Workload
 
 RESULTS = Path(__file__).parent.parent / "docs" / "benchmarks"
+DATA, DTYPES = ["mnist", "noise"], ["float32", "float64"]
 
 
 def main() -> None:
@@ -59,13 +63,20 @@ def main() -> None:
 
 
 def _rows(options: argparse.Namespace) -> list[tuple[Workload, int]]:
-    return [
-        (dataclasses.replace(SIZES[name], data=data, dtype=dtype), threads)
-        for data, dtype, name, threads in itertools.product(
-            options.data, options.dtype, options.row or SIZES, options.threads
-        )
-        if name != "scripts"
+    asked = options.row or ROWS
+    sizes = itertools.product(
+        options.data or DATA, options.dtype or DTYPES, [name for name in SIZES if name in asked]
+    )
+    workloads = [
+        dataclasses.replace(SIZES[name], data=data, dtype=dtype) for data, dtype, name in sizes
     ]
+    workloads += [
+        dataclasses.replace(PARTS[name], dtype=dtype)
+        for name in PARTS
+        if name in asked and PARTS[name].data in (options.data or DATA)
+        for dtype in options.dtype or [PARTS[name].dtype]
+    ]
+    return list(itertools.product(workloads, options.threads))
 
 
 def _keep(files: list[Path], results: dict[str, Any]) -> None:
@@ -98,10 +109,10 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--row", action="append", choices=[*SIZES, "scripts"], help="may be given several times")
+    add("--row", action="append", choices=[*ROWS, "scripts"], help="may be given several times")
     add("--threads", type=int, nargs="+", help="default: 1 2; for a GPU all cores")
-    add("--data", nargs="+", choices=["mnist", "noise"], default=["mnist", "noise"])
-    add("--dtype", nargs="+", choices=["float32", "float64"], default=["float32", "float64"])
+    add("--data", nargs="+", choices=DATA)
+    add("--dtype", nargs="+", choices=DTYPES)
     add("--rounds", type=int, default=5, help="turns of each contestant; default: 5")
     add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--contestants", nargs="+", metavar="NAME", help="only these, of: "

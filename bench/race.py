@@ -1,7 +1,7 @@
 """One row of the table: every contestant in a process of its own, by turns, round after round.
 
 Before anything is timed each contestant proves that it trains what it claims to: from the same
-initial weights over the same batches all must come to the parameters of the book's code in
+initial weights over the same batches all must come to the parameters that plain formulas come to in
 float64. Whoever does not ends the race with an error.
 """
 
@@ -20,18 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from contestants.book import Book
 from pinning import pinned
+from proof import NotTheSameError, check_the_same, proven_workloads
+from reference import reference
 from workload import Array, Workload
-
-TOLERANCE = {"float32": 5e-3, "float64": 1e-9}
-"""Of a parameter after the proof's steps, relative to the largest change that they made to it.
-
-An activation at the kink of ReLU may fall to the other side in float32 than in float64, which moves
-one unit by 0.05 % at 784-2048-10; a step left out is 5 %."""
-
-LOSS_TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
-"""Of the loss then, relative."""
 
 LEAST_STEPS = 20
 """Steps of a turn, and what they are a multiple of: `jax_scan` compiles for it."""
@@ -45,15 +37,11 @@ REST = 0.1
 Say = Callable[[str], object]
 
 
-class NotTheSameError(Exception):
-    """A contestant does not train what the others train: its time means nothing."""
-
-
 class Process:
     """The other end of `serve`."""
 
     def __init__(self, name: str, workload: Workload, threads: int, device: str) -> None:
-        self.name = name
+        self.name, self.workload, self.threads, self.device = name, workload, threads, device
         double = "1" if workload.dtype == "float64" else "0"
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(Path(__file__).parent / "serve.py"), name, device],
@@ -99,14 +87,14 @@ def race(
     Raises
     ------
     NotTheSameError
-        If a contestant's parameters are not those of the book's code.
+        If a contestant's parameters are not those of `reference`.
     """
-    say(f"{workload.name} batch {workload.batch}, {threads} threads, {workload.data}, "
-        f"{workload.dtype}")  # fmt: skip
+    say(", ".join([workload.name, *workload.parts, f"batch {workload.batch}",
+                   f"{threads} threads", workload.data, workload.dtype]))  # fmt: skip
     racing: dict[str, Process] = {}
     absent: dict[str, str] = {}
     try:
-        expected = reference(workload)
+        proofs = [(proven, reference(proven)) for proven in proven_workloads(workload)]
         for name in names:
             process = Process(name, workload, threads, device)
             racing[name] = process
@@ -116,8 +104,8 @@ def race(
                 racing.pop(name).close()
                 say(f"  {name} {absent[name]}")
             elif name != "products":
-                error = prove(process, workload, expected)
-                say(f"  {name} trains right: error {error:.1e}")
+                errors = [prove(process, *proof) for proof in proofs]
+                say(f"  {name} trains right: error {', '.join(f'{e:.1e}' for e in errors)}")
         steps = {name: _steps_of_a_turn(process) for name, process in racing.items()}
         facts = {name: process.ask("facts") for name, process in racing.items()}
         turns: dict[str, list[dict[str, Any]]] = {name: [] for name in racing}
@@ -133,6 +121,7 @@ def race(
         say(f"  {name}: {median(summary['microseconds']):.0f} us")
     return {
         "layers": list(workload.layers),
+        "parts": workload.parts,
         "batch": workload.batch,
         "data": workload.data,
         "dtype": workload.dtype,
@@ -144,52 +133,20 @@ def race(
     }
 
 
-def reference(workload: Workload) -> dict[str, Array]:
-    """Train by the book's code in float64: what everybody must come to."""
-    return Book(workload, "cpu").prove()
-
-
-def check_the_same(
-    name: str, found: dict[str, Array], expected: dict[str, Array], workload: Workload
-) -> float:
-    """Return the largest error of a contestant's parameters, relative to their largest change.
-
-    Raises
-    ------
-    NotTheSameError
-        If it, or the loss by these parameters, is over the bound, or the loss has not fallen.
-    """
-    bound = TOLERANCE["float64" if name == "book" else workload.dtype]
-    initial = workload.initial()
-    errors = {
-        key: float(np.max(np.abs(found[key] - right)) / np.max(np.abs(right - initial[key])))
-        for key, right in expected.items()
-    }
-    worst = max(errors, key=lambda key: np.nan_to_num(errors[key], nan=np.inf))
-    if not errors[worst] <= bound:
-        raise NotTheSameError(
-            f"{name}: {worst} is off by {errors[worst]:.1e}, the bound is {bound:.0e}"
-        )
-    first, right, last = (loss(some, workload) for some in (initial, expected, found))
-    if not (last < first and abs(last - right) <= LOSS_TOLERANCE[workload.dtype] * right):
-        raise NotTheSameError(
-            f"{name}: the loss went from {first:.6f} to {last:.6f}, not {right:.6f}"
-        )
-    return errors[worst]
-
-
-def loss(parameters: dict[str, Array], workload: Workload) -> float:
-    """Mean cross-entropy of the first 1000 samples, in float64."""
-    x, t = workload.x[:1000].astype("float64"), workload.t[:1000]
-    W1, b1, W2, b2 = (parameters[key].astype("float64") for key in ("W1", "b1", "W2", "b2"))
-    scores = np.maximum(x @ W1 + b1, 0) @ W2 + b2
-    scores -= scores.max(axis=1, keepdims=True)
-    losses = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(t)), t]
-    return float(losses.mean())
-
-
 def prove(process: Process, workload: Workload, expected: dict[str, Array]) -> float:
-    """Have a contestant train on the proof's batches, and check what it comes to."""
+    """Have a contestant train on the proof's batches, and check what it comes to.
+
+    It does so in a process of its own where the workload is not what `process` was opened for.
+    """
+    if workload != process.workload:
+        other = Process(process.name, workload, process.threads, process.device)
+        try:
+            reason = other.open(workload)
+            if reason is not None:
+                raise NotTheSameError(f"{process.name} {reason}, in which it is to be proven")
+            return prove(other, workload, expected)
+        finally:
+            other.close()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "parameters.npz"
         process.ask("prove", path=str(path))

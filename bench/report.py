@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from statistics import median
@@ -17,7 +18,15 @@ Row = dict[str, Any]
 
 def key_of(row: Row) -> tuple[Any, ...]:
     """What makes a row that row; also the order of rows."""
-    return row["device"], row["data"], row["dtype"], row["layers"][1], row["batch"], row["threads"]
+    parts = parts_of(row)
+    of_network = tuple(row["layers"]), tuple(parts), row["batch"], row["threads"]
+    return row["device"], bool(parts), row["data"], row["dtype"], *of_network
+
+
+def parts_of(row: Row) -> list[str]:
+    """What a row has instead of ReLU and SGD; rows from before 2026-11-26 have nothing else."""
+    parts: list[str] = row.get("parts", [])
+    return parts
 
 
 def fastest_peer(row: Row) -> tuple[str, float]:
@@ -76,7 +85,8 @@ def write_docs(results: Path) -> None:
         if not file.exists():
             continue
         compared = json.loads(file.read_text())
-        draw_comparison(compared["rows"], results / f"compare-{device}.svg")
+        book = [row for row in compared["rows"] if not parts_of(row)]
+        draw_comparison(book, results / f"compare-{device}.svg")
         text = replaced(text, f"compare-{device}", _section(compared, device))
     document.write_text(text)
 
@@ -110,12 +120,18 @@ def _section(compared: dict[str, Any], device: str) -> str:
         machine_lines({**compared["machine"], "date": measured}),
         f"![](benchmarks/compare-{device}.svg)",
     ]
-    for data, dtype in dict.fromkeys((row["data"], row["dtype"]) for row in rows):
-        some = [row for row in rows if (row["data"], row["dtype"]) == (data, dtype)]
-        parts += [f"### {data}, {dtype}", _times_table(some), _ratio_table(some)]
+    for title in dict.fromkeys(map(_group, rows)):
+        some = [row for row in rows if _group(row) == title]
+        parts += [f"### {title}", _times_table(some), _ratio_table(some)]
     if compared["scripts"]:
         parts += ["### Whole processes", _scripts_table(compared["scripts"])]
     return "\n\n".join(parts)
+
+
+def _group(row: Row) -> str:
+    if parts_of(row):
+        return f"Other activations, layers and optimizers, {row['dtype']}"
+    return f"{row['data']}, {row['dtype']}"
 
 
 def _times_table(rows: list[Row]) -> str:
@@ -182,7 +198,7 @@ def _middle(row: Row, name: str) -> float:
 
 
 def _rate(row: Row, name: str) -> float:
-    """GFLOP/s, counting the five products of a step, whatever was skipped."""
+    """GFLOP/s, counting the matrix products of a step, whatever was skipped."""
     return float(row["flops"] / _middle(row, name) / 1000)
 
 
@@ -191,8 +207,16 @@ def _spread(values: list[float]) -> str:
 
 
 def _sizes(row: Row) -> str:
-    sizes = "-".join(map(str, row["layers"]))
-    return f"{sizes}, batch {row['batch']}, {row['threads']} thread{'s'[: row['threads'] > 1]}"
+    network = ", ".join([abbreviated(row["layers"]), *parts_of(row)])
+    data = f", {row['data']}" if parts_of(row) else ""
+    threads = f"{row['threads']} thread{'s'[: row['threads'] > 1]}"
+    return f"{network}{data}, batch {row['batch']}, {threads}"
+
+
+def abbreviated(layers: list[int]) -> str:
+    """Write the sizes of layers, equal ones in one: ``784-[100]x5-10``."""
+    runs = [(size, len(list(some))) for size, some in itertools.groupby(layers)]
+    return "-".join(str(size) if times == 1 else f"[{size}]x{times}" for size, times in runs)
 
 
 def _title(row: Row) -> str:

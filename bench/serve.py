@@ -31,10 +31,9 @@ def serve(name: str, device: str) -> None:
                 described = asked["workload"]
                 workload = Workload(**{**described, "layers": tuple(described["layers"])})
                 chosen = contestant_class(name, device)
-                if workload.dtype in chosen.dtypes:
+                answer["absent"] = chosen.why_absent(workload)
+                if answer["absent"] is None:
                     contestant = chosen(workload, device)
-                else:
-                    answer["absent"] = f"has no {workload.dtype}"
             elif asked["do"] == "prove":
                 assert contestant is not None
                 np.savez(asked["path"], **contestant.prove())  # type: ignore[arg-type]

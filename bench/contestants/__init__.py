@@ -2,7 +2,7 @@
 
 What all have in common: the data set lies ready in the form that the library likes best, and so do
 the numbers of the rows of each batch. A step gathers a batch, goes forward and backward, and
-updates the four parameters by SGD without momentum. Nobody computes an accuracy or reads a loss.
+updates the parameters. Nobody computes an accuracy or reads a loss.
 """
 
 from __future__ import annotations
@@ -43,6 +43,17 @@ class Contestant:
     """A way to train the network of a `Workload`."""
 
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
+    two_layers_only: ClassVar[bool] = False
+    """Whether it is written for the book's network alone, two layers with ReLU under SGD."""
+
+    @classmethod
+    def why_absent(cls, workload: Workload) -> str | None:
+        """Say why this contestant cannot do the work; None if it can."""
+        if workload.dtype not in cls.dtypes:
+            return f"has no {workload.dtype}"
+        if cls.two_layers_only and not workload.is_of_two_layers:
+            return "is two layers with ReLU under SGD"
+        return None
 
     def __init__(self, workload: Workload, device: str) -> None:
         """Put data set and initial weights where they are used; `device` is "cpu" or "cuda"."""
@@ -62,7 +73,7 @@ class Contestant:
         raise NotImplementedError
 
     def parameters(self) -> dict[str, Array]:
-        """Give ``W1 b1 W2 b2`` as they are now: (D, H), (H,), (H, C), (C,)."""
+        """Give ``W1 b1 W2 b2 ...`` as they are now: (D, H), (H,), (H, C), (C,), ..."""
         raise NotImplementedError
 
     def prove(self) -> dict[str, Array]:

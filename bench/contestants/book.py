@@ -16,6 +16,8 @@ from workload import Array, Workload
 class Book(Contestant):
     """``network.gradient`` and ``params[key] -= learning_rate * grad[key]``."""
 
+    two_layers_only = True
+
     def __init__(self, workload: Workload, device: str) -> None:
         super().__init__(workload, device)
         self.x_train = workload.x.astype("float32", copy=False)  # as the book's load_mnist

@@ -9,62 +9,65 @@ from __future__ import annotations
 import numpy as np
 
 from contestants import Contestant
+from contestants.careful_activations import ACTIVATIONS, SLOPES
+from contestants.careful_rules import RULES
 from workload import Array, Workload
 
 
 class CarefulNumpy(Contestant):
-    """Two layers, unrolled."""
+    """Affine layers with an activation between them."""
+
+    @classmethod
+    def why_absent(cls, workload: Workload) -> str | None:
+        if workload.normalised or workload.dropout:
+            return "is not written for batch normalisation and dropout"
+        return super().why_absent(workload)
 
     def __init__(self, workload: Workload, device: str) -> None:
         super().__init__(workload, device)
         self.images, self.labels = workload.x, workload.t
-        self.W1, self.b1, self.W2, self.b2 = workload.initial().values()
-        N, (D, H, C) = workload.batch, workload.layers
-        empty = lambda *shape: np.empty(shape, workload.dtype)  # noqa: E731
-        self.x, self.hidden, self.scores = empty(N, D), empty(N, H), empty(N, C)
-        self.row = empty(N, 1)
-        self.dhidden, self.dead = empty(N, H), np.empty((N, H), bool)
-        self.dW1, self.db1, self.dW2, self.db2 = empty(D, H), empty(H), empty(H, C), empty(C)
+        self.params = workload.initial()
+        self.grads = {name: np.empty_like(array) for name, array in self.params.items()}
+        N = workload.batch
+        self.outs = [np.empty((N, units), workload.dtype) for units in workload.layers]
+        self.douts = [np.empty_like(out) for out in self.outs]
+        self.row = np.empty((N, 1), workload.dtype)
         self.samples = np.arange(N)
+        self.activate = ACTIVATIONS[workload.activation]
+        self.multiply_by_slope = SLOPES[workload.activation](self.outs[1:-1])
+        self.update = RULES[workload.optimizer](self.params, workload.learning_rate)
 
     def run(self, rows: Array) -> None:
-        x, hidden, scores, row = self.x, self.hidden, self.scores, self.row
-        dhidden, dead = self.dhidden, self.dead
-        W1, b1, W2, b2 = self.W1, self.b1, self.W2, self.b2
-        lr, share = self.workload.learning_rate, 1 / self.workload.batch
+        outs, douts, row, params, grads = self.outs, self.douts, self.row, self.params, self.grads
+        scores, dscores = outs[-1], douts[-1]
+        numbers = range(1, len(outs))
+        share = 1 / self.workload.batch
         for batch in rows:
-            np.take(self.images, batch, axis=0, out=x, mode="clip")
+            np.take(self.images, batch, axis=0, out=outs[0], mode="clip")
             t = self.labels[batch]
 
-            np.matmul(x, W1, out=hidden)
-            hidden += b1
-            np.maximum(hidden, 0, out=hidden)
-            np.matmul(hidden, W2, out=scores)
-            scores += b2
+            for number in numbers:
+                out = outs[number]
+                np.matmul(outs[number - 1], params[f"W{number}"], out=out)
+                out += params[f"b{number}"]
+                if out is not scores:
+                    self.activate(out)
             np.max(scores, axis=1, keepdims=True, out=row)
             scores -= row
             np.exp(scores, out=scores)
             np.sum(scores, axis=1, keepdims=True, out=row)
-            scores /= row
+            np.divide(scores, row, out=dscores)
 
-            scores[self.samples, t] -= 1
-            scores *= share  # now dout
-            np.matmul(hidden.T, scores, out=self.dW2)
-            np.sum(scores, axis=0, out=self.db2)
-            np.matmul(scores, W2.T, out=dhidden)
-            np.less_equal(hidden, 0, out=dead)
-            np.copyto(dhidden, 0, where=dead)
-            np.matmul(x.T, dhidden, out=self.dW1)
-            np.sum(dhidden, axis=0, out=self.db1)
-
-            for parameter, gradient in (
-                (W1, self.dW1),
-                (b1, self.db1),
-                (W2, self.dW2),
-                (b2, self.db2),
-            ):
-                gradient *= lr
-                parameter -= gradient
+            dscores[self.samples, t] -= 1
+            dscores *= share
+            for number in reversed(numbers):
+                dout = douts[number]
+                np.matmul(outs[number - 1].T, dout, out=grads[f"W{number}"])
+                np.sum(dout, axis=0, out=grads[f"b{number}"])
+                if number > 1:
+                    np.matmul(dout, params[f"W{number}"].T, out=douts[number - 1])
+                    self.multiply_by_slope(outs[number - 1], douts[number - 1])
+            self.update(grads)
 
     def parameters(self) -> dict[str, Array]:
-        return {"W1": self.W1, "b1": self.b1, "W2": self.W2, "b2": self.b2}
+        return self.params

@@ -19,7 +19,7 @@ from workload import PROOF_STEPS, SEED, Array
 
 
 class Fit(FastnnNetwork):
-    """`fit` with SGD, no validation, no progress bar."""
+    """`fit` without validation and progress bar."""
 
     def prove(self) -> dict[str, Array]:
         self._fit(PROOF_STEPS * self.workload.batch, epochs=1, seed=SEED)
@@ -58,7 +58,7 @@ class Fit(FastnnNetwork):
             self.t[:samples],
             epochs=epochs,
             batch_size=self.workload.batch,
-            optimizer=fastnn.SGD(self.workload.learning_rate),
+            optimizer=self.optimizer,
             seed=seed,
             callbacks=callbacks,
             progress=False,

@@ -1,4 +1,8 @@
-"""fastnn in a loop of the user's own, which is the book's: `gradient`, ``params[k] -= lr * g``."""
+"""fastnn in a loop of the user's own, which is the book's.
+
+`gradient`, then ``params[key] -= learning_rate * grad[key]``; of other rules than SGD, as in the
+book's chapter 6, ``optimizer.update(params, grad)``.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +29,13 @@ class Loop(FastnnNetwork):
 
     def _steps(self, rows: Array) -> None:
         network, learning_rate = self.network, self.workload.learning_rate
+        plain = self.workload.optimizer == "SGD"
         for batch in rows:
             grad = network.gradient(self.x[batch], self.t[batch])
-            for key in ("W1", "b1", "W2", "b2"):
+            if not plain:
+                self.optimizer.update(network.params, grad)
+                continue
+            for key in grad:
                 network.params[key] -= learning_rate * grad[key]
 
 

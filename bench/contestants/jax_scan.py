@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from contestants.jax_step import JaxStep
 from workload import PROOF_STEPS, Array, Workload
@@ -17,15 +18,22 @@ STEPS = PROOF_STEPS
 
 
 class JaxScan(JaxStep):
-    """`JaxStep.sgd` as the body of a scan over the rows of the batches."""
+    """`JaxStep.take_step` as the body of a scan over the rows of the batches."""
 
     def __init__(self, workload: Workload, device: str) -> None:
         super().__init__(workload, device)
         self.step = jax.jit(self.scan, donate_argnums=0)
 
-    def scan(self, params: Any, x: jax.Array, t: jax.Array, rows: jax.Array) -> Any:
-        return jax.lax.scan(lambda p, batch: self.sgd(p, x, t, batch), params, rows)
+    def scan(
+        self, state: Any, x: jax.Array, t: jax.Array, rows: jax.Array, masks: Any = None
+    ) -> Any:
+        return jax.lax.scan(
+            lambda carried, step: self.take_step(carried, x, t, *step), state, (rows, masks)
+        )
 
     def prepare(self, rows: Array) -> Any:
         batches = rows.astype("int32").reshape(-1, STEPS, rows.shape[1])
         return [self.put(some) for some in batches]
+
+    def prepare_masks(self, masks: list[list[jax.Array]]) -> Any:
+        return [[jnp.stack(of_layer) for of_layer in zip(*masks, strict=True)]]

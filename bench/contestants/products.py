@@ -1,4 +1,4 @@
-"""The floor: the five matrix products of a step by NumPy's BLAS, and nothing else."""
+"""The floor: the matrix products of a step by NumPy's BLAS, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGE = 2048
 
 
 class Products(Contestant):
-    """Forward twice, backward twice by the weights and once by the hidden units.
+    """Forward, backward by the weights of all layers and by the inputs of all but the first.
 
     It trains nothing: there is no proof of it.
     """
@@ -23,9 +23,9 @@ class Products(Contestant):
         super().__init__(workload, device)
         rng = np.random.default_rng(0)
         self.operands = []
-        for n, k, m in workload.products():
+        for n, k, m, transposed in workload.products():
             a, b = (rng.standard_normal(shape).astype(workload.dtype) for shape in ((n, k), (k, m)))
-            if k == workload.batch:  # a gradient by weights: the operand is a transposed batch
+            if transposed:
                 a = np.asfortranarray(a)
             self.operands.append((a, b, np.empty((n, m), workload.dtype)))
 

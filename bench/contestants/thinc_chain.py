@@ -17,6 +17,7 @@ class Thinc(Contestant):
     """``begin_update``, ``backprop``, ``finish_update``."""
 
     dtypes = ("float32",)
+    two_layers_only = True
 
     def __init__(self, workload: Workload, device: str) -> None:
         super().__init__(workload, device)
