@@ -30,16 +30,17 @@ def descend(start: Any, lr: float, steps: int) -> Any:
 
 def main(picture: str | Path = "ch04_gradient_descent.png", *, steps: int = 20) -> None:
     """Print where the walk ends for three learning rates, and draw the ways."""
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.subplots()
-    for radius in range(1, 6):
-        axes.add_patch(Circle((0, 0), radius, fill=False, linestyle="--", color="lightgrey"))
-    for lr in (0.01, 0.1, 0.95):
+    rates = 0.01, 0.1, 0.95
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    for axes, lr in zip(figure.subplots(1, len(rates), sharey=True), rates, strict=True):
+        for radius in range(1, 6):
+            axes.add_patch(Circle((0, 0), radius, fill=False, linestyle="--", color="lightgrey"))
         points = descend(np.array([-3.0, 4.0]), lr, steps)
-        axes.plot(*points.T, marker=".", label=f"lr={lr}")
+        axes.plot(*points.T, "o-", markersize=4)
+        axes.plot(0, 0, "+", color="black")
+        axes.set(title=f"lr={lr}", xlabel="x0", xlim=(-5.2, 5.2), ylim=(-5.2, 5.2), aspect="equal")
         print(f"lr={lr}: after {steps} steps at {points[-1].round(6)}, f = {bowl(points[-1]):.2g}")
-    axes.set(xlabel="x0", ylabel="x1", xlim=(-5, 5), ylim=(-5, 5), aspect="equal")
-    axes.legend()
+    figure.axes[0].set_ylabel("x1")
     figure.savefig(picture)
 
 

@@ -41,12 +41,13 @@ def main(
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(losses, alpha=0.3)
-    left.plot(smooth_curve(losses))
+    left.plot(losses, alpha=0.3, label="of each step")
+    left.plot(smooth_curve(losses), label="smooth")
     left.set(xlabel="step", ylabel="loss")
+    left.legend()
     for name, values in zip(("train", "test"), zip(*accuracies, strict=True), strict=True):
         right.plot(range(len(values)), values, marker=".", label=name)
-    right.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
+    right.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.03))
     right.legend()
     figure.savefig(picture)
 

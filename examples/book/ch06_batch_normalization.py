@@ -53,7 +53,7 @@ def main(
         print(f"std {scale:.4g}: accuracy {with_it[-1]:.3f} with it, {without[-1]:.3f} without")
         axes.plot(with_it, label="with it")
         axes.plot(without, "--", label="without")
-        axes.set(title=f"std {scale:.4g}", ylim=(0, 1))
+        axes.set(title=f"std {scale:.4g}", ylim=(0, 1.03))
     figure.axes[0].legend()
     figure.suptitle("accuracy after each epoch, with batch normalisation and without")
     figure.savefig(picture)

@@ -53,7 +53,10 @@ def main(
         print(f"best-{rank}: accuracy {accuracy:.3f}, lr {lr:.3g}, weight decay {decay:.3g}")
         axes.plot(trainer.test_acc_list, label="held out")
         axes.plot(trainer.train_acc_list, "--", label="train")
-        axes.set(title=f"best-{rank}", ylim=(0, 1))
+        axes.set(ylim=(0, 1.03))
+        axes.set_title(f"best-{rank}: lr {lr:.2g}, decay {decay:.1g}", fontsize=9)
+    figure.axes[0].legend()
+    figure.suptitle("accuracy after each epoch")
     figure.savefig(picture)
 
 

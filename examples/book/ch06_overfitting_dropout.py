@@ -36,7 +36,7 @@ def main(
         print(f"dropout {ratio}: train accuracy {train[-1]:.4f}, test accuracy {test[-1]:.4f}")
         axes.plot(train, label="train")
         axes.plot(test, label="test")
-        axes.set(title=f"dropout {ratio}", xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
+        axes.set(title=f"dropout {ratio}", xlabel="epoch", ylabel="accuracy", ylim=(0, 1.03))
         axes.legend()
     figure.savefig(picture)
 
