@@ -22,15 +22,20 @@ AT_ONCE = 256
 """Counters of several samples that are computed in one loop, which is long enough for vectors."""
 
 
-@inline_kernel
-def philox4x32(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
-    """Four random words for a counter of four, under a key of two."""
+def words_of(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
+    """Four random words for a counter of four, under a key of two; of whatever computes like them.
+
+    It is `philox4x32` in a kernel.
+    """
     for _ in range(ROUNDS):
         product0, product1 = c0 * MULTIPLIER_0, c2 * MULTIPLIER_1
         c0, c1 = (product1 >> BITS) ^ c1 ^ k0, product1 & MASK
         c2, c3 = (product0 >> BITS) ^ c3 ^ k1, product0 & MASK
         k0, k1 = (k0 + KEY_STEP_0) & MASK, (k1 + KEY_STEP_1) & MASK
     return c0, c1, c2, c3
+
+
+philox4x32 = inline_kernel(words_of)
 
 
 @kernel
