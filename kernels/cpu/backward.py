@@ -13,7 +13,7 @@ from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile_backward, multiply, store_tile
 from fastnn.kernels.cpu.forward import forward
 from fastnn.kernels.cpu.losses_in_strips import loss
-from fastnn.kernels.cpu.net import row_of
+from fastnn.kernels.cpu.net import columns_of, row_of
 from fastnn.kernels.cpu.strips import in_tiles
 from fastnn.kernels.cpu.vector import lanes, largest, magnitude, splat
 from fastnn.kernels.cpu.vector import multiply as times
@@ -58,7 +58,7 @@ def input_gradient(zero: Any, net: Any, number: int, strips: Any, samples: Any, 
     width = before.strip_width
     peak = zero
     for part in range(strips[0], strips[1]):
-        for column in range(0, width, lanes(zero)):
+        for column in range(0, columns_of(before, part), lanes(zero)):
             weights = layer.WT + part * layer.WT_size + column
             for n in range(samples[0], samples[1], ROWS):
                 tile = (zero, zero, zero, zero)

@@ -16,7 +16,7 @@ from fastnn.kernels.cpu.activations import activate
 from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile, multiply, store_tile
 from fastnn.kernels.cpu.dropout_in_strips import drop_units
-from fastnn.kernels.cpu.net import Whole, row_of
+from fastnn.kernels.cpu.net import Whole, columns_of, row_of
 from fastnn.kernels.cpu.strips import in_strips, in_tiles
 from fastnn.kernels.cpu.vector import add, lanes
 from fastnn.kernels.cpu.vector_memory import load, store
@@ -70,7 +70,7 @@ def affine(zero: Any, net: Any, number: int, first: int, last: int) -> None:
     """``out = activation(out of the layer before @ W + b)``, for samples from `first` to `last`."""
     memory, layer, before = net.memory, net.layers[number], net.layers[number - 1]
     for strip in range(layer.strip_count):
-        for column in range(0, layer.strip_width, lanes(zero)):
+        for column in range(0, columns_of(layer, strip), lanes(zero)):
             bias = load(zero, memory, layer.b + strip * layer.strip_width + column)
             weights = layer.W + strip * layer.W_size + column
             for n in range(first, last, ROWS):

@@ -176,6 +176,12 @@ def row_of(net: Any, array: int, layer: Any, strip: int, n: int) -> Any:
 
 
 @inline_kernel
+def columns_of(layer: Any, strip: int) -> Any:
+    """How many columns of a strip are no padding, which is zero and stays so."""
+    return min(layer.strip_width, layer.outputs - strip * layer.strip_width)
+
+
+@inline_kernel
 def unit_of(net: Any, number: int) -> Any:
     """The unit of a number: group after group, strip after strip."""
     strips = net.layers[0].strip_count

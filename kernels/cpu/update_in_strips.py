@@ -10,7 +10,7 @@ from typing import Any
 
 from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply_samples
-from fastnn.kernels.cpu.net import row_of, share
+from fastnn.kernels.cpu.net import columns_of, row_of, share
 from fastnn.kernels.cpu.rules import apply_to_bias, apply_to_tile, apply_whole_to_bias
 from fastnn.kernels.cpu.strips import in_tiles, narrow_tile
 from fastnn.kernels.cpu.sums import RUN
@@ -44,9 +44,9 @@ def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, r
             continue
         s, column = output // strip, output % strip
         dout = Left(memory, row_of(net, layer.dout, layer, s, 0) + column, 1, strip)
-        inputs = min(width, layer.inputs - part * width)
+        inputs = columns_of(before, part)
         weights = layer.W + s * layer.W_size + part * width * strip + column
-        for start in range(0, width, lanes(zero)):
+        for start in range(0, inputs, lanes(zero)):
             x = Right(memory, row_of(net, before.out, before, part, 0) + start, width)
             tile = multiply_samples(zero, dout, x, samples)
             place = layer.WT + part * layer.WT_size + output * width + start
