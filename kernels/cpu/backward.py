@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inner_kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile_backward, multiply, store_tile
 from fastnn.kernels.cpu.forward import forward
 from fastnn.kernels.cpu.losses_in_strips import loss
@@ -22,7 +22,7 @@ from fastnn.kernels.cpu.vector_lanes import largest_lane
 Array = Any
 
 
-@kernel
+@inner_kernel
 def forward_and_backward(
     net: Any, of_loss: Any, batch: Array, samples: Any, factor: Any, back_to_first: bool
 ) -> Any:
@@ -47,7 +47,7 @@ def forward_and_backward(
     return peak
 
 
-@kernel
+@inner_kernel
 def input_gradient(zero: Any, net: Any, number: int, strips: Any, samples: Any, factor: Any) -> Any:
     """``dout of the layer before = factor * (dout @ W.T)``, taken back through its activation.
 

@@ -18,7 +18,7 @@ import ctypes
 import sys
 from typing import Any
 
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
@@ -32,7 +32,7 @@ ARRIVED, GENERATION, ABORTED, REQUESTED, STOPPING, SIZE = 0, 8, 16, 24, 32, 40
 SPINS = 4000
 
 
-@kernel
+@inner_kernel
 def meet(barrier: Array, threads: int, give_way: int) -> Any:
     """Wait until all `threads` are here; False if one never will be.
 
@@ -59,14 +59,14 @@ def meet(barrier: Array, threads: int, give_way: int) -> Any:
     return True
 
 
-@kernel
+@inline_kernel
 def pass_request_on(barrier: Array) -> None:
     """Tell everybody, if somebody wants them to stop; called by one thread between two meetings."""
     if atomic_load(barrier, REQUESTED) != 0:
         atomic_store(barrier, STOPPING, 1)
 
 
-@kernel
+@inline_kernel
 def stopping(barrier: Array) -> Any:
     """Whether this step is the last; called after its last meeting."""
     return atomic_load(barrier, STOPPING) != 0

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inner_kernel
 from fastnn.kernels.cpu.net import row_of
 from fastnn.kernels.cpu.vector import add, fma, lanes, scaled, splat
 from fastnn.kernels.cpu.vector_memory import at, load, store
@@ -42,7 +42,7 @@ class Sorted(NamedTuple):
     values: Array
 
 
-@kernel
+@inner_kernel
 def sort_blocks(net: Any, data: Any, here: Any, blocks: Any, room: Any, turn: int) -> None:
     """Sort those entries of a batch whose features are in a range of blocks.
 
@@ -80,7 +80,7 @@ def sort_blocks(net: Any, data: Any, here: Any, blocks: Any, room: Any, turn: in
                     ends[d] = to + 1
 
 
-@kernel
+@inner_kernel
 def update_strip(
     zero: Any, net: Any, room: Any, turn: int, section: Any, strip: int, sums: Any
 ) -> None:

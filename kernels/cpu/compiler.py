@@ -7,30 +7,75 @@ give infinity or NaN, as in NumPy. ``parallel`` stays off: see `fastnn.kernels.c
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
-from fastnn.kernels.cpu.machine_code import Store, cache_directory, keep_machine_code
+from fastnn.kernels.cpu.machine_code import Store, cache_directory, keep_machine_code, symbols
 from fastnn.kernels.cpu.machine_code.compiling import seconds_compiling
 from numba.core.dispatcher import Dispatcher
-from numba.extending import overload
+from numba.core.imputils import user_function
+from numba.extending import intrinsic, overload
 
-__all__ = ["chosen_by_type", "inline_kernel", "kernel", "seconds_compiling"]
+__all__ = ["chosen_by_type", "inline_kernel", "inner_kernel", "kernel", "seconds_compiling"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+FOR_KERNELS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 _store = Store(cache_directory)
 
 
 def kernel(function: Function) -> Function:
-    """Compile `function` when it is first called; keep the machine code on disk."""
+    """Compile `function` when it is first called, from Python; keep the machine code on disk."""
     dispatcher = numba.njit(**OPTIONS)(function)
     if isinstance(dispatcher, Dispatcher):  # it is the function where NUMBA_DISABLE_JIT is set
         keep_machine_code(dispatcher, _store)
     return dispatcher  # type: ignore[no-any-return]
+
+
+def inner_kernel(function: Function) -> Function:
+    """Compile `function` for itself, once, for other kernels to call; keep its machine code, too.
+
+    See `fastnn.kernels.cpu.machine_code.symbols`. Python cannot call it.
+    """
+    dispatcher = numba.njit(**FOR_KERNELS, **OPTIONS)(function)
+    if not isinstance(dispatcher, Dispatcher):
+        return dispatcher  # type: ignore[no-any-return]
+    keep_machine_code(dispatcher, _store)
+
+    def compile_for(types: tuple[Any, ...]) -> Any:
+        dispatcher.compile(types)
+        compiled = dispatcher.overloads[types]
+        name = dispatcher._cache.name_of(types, compiled.codegen)
+        return compiled.signature, symbols.make_known(name, function, types, compiled)
+
+    def call(typingctx: Any, *types: Any) -> Any:
+        signature, described = compile_for(types)
+        return signature, user_function(described, ())
+
+    symbols.register(function, compile_for)
+    return _named_as(function, call)
+
+
+def inline_kernel(function: Function) -> Function:
+    """Compile `function` into every kernel that calls it, as if it were written there.
+
+    Python cannot call it.
+    """
+    dispatcher = numba.njit(forceinline=True, **FOR_KERNELS, **OPTIONS)(function)
+    if not isinstance(dispatcher, Dispatcher):
+        return dispatcher  # type: ignore[no-any-return]
+
+    def call(typingctx: Any, *types: Any) -> Any:
+        dispatcher.compile(types)
+        compiled = dispatcher.overloads[types]
+        return compiled.signature, user_function(compiled.fndesc, [compiled.library])
+
+    return _named_as(function, call)
 
 
 def chosen_by_type(function: Callable[..., Any]) -> Callable[[Function], Function]:
@@ -42,6 +87,10 @@ def chosen_by_type(function: Callable[..., Any]) -> Callable[[Function], Functio
     return overload(function, jit_options=options, strict=False)  # type: ignore[no-any-return]
 
 
-def inline_kernel(function: Function) -> Function:
-    """Compile `function` into every kernel that calls it, as if it were written there."""
-    return numba.njit(forceinline=True, **OPTIONS)(function)  # type: ignore[no-any-return]
+def _named_as(function: Any, call: Any) -> Any:
+    """Make an intrinsic that takes what `function` takes, and is called as it is."""
+    takes = inspect.signature(function)
+    context = inspect.Parameter("typingctx", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    functools.update_wrapper(call, function)
+    call.__signature__ = takes.replace(parameters=[context, *takes.parameters.values()])
+    return intrinsic(call)

@@ -10,7 +10,7 @@ from collections import namedtuple
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inner_kernel, kernel
 from fastnn.kernels.cpu.net import CACHE_LINE
 from fastnn.kernels.cpu.vector import zeros
 from fastnn.kernels.cpu.vector_lanes import count_bits, lowest_bit, nonzero_lanes
@@ -96,7 +96,7 @@ def compress(x: Array, block_starts: Array, base: int, into: Any) -> int:
     return end
 
 
-@kernel
+@inner_kernel
 def locate(data: Any, batch: Array, blocks: int, bounds: Array) -> None:
     """Write where the blocks of each sample of a batch begin and end to `bounds`."""
     for n in range(batch.size):
@@ -107,7 +107,7 @@ def locate(data: Any, batch: Array, blocks: int, bounds: Array) -> None:
             )
 
 
-@kernel
+@inner_kernel
 def fetch(data: Any, first: int, last: int) -> None:
     """Ask for the compressed entries from `first` to `last`."""
     for place in range(first, last, CACHE_LINE // data.positions.itemsize):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inner_kernel, kernel
 from fastnn.kernels.cpu.compressed import Located, locate
 from fastnn.kernels.cpu.forward import forward
 from fastnn.kernels.cpu.loss import is_above
@@ -64,7 +64,7 @@ def count_right(
     return right
 
 
-@kernel
+@inner_kernel
 def _best_class(net: Any, n: int) -> int:
     """The class of the largest score of a sample."""
     layer = net.layers[net.layers.size - 1]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.activations import activate
-from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
+from fastnn.kernels.cpu.compiler import chosen_by_type, inner_kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, activate_tile, multiply, store_tile
 from fastnn.kernels.cpu.dropout_in_strips import drop_units
 from fastnn.kernels.cpu.net import Whole, columns_of, row_of
@@ -22,7 +22,7 @@ from fastnn.kernels.cpu.vector import add, lanes
 from fastnn.kernels.cpu.vector_memory import load, store
 
 
-@kernel
+@inner_kernel
 def forward(net: Any, first: int, last: int) -> None:
     """Take the samples from the sums of the first layer's units to the scores."""
     add_parts_if_split(net.form.inputs, net, first, last)
@@ -48,7 +48,7 @@ def _add_parts_if_split(inputs: Any, net: Any, first: Any, last: Any) -> Any:
     return choose
 
 
-@kernel
+@inner_kernel
 def add_parts(zero: Any, net: Any, first: int, last: int) -> None:
     """``out = activation(b + the sum of the parts)`` for the first layer."""
     layer = net.layers[0]
@@ -65,7 +65,7 @@ def add_parts(zero: Any, net: Any, first: int, last: int) -> None:
             store(net.memory, to, activate(total, net, layer, to, outputs))
 
 
-@kernel
+@inner_kernel
 def affine(zero: Any, net: Any, number: int, first: int, last: int) -> None:
     """``out = activation(out of the layer before @ W + b)``, for samples from `first` to `last`."""
     memory, layer, before = net.memory, net.layers[number], net.layers[number - 1]

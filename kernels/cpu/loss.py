@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inline_kernel, kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
 from fastnn.kernels.cpu.exponential import exp
 from fastnn.kernels.cpu.strips import narrow
 from fastnn.kernels.cpu.sums import sum_in_place
@@ -45,7 +45,7 @@ def softmax_cross_entropy(x: Array, t: Array, losses: Array, y: Array) -> None:
         losses[n] = bound if loss > bound else loss
 
 
-@kernel
+@inner_kernel
 def _subtract_largest(x: Array, y: Array) -> None:
     """``y = x - max(x)``, row by row, NaN counting as the largest."""
     for n in range(x.shape[0]):
@@ -58,7 +58,7 @@ def _subtract_largest(x: Array, y: Array) -> None:
             y[n, c] = x[n, c] - largest
 
 
-@kernel
+@inner_kernel
 def _exponentials(y: Array) -> None:
     """``y = exp(y)``, as many at once as fit."""
     flat = y.reshape(-1)
@@ -70,7 +70,7 @@ def _exponentials(y: Array) -> None:
         flat[place] = first_lane(exp(splat(zero, flat[place])))
 
 
-@kernel
+@inner_kernel
 def _divide_by_sum(y: Array) -> Any:
     total = y.dtype.type(0)
     for c in range(y.shape[0]):

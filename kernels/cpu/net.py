@@ -28,7 +28,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inline_kernel, kernel
+from fastnn.kernels.cpu.compiler import inline_kernel
 
 Array = Any
 
@@ -195,7 +195,7 @@ def features_of(net: Any, unit: Any) -> Any:
     return net.block_starts[unit.group * blocks], net.block_starts[(unit.group + 1) * blocks]
 
 
-@kernel
+@inline_kernel
 def share(thread: int, threads: int, count: int) -> Any:
     """The first of `count` things that a thread does, and the first that it does not."""
     return thread * count // threads, (thread + 1) * count // threads

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inner_kernel, kernel
 from fastnn.kernels.cpu.sums import RUN
 
 Array = Any
 
 
-@kernel
+@inner_kernel
 def mean_of_rows(x: Array, mean: Array) -> None:
     """``mean = sum(x, axis=0) / N``. x (N, D), mean (D,)."""
     samples, section = x.dtype.type(x.shape[0]), np.empty_like(mean)

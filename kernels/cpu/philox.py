@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inline_kernel, kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
 
 Array = Any
 
@@ -63,7 +63,7 @@ def dropout(x: Array, bound: Any, step: Any, key: Any, y: Array, mask: Array) ->
                 y[n, d] = x[n, d] * x.dtype.type(mask[n, d])
 
 
-@kernel
+@inner_kernel
 def _draw(places: Array, bound: Any, step: Any, key: Any, kept: Array) -> None:
     """Whether the words for counters (q, n, step) are at least `bound`; places (2, K): q and n."""
     low, high, k0, k1 = step & MASK, step >> BITS, key & MASK, key >> BITS

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inline_kernel, kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply_samples, store_tile
 from fastnn.kernels.cpu.strips import narrow, wide, wide_tile
 from fastnn.kernels.cpu.vector import lanes
@@ -45,7 +45,7 @@ def transposed_product(x: Array, dout: Array, dW: Array) -> None:
         copy_row(narrow(dW), result, d * strip, flat, d * dW.shape[1], dW.shape[1])
 
 
-@kernel
+@inner_kernel
 def _strip_of(B: Array) -> Any:
     """A matrix of few columns with zeros behind its rows, flat; and how long its rows are now."""
     zero, strip = narrow(B), lanes(wide(B))
@@ -66,7 +66,7 @@ def copy_row(zero: Any, source: Array, start: int, target: Array, place: int, co
     store(target, place + m, load(zero, source, start + m))
 
 
-@kernel
+@inner_kernel
 def _multiply(
     A: Array, row: int, step: int, B: Array, result: Array, rows: int, depth: int, strip: int
 ) -> None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inline_kernel, kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
 from fastnn.kernels.cpu.dense import ROWS, store_tile, sum_of_tiles, take_step
 from fastnn.kernels.cpu.net import CACHE_LINE
 from fastnn.kernels.cpu.product import copy_row
@@ -96,7 +96,7 @@ def _words(depth: int) -> int:
     return -(-depth // WORD)
 
 
-@kernel
+@inner_kernel
 def _needed_by_samples(x: Array, every: int, needed: Array) -> float:
     """Write the steps that tiles of samples have to take; give their share of all.
 
@@ -131,7 +131,7 @@ def _nonzero(flat: Array, place: int, width: int) -> Any:
     return bits
 
 
-@kernel
+@inner_kernel
 def _needed_by_features(x: Array, every: int, needed: Array) -> float:
     """Write the steps that tiles of features have to take, as `_needed_by_samples` does.
 
@@ -167,7 +167,7 @@ def _nonzero_of_sixteen(flat: Array, place: int, width: int) -> Any:
     return _nonzero(flat, place, width)
 
 
-@kernel
+@inner_kernel
 def _strips_of(B: Array) -> Any:
     """A matrix in strips as wide as a tile, flat, zeros behind its rows; and whether it is finite.
 
@@ -206,7 +206,7 @@ def _column(s: int, strip: int, columns: int) -> int:
     return min(s * strip, max(0, columns - strip))
 
 
-@kernel
+@inner_kernel
 def _multiply_if_finite(
     needed: Array, A: Array, row: int, step: int, depth: int, B: Array, bias: Array, out: Array
 ) -> bool:
@@ -218,7 +218,7 @@ def _multiply_if_finite(
     return bool(finite)
 
 
-@kernel
+@inner_kernel
 def _multiply(
     needed: Array, A: Array, row: int, step: int, depth: int, B: Array, bias: Array, out: Array
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inline_kernel, kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel
 from fastnn.kernels.cpu.exponential import exp
 from fastnn.kernels.cpu.net import row_of
 from fastnn.kernels.cpu.sums import sum_in_place
@@ -20,7 +20,7 @@ from fastnn.kernels.cpu.vector_memory import load, store
 Array = Any
 
 
-@kernel
+@inner_kernel
 def loss(zero: Any, net: Any, labels: Array, batch: Array, samples: Any, factor: Any) -> Any:
     """Losses of a range of samples, and ``dout = factor * (softmax(scores) - one_hot(t)) / N``.
 
@@ -77,7 +77,7 @@ def _behind(place: int, column: int, count: int, strip: int, skip: int) -> int:
     return place + count + (skip if ((column + count) & (strip - 1)) == 0 else 0)
 
 
-@kernel
+@inner_kernel
 def mean_loss(net: Any, samples: int) -> Any:
     """The mean of the losses of a batch, of which nothing is left."""
     for n in range(samples):

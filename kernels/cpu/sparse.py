@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.activations import activate
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inner_kernel
 from fastnn.kernels.cpu.compressed import fetch
 from fastnn.kernels.cpu.net import features_of, row_of, unit_of
 from fastnn.kernels.cpu.sums import hand_over
@@ -39,7 +39,7 @@ FEW = 4
 """Samples that are added to a parameter one by one: it is rounded no more often than that."""
 
 
-@kernel
+@inner_kernel
 def forward_sparse(
     zero: Any, net: Any, data: Any, here: Any, number: int, norms: Array, following: Array,
     expanded: int,
@@ -57,7 +57,7 @@ def forward_sparse(
         forward_unit(zero, net, data, here, unit, following)
 
 
-@kernel
+@inner_kernel
 def forward_unit(zero: Any, net: Any, data: Any, here: Any, unit: Any, following: Array) -> None:
     """A unit's sum over its features: a part, or with one group ``out = activation(x @ W + b)``.
 
@@ -86,7 +86,7 @@ def forward_unit(zero: Any, net: Any, data: Any, here: Any, unit: Any, following
             store(memory, place + n * lanes(zero), total)
 
 
-@kernel
+@inner_kernel
 def update_unit(
     zero: Any, net: Any, data: Any, here: Any, unit: Any, section: Any, sums: Any
 ) -> None:
@@ -127,7 +127,7 @@ def update_unit(
                 hand_over(memory, place + row, sums.target + row, lanes(zero))
 
 
-@kernel
+@inner_kernel
 def forward_unit_with_zeros(
     zero: Any, net: Any, data: Any, here: Any, unit: Any, expanded: int
 ) -> None:
@@ -148,7 +148,7 @@ def forward_unit_with_zeros(
         store(memory, place + n * lanes(zero), total)
 
 
-@kernel
+@inner_kernel
 def update_unit_with_zeros(
     zero: Any, net: Any, data: Any, here: Any, unit: Any, section: Any, sums: Any, expanded: int
 ) -> None:
@@ -172,7 +172,7 @@ def update_unit_with_zeros(
     hand_over(memory, sums.partial, place, (last - first) * lanes(zero))
 
 
-@kernel
+@inner_kernel
 def _expand(net: Any, data: Any, bounds: Array, n: int, unit: Any, expanded: int) -> None:
     """Write a sample's features of a unit to `expanded`, zeros too."""
     blocks = net.shape.blocks
@@ -184,7 +184,7 @@ def _expand(net: Any, data: Any, bounds: Array, n: int, unit: Any, expanded: int
         net.memory[expanded + data.positions[j]] = scaled(data.scale, at(data.values, j))
 
 
-@kernel
+@inner_kernel
 def _output(zero: Any, net: Any, unit: Any) -> Any:
     """Where a unit's sums go, and where they start from."""
     layer, size = net.layers[0], net.shape.capacity * lanes(zero)
@@ -194,7 +194,7 @@ def _output(zero: Any, net: Any, unit: Any) -> Any:
     return layer.parts + (unit.group * layer.strip_count + unit.strip) * size, zero
 
 
-@kernel
+@inner_kernel
 def largest_weight(zero: Any, net: Any, unit: Any) -> float:
     """The largest magnitude among a unit's weights; infinity if one is not finite."""
     layer, most = net.layers[0], zero

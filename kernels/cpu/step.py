@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.backward import forward_and_backward, input_gradient_in_tiles
-from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
+from fastnn.kernels.cpu.compiler import chosen_by_type, inline_kernel, inner_kernel
 from fastnn.kernels.cpu.dense import ROWS
 from fastnn.kernels.cpu.net import Split, Sums, features_of, share
 from fastnn.kernels.cpu.penalty import prepare_penalty
@@ -48,13 +48,13 @@ PEAK_STRIDE = 32
 """Numbers between the threads' peaks, so that each is on a cache line of its own."""
 
 
-@kernel
+@inline_kernel
 def back_at_once(net: Any) -> Any:
     """Whether part 3 goes back to the first layer's output; in a wide one part 5 does."""
     return net.shape.groups > 1 or net.layers.size == 1
 
 
-@kernel
+@inner_kernel
 def middle(net: Any, team: Any, run: Any, batch: Array, rule: Any, early: bool) -> Any:
     """Part 3 of a step; False if not all threads have met in it.
 
@@ -96,7 +96,7 @@ def _through_layers(
     return by_samples if isinstance(normalisations, types.NoneType) else with_meetings
 
 
-@kernel
+@inline_kernel
 def largest_peak(net: Any, threads: int) -> Any:
     """The largest of all threads' peaks, or NaN."""
     most = net.memory[net.shape.peaks]
@@ -106,7 +106,7 @@ def largest_peak(net: Any, threads: int) -> Any:
     return most
 
 
-@kernel
+@inner_kernel
 def update_rest(net: Any, team: Any, samples: int, rule: Any) -> None:
     """Update everything but the first layer's weights, its gradient being there."""
     update_hidden(net, team, np.int64(1), samples, rule)
@@ -143,7 +143,7 @@ def _gradient_of_strip(inputs: Any, net: Any, s: Any, samples: Any, rule: Any) -
     return choose
 
 
-@kernel
+@inline_kernel
 def sums_of_update(net: Any, team: Any, strip: int, samples: int, rule: Any) -> Any:
     """Where the sums of a strip of W go: to W if there is but one section of samples.
 
@@ -155,7 +155,7 @@ def sums_of_update(net: Any, team: Any, strip: int, samples: int, rule: Any) -> 
     return Sums(partial, partial + size if sees_all(rule) or samples > SECTION else weights)
 
 
-@kernel
+@inner_kernel
 def hand_over_unit(zero: Any, net: Any, unit: Any, sums: Any, rule: Any) -> float:
     """Update a unit's weights from the sums of all sections, and clear those.
 

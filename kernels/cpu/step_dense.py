@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fastnn.kernels.cpu.barrier import meet, pass_request_on, stopping
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
 from fastnn.kernels.cpu.dense import Left, Right
 from fastnn.kernels.cpu.dropout_in_strips import count_draws
 from fastnn.kernels.cpu.net import CACHE_LINE, features_of, row_of, share, unit_of
@@ -123,7 +123,7 @@ def train(width: Any, net: Any, team: Any, data: Any, run: Any) -> Any:
     return run.rows.shape[0]
 
 
-@kernel
+@inner_kernel
 def _gather(
     zero: Any, net: Any, data: Any, batch: Array, x: int, samples: Any, features: Any
 ) -> None:
@@ -141,7 +141,7 @@ def _gather(
             d += 1
 
 
-@kernel
+@inner_kernel
 def _fetch(x: Array, batch: Array, samples: Any, features: Any, width: int) -> None:
     """Ask for a range of features of a range of samples of a batch."""
     for n in range(samples[0], samples[1]):
@@ -150,13 +150,13 @@ def _fetch(x: Array, batch: Array, samples: Any, features: Any, width: int) -> N
             prefetch(x, row + d)
 
 
-@kernel
+@inline_kernel
 def _row(x: Array, batch: Array, n: int, width: int) -> Any:
     """Where a sample of a batch begins in the data set."""
     return min(max(batch[n], 0), x.size // width - 1) * width
 
 
-@kernel
+@inner_kernel
 def _forward(
     zero: Any, net: Any, x: int, unit: Any, samples: int, data: Any, following: Array, fetched: Any
 ) -> None:
@@ -189,7 +189,7 @@ def _forward(
             store_tile(tile, memory, place + n * width, width)
 
 
-@kernel
+@inner_kernel
 def _update(zero: Any, net: Any, x: int, unit: Any, section: Any, sums: Any) -> None:
     """``target += x.T @ scaled_dout`` for a unit's features; scaled_dout is ``-lr * dout``.
 

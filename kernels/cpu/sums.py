@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inner_kernel
 from fastnn.kernels.cpu.strips import narrow
 from fastnn.kernels.cpu.vector import add, lanes
 from fastnn.kernels.cpu.vector_memory import load, store
@@ -29,7 +29,7 @@ RUN = 128
 """Likewise in registers, where that costs next to nothing."""
 
 
-@kernel
+@inner_kernel
 def hand_over(memory: Array, source: int, target: int, count: int) -> None:
     """``target += source; source = 0`` for `count` numbers, whole rows of a strip."""
     zero = narrow(memory)
@@ -39,7 +39,7 @@ def hand_over(memory: Array, source: int, target: int, count: int) -> None:
         store(memory, source + n, zero)
 
 
-@kernel
+@inner_kernel
 def sum_in_place(memory: Array, place: int, count: int) -> Any:
     """The sum of `count` numbers, at least one, halves added to halves; nothing is left of them."""
     while count > 1:

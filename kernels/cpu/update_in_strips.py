@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import inner_kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply_samples
 from fastnn.kernels.cpu.net import columns_of, row_of, share
 from fastnn.kernels.cpu.rules import apply_to_bias, apply_to_tile, apply_whole_to_bias
@@ -18,7 +18,7 @@ from fastnn.kernels.cpu.vector import add, lanes
 from fastnn.kernels.cpu.vector_memory import at, load
 
 
-@kernel
+@inner_kernel
 def update_hidden(net: Any, team: Any, start: int, samples: int, rule: Any) -> None:
     """Update a thread's share of every layer from `start` on, and of every bias but the first."""
     for number in range(start, net.layers.size):
@@ -32,7 +32,7 @@ def update_hidden(net: Any, team: Any, start: int, samples: int, rule: Any) -> N
         update_bias(narrow_tile(net.memory), net, number, strips, samples, rule)
 
 
-@kernel
+@inner_kernel
 def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, rule: Any) -> None:
     """Update W from ``before.out.T @ layer.dout``, in both its forms, for a range of units."""
     memory, layer, before = net.memory, net.layers[number], net.layers[number - 1]
@@ -57,7 +57,7 @@ def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, r
                     memory[weights + (start + lane) * strip + r] = value
 
 
-@kernel
+@inner_kernel
 def update_bias(zero: Any, net: Any, number: int, strips: Any, samples: int, rule: Any) -> None:
     """Update b from the sum of dout, for a range of strips of a layer."""
     memory, layer = net.memory, net.layers[number]

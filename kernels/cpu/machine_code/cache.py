@@ -9,6 +9,7 @@ from typing import Any
 
 import numba
 from fastnn.kernels.cpu.machine_code.files import Store
+from fastnn.kernels.cpu.machine_code.symbols import names_called, prepare
 from numba.core.caching import CompileResultCacheImpl, _Cache
 from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
@@ -56,9 +57,10 @@ class KernelCache(_Cache):  # type: ignore[misc]
         name = self._name(key)
 
         def rebuild(body: bytes) -> Any:
-            saved_key, payload = pickle.loads(body)
+            saved_key, called, payload = pickle.loads(body)
             if saved_key != key:
                 raise ValueError("it is for other arguments")
+            prepare(called)
             return CompileResult._rebuild(target_context, *payload)
 
         def has_come() -> bool:
@@ -75,8 +77,12 @@ class KernelCache(_Cache):  # type: ignore[misc]
     def save_overload(self, sig: Any, compiled: Any) -> None:
         """Keep what was compiled for a signature."""
         if self._enabled and self._store.directory and self._checks.check_cachable(compiled):
-            key = self._key(sig, compiled.codegen)
-            self._store.save(self._name(key), lambda: dumps((key, compiled._reduce())))
+            key, called = self._key(sig, compiled.codegen), names_called(compiled.library)
+            self._store.save(self._name(key), lambda: dumps((key, called, compiled._reduce())))
+
+    def name_of(self, sig: Any, codegen: Any) -> str:
+        """Name the code for a signature, alike in all processes that run on such a processor."""
+        return self._name(self._key(sig, codegen))
 
     def _key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         """What the machine code depends on, besides the text of all kernels."""

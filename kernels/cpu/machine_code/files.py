@@ -27,7 +27,7 @@ from fastnn.errors import KernelCacheWarning
 from fastnn.system.regular_file import open_regular
 from fastnn.system.standard_streams import warn
 
-FORMAT = b"fastnn machine code 1\n"
+FORMAT = b"fastnn machine code 2\n"
 LEFT_OVER_SECONDS = 3600
 """Age of an unfinished file from which its process is taken to be dead."""
 
