@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import numba
 from fastnn.kernels.cpu.machine_code import Store, cache_directory, keep_machine_code, symbols
 from fastnn.kernels.cpu.machine_code.compiling import seconds_compiling
-from numba.core.dispatcher import Dispatcher
 from numba.core.imputils import user_function
 from numba.extending import intrinsic, overload
 
@@ -31,9 +30,10 @@ _store = Store(cache_directory)
 
 def kernel(function: Function) -> Function:
     """Compile `function` when it is first called, from Python; keep the machine code on disk."""
-    dispatcher = numba.njit(**OPTIONS)(function)
-    if isinstance(dispatcher, Dispatcher):  # it is the function where NUMBA_DISABLE_JIT is set
-        keep_machine_code(dispatcher, _store)
+    if numba.config.DISABLE_JIT:
+        return function
+    dispatcher: Any = numba.njit(**OPTIONS)(function)
+    keep_machine_code(dispatcher, _store)
     return dispatcher  # type: ignore[no-any-return]
 
 
@@ -42,9 +42,9 @@ def inner_kernel(function: Function) -> Function:
 
     See `fastnn.kernels.cpu.machine_code.symbols`. Python cannot call it.
     """
-    dispatcher = numba.njit(**FOR_KERNELS, **OPTIONS)(function)
-    if not isinstance(dispatcher, Dispatcher):
-        return dispatcher  # type: ignore[no-any-return]
+    if numba.config.DISABLE_JIT:
+        return function
+    dispatcher: Any = numba.njit(**FOR_KERNELS, **OPTIONS)(function)
     keep_machine_code(dispatcher, _store)
 
     def compile_for(types: tuple[Any, ...]) -> Any:
@@ -66,9 +66,9 @@ def inline_kernel(function: Function) -> Function:
 
     Python cannot call it.
     """
-    dispatcher = numba.njit(forceinline=True, **FOR_KERNELS, **OPTIONS)(function)
-    if not isinstance(dispatcher, Dispatcher):
-        return dispatcher  # type: ignore[no-any-return]
+    if numba.config.DISABLE_JIT:
+        return function
+    dispatcher: Any = numba.njit(forceinline=True, **FOR_KERNELS, **OPTIONS)(function)
 
     def call(typingctx: Any, *types: Any) -> Any:
         dispatcher.compile(types)
@@ -87,10 +87,10 @@ def chosen_by_type(function: Callable[..., Any]) -> Callable[[Function], Functio
     return overload(function, jit_options=options, strict=False)  # type: ignore[no-any-return]
 
 
-def _named_as(function: Any, call: Any) -> Any:
+def _named_as(function: Function, call: Any) -> Function:
     """Make an intrinsic that takes what `function` takes, and is called as it is."""
     takes = inspect.signature(function)
     context = inspect.Parameter("typingctx", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     functools.update_wrapper(call, function)
     call.__signature__ = takes.replace(parameters=[context, *takes.parameters.values()])
-    return intrinsic(call)
+    return intrinsic(call)  # type: ignore[no-any-return]

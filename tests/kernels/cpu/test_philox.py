@@ -7,9 +7,9 @@ import pytest
 
 numba = pytest.importorskip("numba")
 
-from fastnn.kernels.cpu.philox import philox4x32
+from fastnn.kernels.cpu.philox import philox4x32  # noqa: E402
 
-from tests.helpers.known_answers import PHILOX4X32
+from tests.helpers.known_answers import PHILOX4X32  # noqa: E402
 
 
 @numba.njit(error_model="numpy")
