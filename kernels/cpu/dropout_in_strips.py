@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
+from fastnn.kernels.cpu.compiler import chosen_by_type, inner_kernel
 from fastnn.kernels.cpu.mask import COUNTERS, draw, drop, drop_again
 from fastnn.kernels.cpu.net import row_of
 from fastnn.kernels.cpu.philox import WORDS
@@ -105,7 +105,7 @@ def _count_draws(dropout: Any) -> Formula:
     return choose
 
 
-@kernel
+@inner_kernel
 def draw_and_drop(zero: Any, dropout: Any, net: Any, number: int, first: int, last: int) -> None:
     """``out = out * mask`` for a range of samples."""
     layer, own = net.layers[number], dropout.layers[number]
@@ -124,7 +124,7 @@ def draw_and_drop(zero: Any, dropout: Any, net: Any, number: int, first: int, la
                 store(net.memory, out + column, drop(row, dropout.masks, mask + column))
 
 
-@kernel
+@inner_kernel
 def scale(zero: Any, dropout: Any, net: Any, number: int, first: int, last: int) -> None:
     """``out = out * (1 - ratio)`` for a range of samples."""
     layer = net.layers[number]

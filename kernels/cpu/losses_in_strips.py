@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fastnn.kernels.cpu import softmax_in_strips
-from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
+from fastnn.kernels.cpu.compiler import chosen_by_type, inner_kernel
 from fastnn.kernels.cpu.cross_entropy import sigmoid_cross_entropy
 from fastnn.kernels.cpu.hyperbolic import sigmoid
 from fastnn.kernels.cpu.net import row_of
@@ -86,7 +86,7 @@ def _of_outputs(kind: Any, net: Any, batch: Array, samples: Any, factor: Any) ->
     return loss_by_output(narrow(net.memory), kind, net, batch, samples, factor)
 
 
-@kernel
+@inner_kernel
 def loss_by_output(zero: Any, kind: Any, net: Any, batch: Array, samples: Any, factor: Any) -> Any:
     """See `loss`. A sample's targets are copied to ``dout``, and read in vectors there."""
     memory, layer = net.memory, net.layers[net.layers.size - 1]

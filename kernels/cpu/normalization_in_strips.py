@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu.activations import activate_backward_by, activate_by
-from fastnn.kernels.cpu.compiler import inline_kernel, kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel
 from fastnn.kernels.cpu.net import row_of
 from fastnn.kernels.cpu.rules import apply_to_bias
 from fastnn.kernels.cpu.sums import RUN
@@ -56,7 +56,7 @@ numbers : the momentum, one minus the momentum, and what is added to a variance
 """
 
 
-@kernel
+@inner_kernel
 def normalise(zero: Any, net: Any, number: int, vectors: Any, samples: int) -> None:
     """``out = activation(gamma * xn + beta)``, for a range of vectors of a layer's columns."""
     memory, layer, own = net.memory, net.layers[number], net.normalisations[number]
@@ -86,7 +86,7 @@ def normalise(zero: Any, net: Any, number: int, vectors: Any, samples: int) -> N
             store(memory, place, y)
 
 
-@kernel
+@inner_kernel
 def normalise_backward(
     zero: Any, net: Any, number: int, vectors: Any, samples: int, factor: Any, rule: Any
 ) -> Any:

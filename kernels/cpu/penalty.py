@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
+from fastnn.kernels.cpu.compiler import chosen_by_type, inner_kernel
 from fastnn.kernels.cpu.net import features_of, share, unit_of
 from fastnn.kernels.cpu.rules import Penalised
 from fastnn.kernels.cpu.softmax_in_strips import mean_loss
@@ -44,7 +44,7 @@ def _whole_loss(rule: Any, net: Any, samples: Any) -> Any:
     return lambda rule, net, samples: mean_loss(net, samples)
 
 
-@kernel
+@inner_kernel
 def sum_squares(net: Any, team: Any) -> None:
     """Write a thread's share of the sums to `shape.squares`: units, then strips layer by layer."""
     first, width = net.layers[0], net.layers[0].strip_width
@@ -65,7 +65,7 @@ def sum_squares(net: Any, team: Any) -> None:
         place += layer.strip_count
 
 
-@kernel
+@inner_kernel
 def squares(zero: Any, net: Any, start: int, count: int, place: int) -> None:
     """Write the sum of the squares of `count` numbers, rows of a strip, to a place."""
     total = zero
@@ -81,7 +81,7 @@ def squares(zero: Any, net: Any, start: int, count: int, place: int) -> None:
 squares_in_strip = in_strips(squares)
 
 
-@kernel
+@inner_kernel
 def penalty(net: Any, weight_decay: Any) -> Any:
     """``weight_decay / 2 * sum(W**2)`` from the sums of `sum_squares`."""
     count = net.shape.groups * net.layers[0].strip_count

@@ -13,8 +13,12 @@ from typing import Any
 import numpy as np
 from fastnn.kernels.cpu.backward import input_gradient_in_tiles
 from fastnn.kernels.cpu.barrier import meet
+<<<<<<< HEAD
 from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
 from fastnn.kernels.cpu.dropout_in_strips import drop_units
+=======
+from fastnn.kernels.cpu.compiler import chosen_by_type, inner_kernel
+>>>>>>> 94eed49 (The new pieces of a step are inner kernels)
 from fastnn.kernels.cpu.forward import add_parts_if_split, affine_in_tiles
 from fastnn.kernels.cpu.losses_in_strips import loss
 from fastnn.kernels.cpu.net import share
@@ -28,7 +32,7 @@ Array = Any
 Formula = Any
 
 
-@kernel
+@inner_kernel
 def forward_and_backward_meeting(
     net: Any, team: Any, run: Any, batch: Array, samples: Any, rule: Any, back_to_first: bool
 ) -> Any:
@@ -71,7 +75,7 @@ def forward_and_backward_meeting(
     return peak, True
 
 
-@kernel
+@inner_kernel
 def _normalise(zero: Any, net: Any, team: Any, number: int, samples: int) -> Any:
     """Normalise a thread's share of a layer, if it is normalised; False if not all have met."""
     if not net.normalisations[number].is_there:
@@ -82,14 +86,14 @@ def _normalise(zero: Any, net: Any, team: Any, number: int, samples: int) -> Any
     return meet(team.barrier, team.threads, team.give_way)
 
 
-@kernel
+@inner_kernel
 def _share_of_vectors(zero: Any, net: Any, team: Any, number: int) -> Any:
     """A thread's share of the vectors of a layer's columns."""
     count = (net.layers[number].outputs + lanes(zero) - 1) // lanes(zero)
     return share(team.thread, team.threads, count)
 
 
-@kernel
+@inner_kernel
 def _vectors_of_strip(zero: Any, net: Any, strip: int) -> Any:
     """The vectors of columns in a strip of the first layer."""
     layer = net.layers[0]
