@@ -13,12 +13,8 @@ from typing import Any
 import numpy as np
 from fastnn.kernels.cpu.backward import input_gradient_in_tiles
 from fastnn.kernels.cpu.barrier import meet
-<<<<<<< HEAD
-from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
-from fastnn.kernels.cpu.dropout_in_strips import drop_units
-=======
 from fastnn.kernels.cpu.compiler import chosen_by_type, inner_kernel
->>>>>>> 94eed49 (The new pieces of a step are inner kernels)
+from fastnn.kernels.cpu.dropout_in_strips import drop_units
 from fastnn.kernels.cpu.forward import add_parts_if_split, affine_in_tiles
 from fastnn.kernels.cpu.losses_in_strips import loss
 from fastnn.kernels.cpu.net import share
