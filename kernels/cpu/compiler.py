@@ -53,12 +53,12 @@ def inner_kernel(function: Function) -> Function:
         name = dispatcher._cache.name_of(types, compiled.codegen)
         return compiled.signature, symbols.make_known(name, function, types, compiled)
 
-    def call(typingctx: Any, *types: Any) -> Any:
+    def call(types: tuple[Any, ...]) -> Any:
         signature, described = compile_for(types)
         return signature, user_function(described, ())
 
     symbols.register(function, compile_for)
-    return _named_as(function, call)
+    return _called_as(function, call)
 
 
 def inline_kernel(function: Function) -> Function:
@@ -70,12 +70,12 @@ def inline_kernel(function: Function) -> Function:
         return function
     dispatcher: Any = numba.njit(forceinline=True, **FOR_KERNELS, **OPTIONS)(function)
 
-    def call(typingctx: Any, *types: Any) -> Any:
+    def call(types: tuple[Any, ...]) -> Any:
         dispatcher.compile(types)
         compiled = dispatcher.overloads[types]
         return compiled.signature, user_function(compiled.fndesc, [compiled.library])
 
-    return _named_as(function, call)
+    return _called_as(function, call)
 
 
 def chosen_by_type(function: Callable[..., Any]) -> Callable[[Function], Function]:
@@ -87,10 +87,16 @@ def chosen_by_type(function: Callable[..., Any]) -> Callable[[Function], Functio
     return overload(function, jit_options=options, strict=False)  # type: ignore[no-any-return]
 
 
-def _named_as(function: Function, call: Any) -> Function:
-    """Make an intrinsic that takes what `function` takes, and is called as it is."""
+def _called_as(function: Function, call: Callable[[tuple[Any, ...]], Any]) -> Function:
+    """Make an intrinsic that is called as `function` is, from what `call` gives for the types."""
     takes = inspect.signature(function)
+
+    def typed(typingctx: Any, *types: Any, **named: Any) -> Any:
+        return call(takes.bind(*types, **named).args)
+
+    functools.update_wrapper(typed, function)
     context = inspect.Parameter("typingctx", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    functools.update_wrapper(call, function)
-    call.__signature__ = takes.replace(parameters=[context, *takes.parameters.values()])
-    return intrinsic(call)  # type: ignore[no-any-return]
+    typed.__signature__ = takes.replace(  # type: ignore[attr-defined]
+        parameters=[context, *takes.parameters.values()]
+    )
+    return intrinsic(typed)  # type: ignore[no-any-return]
