@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inner_kernel, kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
 
 Array = Any
 
