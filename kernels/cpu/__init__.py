@@ -18,6 +18,7 @@ from fastnn.kernels.cpu.activation import (
     zero_where,
 )
 from fastnn.kernels.cpu.batch import take_rows
+from fastnn.kernels.cpu.dropout_over_arrays import dropout, multiply_by_mask
 from fastnn.kernels.cpu.labels import check_indices, classes_of_one_hot
 from fastnn.kernels.cpu.loss import (
     count_correct,
@@ -36,7 +37,6 @@ from fastnn.kernels.cpu.normalization import (
     normalise,
     scale_and_shift,
 )
-from fastnn.kernels.cpu.philox import dropout, multiply_by_mask
 from fastnn.kernels.cpu.product import affine, transposed_product
 from fastnn.kernels.cpu.skipping import (
     affine_skipping_zeros,

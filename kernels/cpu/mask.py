@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.kernels.cpu.philox import WORDS, words_of
+from fastnn.kernels.cpu.philox import WORDS, philox4x32
 from fastnn.kernels.cpu.vector import call_llvm, lane_by_lane, spread
 from fastnn.kernels.cpu.vector_memory import address
 from llvmlite import ir
@@ -86,7 +86,7 @@ def draw(
         order = ir.Constant(ir.VectorType(_long, COUNTERS), list(range(COUNTERS)))
         low = (1 << 32) - 1
         counter = Words(builder, order) + Words(builder, first), sample, step & low, step >> 32
-        for word in words_of(*counter, key & low, key >> 32):
+        for word in philox4x32(*counter, key & low, key >> 32):
             kept = builder.sext(word.at_least(bound), ir.VectorType(_byte, COUNTERS))
             to = address(context, builder, mask, array, builder.add(place, first), COUNTERS)
             builder.store(kept, builder.bitcast(to, kept.type.as_pointer()), align=1)
