@@ -9,8 +9,6 @@
 //          threads read 16 neighbouring rows of w: 4 words each, 36 words apart, all banks once
 //          for every 8 of them
 
-constexpr int BLOCKS = 3;  // a multiprocessor: leaves a thread 168 registers, so that none spills
-
 template <typename T>
 __global__ void __launch_bounds__(THREADS, BLOCKS) back(
     const T* dout, const T* W, const T* x, int behind_relu, T* dx, int N, int D, int M)
@@ -18,9 +16,9 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) back(
     constexpr int PAD = 16 / sizeof(T);
     __shared__ __align__(16) T a[ROWS][DEPTH + PAD];
     __shared__ __align__(16) T w[COLUMNS][DEPTH + PAD];
-    const int thread = threadIdx.x, my_rows = thread / 16 * 4, my_column = thread % 16;
+    const int thread = threadIdx.x, my_rows = thread / ACROSS * SIDE, my_column = thread % ACROSS;
     const int row0 = blockIdx.y * ROWS, column0 = blockIdx.x * COLUMNS;
-    T sum[4][4] = {};
+    T sum[SIDE][SIDE] = {};
 
     for (int m0 = 0; m0 < M; m0 += DEPTH) {
 #pragma unroll
@@ -36,26 +34,26 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) back(
         __syncthreads();
 #pragma unroll 2
         for (int m = 0; m < DEPTH; m += 4) {
-            Four<T> across[4];
+            Four<T> across[SIDE];
 #pragma unroll
-            for (int r = 0; r < 4; r++) across[r] = *(const Four<T>*)&a[my_rows + r][m];
+            for (int r = 0; r < SIDE; r++) across[r] = *(const Four<T>*)&a[my_rows + r][m];
 #pragma unroll
-            for (int c = 0; c < 4; c++) {
-                Four<T> down = *(const Four<T>*)&w[my_column + 16 * c][m];
+            for (int c = 0; c < SIDE; c++) {
+                Four<T> down = *(const Four<T>*)&w[my_column + ACROSS * c][m];
 #pragma unroll
                 for (int i = 0; i < 4; i++)
 #pragma unroll
-                    for (int r = 0; r < 4; r++) sum[r][c] += across[r].v[i] * down.v[i];
+                    for (int r = 0; r < SIDE; r++) sum[r][c] += across[r].v[i] * down.v[i];
             }
         }
         __syncthreads();
     }
 
 #pragma unroll
-    for (int r = 0; r < 4; r++)
+    for (int r = 0; r < SIDE; r++)
 #pragma unroll
-        for (int c = 0; c < 4; c++) {
-            int n = row0 + my_rows + r, d = column0 + my_column + 16 * c;
+        for (int c = 0; c < SIDE; c++) {
+            int n = row0 + my_rows + r, d = column0 + my_column + ACROSS * c;
             int64 i = int64(n) * D + d;
             if (n < N && d < D) dx[i] = behind_relu ? relu_backward(x[i], sum[r][c]) : sum[r][c];
         }

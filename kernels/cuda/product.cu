@@ -21,8 +21,6 @@
 //
 // `finish` ends a product that stands by itself: parts added up, bias, ReLU.
 
-constexpr int BLOCKS = 3;  // a multiprocessor: leaves a thread 168 registers, so that none spills
-
 template <typename T> struct Hidden {
     static constexpr int AT_ONCE = 1;  // each of which has 8 of its parts under way
     const T *parts, *b;
@@ -40,14 +38,14 @@ template <typename T> struct Hidden {
 template <typename T, typename Source>
 __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int M, int depth)
 {
-    constexpr int V = Vector<T>::SIZE, APART = 16 * V;  // of a thread's vectors of columns
+    constexpr int V = Vector<T>::SIZE, APART = ACROSS * V;  // of a thread's vectors of columns
     __shared__ __align__(16) T a[ROWS][DEPTH + V];
     __shared__ __align__(16) T w[DEPTH][COLUMNS];
     __shared__ int64 start[ROWS];
-    const int thread = threadIdx.x, my_rows = thread / 16 * 4, my_columns = thread % 16 * V;
+    const int thread = threadIdx.x, my_rows = thread / ACROSS * SIDE, my_columns = thread % ACROSS * V;
     const int row0 = blockIdx.y * ROWS, column0 = blockIdx.x * COLUMNS;
     const int first = blockIdx.z * depth, last = min(first + depth, D);
-    T sum[4][4] = {};
+    T sum[SIDE][SIDE] = {};
 
     if (thread < ROWS) start[thread] = row0 + thread < N ? x.start(row0 + thread) : 0;
     __syncthreads();
@@ -65,16 +63,16 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
         __syncthreads();
 #pragma unroll
         for (int k = 0; k < DEPTH; k += 4) {
-            Four<T> across[4];
+            Four<T> across[SIDE];
 #pragma unroll
-            for (int r = 0; r < 4; r++) across[r] = *(const Four<T>*)&a[my_rows + r][k];
+            for (int r = 0; r < SIDE; r++) across[r] = *(const Four<T>*)&a[my_rows + r][k];
 #pragma unroll
             for (int i = 0; i < 4; i++)
 #pragma unroll
-                for (int c = 0; c < 4; c += V) {
+                for (int c = 0; c < SIDE; c += V) {
                     Vector<T> down = *(const Vector<T>*)&w[k + i][my_columns + c / V * APART];
 #pragma unroll
-                    for (int r = 0; r < 4; r++)
+                    for (int r = 0; r < SIDE; r++)
 #pragma unroll
                         for (int v = 0; v < V; v++) sum[r][c + v] += across[r].v[i] * down.v[v];
                 }
@@ -84,9 +82,9 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
 
     static_assert(ROWS == DEPTH, "the tile goes out through w");
 #pragma unroll
-    for (int r = 0; r < 4; r++)
+    for (int r = 0; r < SIDE; r++)
 #pragma unroll
-        for (int c = 0; c < 4; c += V) {
+        for (int c = 0; c < SIDE; c += V) {
             Vector<T> some;
 #pragma unroll
             for (int v = 0; v < V; v++) some.v[v] = sum[r][c + v];

@@ -1,8 +1,11 @@
 """Sizes that a source and its launchers both know: handed to the compiler as ``#define``.
 
 ``ROWS`` and ``COLUMNS`` are of a tile of the result, ``DEPTH`` the step in which the sum goes by,
-``THREADS`` those of a block. Where one warp takes a row, ``WARPS`` are those of a block, and
-``COLUMN_WARPS`` where a lane takes a column, and ``NORM_THREADS`` threads sum squares.
+``THREADS`` those of a block, and ``BLOCKS`` how many of these a multiprocessor is to hold: 3 leave
+a thread 168 registers, 4 leave 128, so that none spills. A thread has ``SIDE`` rows and as many
+columns of a tile, ``ACROSS`` threads lie side by side in it. Where one warp takes a row, ``WARPS``
+are those of a block, and ``COLUMN_WARPS`` where a lane takes a column, and ``NORM_THREADS`` threads
+sum squares.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ from __future__ import annotations
 WARP = 32
 """Threads of a warp, on every device."""
 
-PRODUCT = {"ROWS": 32, "COLUMNS": 64, "DEPTH": 32, "THREADS": 128}
-WEIGHTS = {"ROWS": 32, "COLUMNS": 16, "DEPTH": 32, "THREADS": 128}
+PRODUCT = {
+    "ROWS": 32, "COLUMNS": 64, "DEPTH": 32, "THREADS": 128, "BLOCKS": 3, "SIDE": 4, "ACROSS": 16,
+}  # fmt: skip
+WEIGHTS = {"ROWS": 32, "COLUMNS": 16, "DEPTH": 32, "THREADS": 128, "BLOCKS": 4}
 ROW_BY_ROW = {"WARPS": 4}
 BY_COLUMN = {"COLUMN_WARPS": 8}
 NORM = {"NORM_THREADS": 256}

@@ -20,7 +20,6 @@
 // `weight_gradients` is the same for one layer by itself, and writes dW and db instead.
 
 constexpr int LONG = 32 * DEPTH;  // samples of a long sum, which is made of short ones of DEPTH
-constexpr int BLOCKS = 4;  // a multiprocessor: leaves a thread 128 registers, so that none spills
 
 template <typename T> struct LayerUpdate {
     const T *x, *dout;   // (N, D), null for the first layer, which reads the data set; (N, M)
