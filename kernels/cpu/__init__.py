@@ -9,7 +9,8 @@ docs/cpu.md. No kernel turns a label or a row number into an address that it has
 the bounds.
 """
 
-from fastnn.kernels.cpu.activation import (
+from fastnn.kernels.cpu.batch import take_rows
+from fastnn.kernels.cpu.bias_and_relu import (
     add_bias,
     add_bias_relu,
     relu,
@@ -17,7 +18,6 @@ from fastnn.kernels.cpu.activation import (
     zero_behind_relu,
     zero_where,
 )
-from fastnn.kernels.cpu.batch import take_rows
 from fastnn.kernels.cpu.dropout_over_arrays import dropout, multiply_by_mask
 from fastnn.kernels.cpu.labels import check_indices, classes_of_one_hot
 from fastnn.kernels.cpu.loss import (
