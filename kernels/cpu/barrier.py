@@ -19,6 +19,7 @@ import sys
 from typing import Any
 
 from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel
+from fastnn.kernels.cpu.net import CACHE_LINE
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
@@ -28,7 +29,9 @@ from numba.extending import intrinsic
 Array = Any
 
 # Places in a barrier, an int64 array, each on a cache line of its own.
-ARRIVED, GENERATION, ABORTED, REQUESTED, STOPPING, SIZE = 0, 8, 16, 24, 32, 40
+ARRIVED, GENERATION, ABORTED, REQUESTED, STOPPING, SIZE = (
+    place * CACHE_LINE // 8 for place in range(6)
+)
 SPINS = 4000
 
 

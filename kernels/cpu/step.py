@@ -26,7 +26,7 @@ import numpy as np
 from fastnn.kernels.cpu.backward import forward_and_backward, input_gradient_in_tiles
 from fastnn.kernels.cpu.compiler import chosen_by_type, inline_kernel, inner_kernel
 from fastnn.kernels.cpu.dense import ROWS
-from fastnn.kernels.cpu.net import Split, Sums, features_of, share
+from fastnn.kernels.cpu.net import CACHE_LINE, Split, Sums, features_of, share
 from fastnn.kernels.cpu.penalty import prepare_penalty
 from fastnn.kernels.cpu.rules import apply_whole, in_advance, sees_all
 from fastnn.kernels.cpu.step_normalised import (
@@ -44,8 +44,9 @@ from numba import types
 
 Array = Any
 
-PEAK_STRIDE = 32
-"""Numbers between the threads' peaks, so that each is on a cache line of its own."""
+PEAK_STRIDE = 2 * CACHE_LINE // 4
+"""Numbers, of 4 bytes or 8, between the threads' peaks: no two share a cache line, wherever the
+first one begins."""
 
 
 @inline_kernel
