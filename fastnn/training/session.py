@@ -163,7 +163,9 @@ class Session:
             self.layer_state.attach()
             raise problem
         self.layer_state.take_over()
-        if any([is_true(*called) for called in zip(callbacks, results, strict=True)]):
+        ended = any([is_true(*called) for called in zip(callbacks, results, strict=True)])
+        if ended:
+            self._take_over_state()
             return True
         with np.errstate(over="ignore"):
             changed = {

@@ -51,6 +51,25 @@ def test_a_callback_ends_training(backend: Backend, data: Batch) -> None:
     assert not history.interrupted
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_callback_that_resets_the_optimizer_may_end_training(data: Batch, ends: bool) -> None:
+    optimizer = fastnn.Momentum(0.1)
+
+    def reset(network: Sequential, history: History) -> bool:
+        optimizer.v["W1"] *= 0
+        del optimizer.v["W2"]
+        return ends
+
+    with fastnn.use_backend("numpy"):
+        fit(
+            small(), data.x, data.t, epochs=1, batch_size=10, optimizer=optimizer,
+            callbacks=[reset], progress=False,
+        )  # fmt: skip
+    assert not optimizer.v["W1"].any()
+    assert not optimizer.v["W2"].any()
+    assert optimizer.v["b1"].any()
+
+
 def test_a_callback_that_moves_the_network_is_refused(data: Batch) -> None:
     with fastnn.use_backend("numpy"):
         network = small()
