@@ -14,14 +14,14 @@ class Stop:
     ----------
     requested : bool
         Whether to stop.
-    watched : bool
+    signal_may_request : bool
         Whether a handler of signals, which Python runs on the main thread alone, may make the
         request: that thread must not be away in compiled code for long.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self.watched = False
+        self.signal_may_request = False
         self._flag: Array = np.zeros(1, np.int64)
 
     def request(self) -> None:

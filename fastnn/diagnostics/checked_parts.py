@@ -118,7 +118,7 @@ class TrainingStep(WholeNetwork):
         """Give the gradients of a twin of the network, which is left as it is."""
         trained, order = twin.copy(), np.random.default_rng(0).permutation(len(self.x))
         x, t = np.empty_like(self.x), np.empty_like(self.t)
-        # So that the batch has its samples in order: dropout looks at their places.
+        # So that the batch has its samples in order: dropout depends on their places.
         x[order], t[order] = self.x, self.t
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrainingWarning)  # nobody wants to learn from this step

@@ -211,7 +211,7 @@ def _batch(network: Sequential, x: object, t: object) -> tuple[Any, Any, int]:
     network.loss(batch, targets)
     check_repeatable(network, batch, targets)
     keep = np.arange(len(batch))
-    # Where a layer looks at all samples of a batch, or at their places, fewer of them move others.
+    # Where a layer depends on all samples of a batch or on their places, fewer of them move others.
     while (near := at_kink(network, batch[keep])).any():
         keep = keep[~near]
         if not len(keep):

@@ -63,7 +63,8 @@ class Interruption:
             if self._before is None:
                 self._before = current
             signal.signal(signal.SIGINT, self._handle)
-        self.stop.watched = signal.getsignal(signal.SIGINT) == self._handle
+        in_place = signal.getsignal(signal.SIGINT) == self._handle
+        self.stop.signal_may_request = in_place
 
     def give_back(self) -> None:
         """Put back the handler that was there before, unless somebody has installed another."""

@@ -25,7 +25,7 @@ LARGE, SMALL = 20.0, 0.01
 """Typical magnitudes of inputs beyond which a network hardly learns. Standardized data have 1, also
 with rare outliers of some tens; the pixels of MNIST 0.7, as bytes 180."""
 
-SAMPLED_ROWS, SAMPLED_ENTRIES = 256, 1 << 18
+ROWS_FOR_MAGNITUDE, ENTRIES_FOR_MAGNITUDE = 256, 1 << 18
 """How many rows and entries of a data set its magnitude is estimated from."""
 
 MOVED, STEPS = 0.01, 20
@@ -45,7 +45,7 @@ def warn_of_magnitude(data: Array, backend: Backend, scale: float) -> None:
     scale : what they are multiplied by.
     """
     features = max(1, math.prod(data.shape[1:]))
-    rows = min(SAMPLED_ROWS, max(1, SAMPLED_ENTRIES // features))
+    rows = min(ROWS_FOR_MAGNITUDE, max(1, ENTRIES_FOR_MAGNITUDE // features))
     some = data[:: -(-data.shape[0] // rows), ...]
     values = np.asarray(backend.to_numpy(some) if backend.owns(some) else some)
     values = values[values != 0].astype(np.float64)

@@ -27,7 +27,7 @@ from fastnn.backends.philox import least_word
 from fastnn.backends.plan import Chain, Runner, StepPlan
 
 LABEL_DTYPES = {np.dtype(name) for name in ("uint8", "int32", "int64", "float32", "float64")}
-"""Of labels that a kernel looks at; it is compiled for each."""
+"""Of labels that a kernel checks; it is compiled for each."""
 
 LEAST_COLUMNS = 16
 """Of a product in a kernel: as many as its vectors have lanes."""

@@ -48,8 +48,8 @@ AWAY_SECONDS = 2e-3
 
 To hand the work to another thread and to wait for it takes some 20 us."""
 
-SAMPLED_ROWS = 256
-"""Samples from which that fraction is estimated."""
+ROWS_FOR_DENSITY = 256
+"""Rows of the data set from which the fraction of inputs that are not zero is estimated."""
 
 
 class CompiledStep(Runner):
@@ -125,8 +125,8 @@ class CompiledStep(Runner):
             team = net.Team(thread, self.threads, place, self.give_way)
             taken[thread] = self.take_part(team, run)
 
-        watched = stop is not None and stop.watched
-        here = not watched or self.step_seconds * len(rows) < AWAY_SECONDS
+        may_be_stopped = stop is not None and stop.signal_may_request
+        here = not may_be_stopped or self.step_seconds * len(rows) < AWAY_SECONDS
         began = time.perf_counter()
         while True:
             try:
@@ -220,7 +220,7 @@ class CompiledStep(Runner):
 
 def some_rows(x: Array) -> Array:
     """Tell of some rows, all over a data set (K, D), which entries are not zero."""
-    return x[:: max(1, len(x) // SAMPLED_ROWS)] != 0
+    return x[:: max(1, len(x) // ROWS_FOR_DENSITY)] != 0
 
 
 def sparse_up_to(outputs: int) -> float:
