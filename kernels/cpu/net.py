@@ -55,7 +55,7 @@ SHAPE = np.dtype(
         (name, np.int64)
         for name in (
             "parameters", "capacity", "features", "groups", "blocks", "x", "x_size", "x_stride",
-            "peaks", "losses", "squares", "expanded", "sums",
+            "peaks", "losses", "squares", "gradient_squares", "expanded", "sums",
         )
     ]
 )  # fmt: skip
@@ -70,6 +70,7 @@ x, x_size, x_stride : where two dense batches are, how large each is, how far ap
 peaks : where the threads' peaks are, see `fastnn.kernels.cpu.step`
 losses : where the losses of the samples are
 squares : where sums of the squares of weights are, see `fastnn.kernels.cpu.penalty`
+gradient_squares : likewise of gradients, see `fastnn.kernels.cpu.clipping`
 expanded : where each thread has room for a sample with its zeros, `features` numbers
 sums : where each thread has room for its sums over samples, twice `W_size` of the first layer
 """

@@ -85,6 +85,18 @@ class Penalised(NamedTuple):
     weight_decay: Any
 
 
+class Clipped(NamedTuple):
+    """``dW *= min(1, clip_norm / (norm + 1e-6))`` with the norm of the gradients of all parameters.
+
+    It is known when all gradients are: `apply` only stores them, in an array behind the state. What
+    follows then says `fastnn.kernels.cpu.clipping`.
+    """
+
+    rule: Any
+    clip_norm: Any
+    clip_epsilon: Any
+
+
 class Decayed(NamedTuple):
     """``dW += weight_decay * W``, not for biases."""
 
@@ -196,6 +208,10 @@ def sees_all(rule: Any) -> Any:
     """Whether a rule changes a parameter whose gradient is zero, or its state."""
 
 
+def stored_at(rule: Any) -> Any:
+    """How many arrays of parameters and state lie before the gradients of a `Clipped` rule."""
+
+
 def of_biases(rule: Any) -> Any:
     """The rule by which biases are updated."""
 
@@ -224,6 +240,15 @@ def _in_advance(rule: Any) -> Formula:
 def _sees_all(rule: Any) -> Formula:
     answer = rule.instance_class is not Sgd
     return lambda rule: answer
+
+
+@chosen_by_type(stored_at)
+def _stored_at(rule: Any) -> Formula:
+    innermost = rule
+    while isinstance(innermost.types[0], types.BaseTuple):
+        innermost = innermost.types[0]
+    count = 1 + STATES[innermost.instance_class]
+    return lambda rule: count
 
 
 @chosen_by_type(of_biases)
@@ -316,6 +341,11 @@ def _decayed(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -
     return _apply(rule.rule, memory, place, stride, gradient)
 
 
+def _store_gradient(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
+    store(memory, place + stored_at(rule) * stride, gradient)
+    return gradient
+
+
 def _decoupled(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
     W = load(gradient, memory, place)
     store(memory, place, fma(splat(gradient, -(rule.lr * rule.weight_decay)), W, W))
@@ -345,14 +375,18 @@ FORMULAS = {
     RMSprop: _rmsprop,
     Adam: _adam,
     Penalised: _decayed,
+    Clipped: _store_gradient,
     Decayed: _decayed,
     DecayedAll: _decayed,
     Decoupled: _decoupled,
     DecoupledAll: _decoupled,
 }
 
+STATES = {Sgd: 0, Momentum: 1, Nesterov: 1, AdaGrad: 1, RMSprop: 1, Adam: 2}
+"""Arrays of state of each rule."""
+
 FOR_WEIGHTS = (Penalised, Decayed, Decoupled)
-"""What is not done to biases. Rules around others are in this order: those for weights outside."""
+"""What is not done to biases. `Penalised` is around `Clipped`, and that around the other decays."""
 
 
 def _numbers_of(rule: Any) -> Iterator[Any]:

@@ -9,6 +9,8 @@ first layer (see `fastnn.kernels.cpu.net`) and shares of everything else:
 4. meet the others
 5. update its units, and its share of the other layers
 
+A rule that clips gradients has one meeting more, see `fastnn.kernels.cpu.clipping`.
+
 The first part of the next step reads only what the thread has written itself, so two meetings are
 enough; where layers are normalised (`fastnn.kernels.cpu.step_normalised`), 3 has more of its own.
 Nothing of the network is written before the first meeting. In a wide first layer the

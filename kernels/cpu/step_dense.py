@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fastnn.kernels.cpu.barrier import meet, pass_request_on, stopping
+from fastnn.kernels.cpu.clipping import clip_and_update
 from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
 from fastnn.kernels.cpu.dense import Left, Right
 from fastnn.kernels.cpu.dropout_in_strips import count_draws
@@ -118,6 +119,8 @@ def train(width: Any, net: Any, team: Any, data: Any, run: Any) -> Any:
                 section = (n, min(SECTION, samples - n))
                 _update(zero, net, x, unit, section, sums)
             hand_over_unit(zero, net, unit, sums, rule)
+        if not clip_and_update(rule, net, team, early, net.memory[:0]):
+            return step
         if stopping(team.barrier):
             return step + 1
     return run.rows.shape[0]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastnn.kernels.cpu.barrier import meet, pass_request_on, stopping
 from fastnn.kernels.cpu.by_feature import sort_blocks, update_strip
+from fastnn.kernels.cpu.clipping import clip_and_update
 from fastnn.kernels.cpu.compiler import chosen_by_type, kernel
 from fastnn.kernels.cpu.compressed import Located, locate
 from fastnn.kernels.cpu.dropout_in_strips import count_draws
@@ -116,6 +117,8 @@ def train(width: Any, net: Any, team: Any, data: Any, workspace: Any, run: Any) 
                     update_unit_with_zeros(zero, net, data, here, unit, section, sums, expanded)
             most = hand_over_unit(zero, net, unit, sums, rule)
             norms[number] = most if sees_all(rule) else bound
+        if not clip_and_update(rule, net, team, early, norms):
+            return step
         if stopping(team.barrier):
             return step + 1
     return run.rows.shape[0]

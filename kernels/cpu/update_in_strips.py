@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.kernels.cpu.compiler import inner_kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply_samples
 from fastnn.kernels.cpu.net import columns_of, row_of, share
 from fastnn.kernels.cpu.rules import apply_to_bias, apply_to_tile, apply_whole_to_bias
@@ -51,10 +51,16 @@ def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, r
             tile = multiply_samples(zero, dout, x, samples)
             place = layer.WT + part * layer.WT_size + output * width + start
             apply_to_tile(rule, net, place, width, tile)
-            for lane in range(min(lanes(zero), inputs - start)):
-                for r in range(min(ROWS, layer.outputs - output)):
-                    value = at(memory, place + r * width + lane)
-                    memory[weights + (start + lane) * strip + r] = value
+            shape = (min(ROWS, layer.outputs - output), min(lanes(zero), inputs - start))
+            copy_transposed(memory, place, width, weights + start * strip, strip, shape)
+
+
+@inline_kernel
+def copy_transposed(memory: Any, source: int, row: int, target: int, line: int, shape: Any) -> None:
+    """Copy a tile whose rows are `row` numbers apart to columns; there lines are so far apart."""
+    for lane in range(shape[1]):
+        for r in range(shape[0]):
+            memory[target + lane * line + r] = at(memory, source + r * row + lane)
 
 
 @inner_kernel

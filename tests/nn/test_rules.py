@@ -149,7 +149,18 @@ def test_fit_of_layers_one_by_one(backend: Backend, rule: str, options: str) -> 
     compare_with_formula(rule, OPTIONS[options], own_layer=True)
 
 
-@pytest.mark.parametrize("rule", ["SGD", "Adam", "AdamW"])
-@pytest.mark.parametrize("options", ["schedule", "all"])
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        ("Adam", "schedule"),
+        ("AdamW", "all"),
+        *[
+            pytest.param(*case, marks=pytest.mark.exhaustive)
+            for case in (
+                ("SGD", "schedule"), ("SGD", "all"), ("Adam", "all"), ("AdamW", "schedule"),
+            )
+        ],
+    ],
+)  # fmt: skip
 def test_fit_of_what_compiles(backend: Backend, rule: str, options: str) -> None:
     compare_with_formula(rule, OPTIONS[options], own_layer=False)

@@ -46,6 +46,8 @@ class Layout:
         or skips zeros, and has room for one sample in each thread with its zeros.
     states : tuple of str
         The state that the update rule has for each parameter.
+    clips : bool
+        Whether all gradients are kept until they are cut; see `fastnn.kernels.cpu.clipping`.
     memory : array
         Everything, aligned with cache lines; zeros at first, so all padding is zero.
     records : array of `net.LAYER`
@@ -69,6 +71,7 @@ class Layout:
     sizes: list[int]
     dense: bool
     states: tuple[str, ...]
+    clips: bool
     memory: Array = field(init=False)
     records: Array = field(init=False)
     shape: Array = field(init=False)
@@ -97,7 +100,7 @@ class Layout:
             self._place_parameters(number)
         parameters = self._end
         self.shape["parameters"] = parameters
-        self._end += len(self.states) * parameters
+        self._end += (len(self.states) + self.clips) * parameters
         for number in range(len(self.layers)):
             self._place_buffers(number, capacity)
         x_stride = _up(_up(inputs, tall.TALL), net.CACHE_LINE // itemsize)
@@ -116,6 +119,12 @@ class Layout:
         self.shape["squares"] = self._take(
             int(self.groups * strip_counts[0] + sum(strip_counts[1:]))
         )
+        if self.clips:
+            tiles = strip_counts[:-1] * self.records["WT_size"][1:] // dense.ROWS
+            tiles //= self.records["strip_width"][:-1]
+            vectors = [len(layer.vectors) for layer in self.layers]
+            count = self.groups * strip_counts[0] + sum(tiles) + sum(vectors * strip_counts)
+            self.shape["gradient_squares"] = self._take(int(count))
         self.shape["sums"] = self._take(self.threads * 2 * int(self.records["W_size"][0]))
         if self.dense:
             self.shape["x"] = self._take(2 * x_size)

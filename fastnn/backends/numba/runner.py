@@ -82,6 +82,7 @@ class CompiledStep(Runner):
             sizes,
             not self.compressed,
             plan.chain.update.state,
+            plan.chain.clips,
         )
         self.block_starts = layout.block_starts(some.mean(axis=0))
         self.scale = layout.dtype.type(plan.scale)

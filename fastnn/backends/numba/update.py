@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.base import EPSILON
+from fastnn.backends.base import CLIP_EPSILON, EPSILON
 from fastnn.backends.plan import Chain, Numbers, Rule
 from fastnn.kernels.cpu import rules
 
@@ -25,6 +25,8 @@ def rule_of(chain: Chain, dtype: Any) -> Any:
             rule = (rules.DecoupledAll if every else rules.Decoupled)(rule, zero, zero)
         else:
             rule = (rules.DecayedAll if every else rules.Decayed)(rule, zero)
+    if chain.clips:
+        rule = rules.Clipped(rule, zero, zero)
     return rule if chain.penalty is None else rules.Penalised(rule, zero)
 
 
@@ -45,6 +47,8 @@ def _numbers(rule: Any, chain: Chain, hyperparameters: Mapping[str, Numbers]) ->
             yield from _numbers(field, chain, hyperparameters)
         elif name == "epsilon":
             yield EPSILON
+        elif name == "clip_epsilon":
+            yield CLIP_EPSILON
         elif isinstance(rule, rules.Penalised):
             assert chain.penalty is not None
             yield chain.penalty.weight_decay

@@ -126,24 +126,29 @@ def test_bits_do_not_depend_on_the_number_of_threads(
 @pytest.mark.parametrize(
     ("optimizer", "density", "dtype"),
     [
-        (lambda: fastnn.AdamW(weight_decay=0.3), 0.2, "float64"),
+        (lambda: fastnn.AdamW(weight_decay=0.3, clip_norm=0.1), 0.2, "float64"),
         *[
             pytest.param(optimizer, 1.0, dtype, marks=pytest.mark.exhaustive)
             for optimizer, dtype in (
                 (lambda: fastnn.SGD(weight_decay=0.3), "float32"),
+                (lambda: fastnn.SGD(clip_norm=0.1), "float64"),
                 (lambda: fastnn.Momentum(weight_decay=0.3, decay_all=True), "float64"),
                 (lambda: fastnn.AdamW(weight_decay=0.3, decay_all=True), "float64"),
             )
         ],
     ],
 )
-def test_weight_decay_of_both_kinds(
+def test_weight_decay_of_both_kinds_and_clipping(
     optimizer: Any, density: float, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The optimizer's own, and that of the network, which is a part of the loss: on any threads."""
+    """The optimizer's own, and that of the network, which is a part of the loss; and clipping.
+
+    With one thread or more, and the same bits.
+    """
     bound = {"float64": 1e-12, "float32": 2e-6}[dtype]
     for batch in (7, 600):
-        arguments = (optimizer(), (30, 70, 20, 3), density)
+        sizes = (30, 300, 20, 3) if density == 1 else (30, 70, 20, 3)  # wide in the first layer
+        arguments = (optimizer(), sizes, density)
         right, right_losses, _ = trained("numpy", *arguments, "float64", batch, 0.7)
         results = []
         for threads in (1, 2, 3):
@@ -157,6 +162,47 @@ def test_weight_decay_of_both_kinds(
         for other in results[1:]:
             for name, array in results[0].items():
                 np.testing.assert_array_equal(other[name], array, name)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("first", [70, 300])
+def test_norm_and_decay_of_normalised_layers(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their gamma and beta are cut with the other gradients, and decay if all do."""
+    results = []
+    for engine, threads in (("numpy", 1), ("numba", 1), ("numba", 3)):
+        use_threads(monkeypatch, threads)
+        with fastnn.use_backend(engine):
+            network = fastnn.MultiLayerNet(
+                30, [first, 20], 3, use_batchnorm=True, dtype="float64", seed=1
+            )
+        x, t = data_set(60, 30, 3)
+        optimizer = fastnn.AdamW(weight_decay=0.5, decay_all=True, clip_norm=0.1)
+        history = fastnn.fit(
+            network, x, t, epochs=3, batch_size=20, optimizer=optimizer, seed=0, progress=False
+        )
+        results.append({**network.params, "losses": np.array(history.losses)})
+    for name, array in results[0].items():
+        np.testing.assert_allclose(results[1][name], array, rtol=1e-11, atol=1e-11)  # b is noise
+        np.testing.assert_array_equal(results[1][name], results[2][name])
+
+
+@pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore::fastnn.TrainingWarning")
+def test_a_norm_whose_square_is_beyond_float32() -> None:
+    """It is summed in float64 then."""
+    results = []
+    for engine in ("numpy", "numba"):
+        with fastnn.use_backend(engine):
+            W = np.zeros((30, 3), "float32")
+            network = fastnn.Sequential([fastnn.Affine(W, np.zeros(3, "float32"))])
+        x, t = data_set(60, 30, 3, density=1.0)
+        fastnn.fit(
+            network, 1e21 * x, t, epochs=1, optimizer=fastnn.SGD(0.1, clip_norm=1.0), seed=0,
+            progress=False,
+        )  # fmt: skip
+        results.append(network.params["W1"])
+    assert 0.09 < np.linalg.norm(results[0]) < 0.11
+    assert relative_error(results[1], results[0]) <= 2e-6
 
 
 def test_a_rate_of_its_own_for_each_step() -> None:
