@@ -1,0 +1,295 @@
+"""What layers compute, on a GPU: kernels of ours, and cuBLAS where that is quicker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn.backends.arrays import Array
+from fastnn.backends.base import BATCH_NORM_EPSILON, Backend
+from fastnn.backends.cupy.products import Products
+from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, same_floats
+from fastnn.backends.philox import least_word
+from fastnn.kernels import cuda
+from fastnn.kernels.cuda import activations, normalization, primitives
+from fastnn.kernels.cuda.back import Back
+from fastnn.kernels.cuda.dropout import dropout
+from fastnn.kernels.cuda.product import Finish, MatrixProduct
+from fastnn.kernels.cuda.weights import WeightGradients
+
+
+class LayerPrimitives(Backend):
+    """Overrides of `Backend`; see there."""
+
+    _cupy: Any
+    products: Products
+
+    @kernel_for(
+        lambda x, W, b, relu, out: (
+            same_floats(x, W, b)
+            and contiguous(W, b)
+            and (out is None or fills(out, (x.shape[0], W.shape[1]), x.dtype))
+        )
+    )
+    def affine(
+        self, x: Array, W: Array, b: Array, *, relu: bool = False, out: Array | None = None
+    ) -> Array:
+        """See `Backend.affine`: cuBLAS, or a product of our own where that is as good."""
+        cp, dtype = self._cupy, x.dtype.name
+        (N, D), M = x.shape, W.shape[1]
+        result = cp.empty((N, M), dtype) if out is None else out
+        splits, depth, parts = 1, D, result
+        if not self.products.by_ours(N, D, M, dtype):
+            cp.matmul(x, W, out=result)
+        else:
+            splits, depth = self.products.slices(N, D, M)
+            parts = result if splits == 1 else cp.empty((splits, N, M), dtype)
+            x = cp.ascontiguousarray(x)
+            MatrixProduct(dtype)(x=x, W=W, parts=parts, splits=splits, depth=depth)
+        Finish(dtype)(parts=parts, splits=splits, b=b, relu=relu, out=result)
+        return result
+
+    @kernel_for(
+        lambda dout, x, W, relu, input_gradient, out: (
+            same_floats(dout, x, W)
+            and (
+                out is None
+                or (
+                    fills(out[0], x.shape, x.dtype)
+                    and fills(out[1], W.shape, x.dtype)
+                    and fills(out[2], W.shape[1:], x.dtype)
+                )
+            )
+        )
+    )
+    def affine_backward(
+        self,
+        dout: Array,
+        x: Array,
+        W: Array,
+        *,
+        relu: bool = False,
+        input_gradient: bool = True,
+        out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """See `Backend.affine_backward`; where the products are small, two kernels."""
+        cp, dtype = self._cupy, x.dtype.name
+        (N, D), M = x.shape, W.shape[1]
+        if not self.products.by_ours(N, D, M, dtype):
+            return super().affine_backward(
+                dout, x, W, relu=relu, input_gradient=input_gradient, out=out
+            )
+        dout, x, W = (cp.ascontiguousarray(array) for array in (dout, x, W))
+        shapes = (x.shape, W.shape, (M,))
+        dx, dW, db = (
+            cp.empty(shape, dtype) if given is None else given
+            for shape, given in zip(shapes, out or (None, None, None), strict=True)
+        )
+        if input_gradient:
+            Back(dtype)(dout=dout, W=W, x=x, relu=relu, dx=dx, N=N)
+        WeightGradients(dtype)(x=x, dout=dout, dW=dW, db=db)
+        return (dx if input_gradient else None), dW, db
+
+    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def sigmoid(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.sigmoid`."""
+        out = self._cupy.empty(x.shape, x.dtype) if out is None else out
+        activations.sigmoid(x=self._cupy.ascontiguousarray(x), out=out)
+        return out
+
+    @kernel_for(lambda dout, y, out: same_floats(dout, y) and fills(out, y.shape, y.dtype))
+    def sigmoid_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.sigmoid_backward`."""
+        cp = self._cupy
+        out = cp.empty(y.shape, y.dtype) if out is None else out
+        dout, y = cp.ascontiguousarray(dout), cp.ascontiguousarray(y)
+        activations.sigmoid_backward(dout=dout, y=y, out=out)
+        return out
+
+    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def tanh(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.tanh`."""
+        out = self._cupy.empty(x.shape, x.dtype) if out is None else out
+        activations.tanh(x=self._cupy.ascontiguousarray(x), out=out)
+        return out
+
+    @kernel_for(lambda dout, y, out: same_floats(dout, y) and fills(out, y.shape, y.dtype))
+    def tanh_backward(self, dout: Array, y: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.tanh_backward`."""
+        cp = self._cupy
+        out = cp.empty(y.shape, y.dtype) if out is None else out
+        dout, y = cp.ascontiguousarray(dout), cp.ascontiguousarray(y)
+        activations.tanh_backward(dout=dout, y=y, out=out)
+        return out
+
+    @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def gelu(self, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.gelu`."""
+        out = self._cupy.empty(x.shape, x.dtype) if out is None else out
+        activations.gelu(x=self._cupy.ascontiguousarray(x), out=out)
+        return out
+
+    @kernel_for(lambda dout, x, out: same_floats(dout, x) and fills(out, x.shape, x.dtype))
+    def gelu_backward(self, dout: Array, x: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.gelu_backward`."""
+        cp = self._cupy
+        out = cp.empty(x.shape, x.dtype) if out is None else out
+        dout, x = cp.ascontiguousarray(dout), cp.ascontiguousarray(x)
+        activations.gelu_backward(dout=dout, x=x, out=out)
+        return out
+
+    @kernel_for(lambda x, slope, out: same_floats(x) and fills(out, x.shape, x.dtype))
+    def leaky_relu(self, x: Array, *, slope: float, out: Array | None = None) -> Array:
+        """See `Backend.leaky_relu`."""
+        out = self._cupy.empty(x.shape, x.dtype) if out is None else out
+        activations.leaky_relu(x=self._cupy.ascontiguousarray(x), slope=slope, out=out)
+        return out
+
+    @kernel_for(
+        lambda dout, y, slope, out: same_floats(dout, y) and fills(out, dout.shape, dout.dtype)
+    )
+    def leaky_relu_backward(
+        self, dout: Array, y: Array, *, slope: float, out: Array | None = None
+    ) -> Array:
+        """See `Backend.leaky_relu_backward`."""
+        cp = self._cupy
+        out = cp.empty(dout.shape, dout.dtype) if out is None else out
+        dout, y = cp.ascontiguousarray(dout), cp.ascontiguousarray(y)
+        activations.leaky_relu_backward(dout=dout, y=y, slope=slope, out=out)
+        return out
+
+    @kernel_for(
+        lambda x, step, ratio, key, out: (
+            same_floats(x)
+            and (
+                out is None or (fills(out[0], x.shape, x.dtype) and fills(out[1], x.shape, "bool"))
+            )
+        )
+    )
+    def dropout(
+        self,
+        x: Array,
+        step: int | Array,
+        *,
+        ratio: float,
+        key: int,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
+        """See `Backend.dropout`. `step` may be an array (), which the device reads."""
+        cp = self._cupy
+        y, mask = out or (cp.empty(x.shape, x.dtype), cp.empty(x.shape, "bool"))
+        bound = least_word(ratio)
+        dropout(x=cp.ascontiguousarray(x), step=step, key=key, bound=bound, y=y, mask=mask)
+        return y, mask
+
+    def dropout_backward(self, dout: Array, mask: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.dropout_backward`; in one kernel of CuPy's."""
+        return self._cupy.multiply(dout, mask, out=out)
+
+    @kernel_for(
+        lambda x, gamma, beta, out: (
+            same_floats(x, gamma, beta)
+            and (out is None or (same_floats(x, *out) and contiguous(*out)))
+        )
+    )
+    def batch_norm(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        *,
+        out: tuple[Array, Array, Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """See `Backend.batch_norm`."""
+        cp = self._cupy
+        y, xn, std, mean, var = out or [
+            cp.empty(shape, x.dtype) for shape in (x.shape, x.shape, *[gamma.shape] * 3)
+        ]
+        x, gamma, beta = (cp.ascontiguousarray(array) for array in (x, gamma, beta))
+        normalization.batch_norm(
+            x=x, gamma=gamma, beta=beta, epsilon=BATCH_NORM_EPSILON,
+            y=y, xn=xn, std=std, mean=mean, var=var,
+        )  # fmt: skip
+        return y, xn, std, mean, var
+
+    @kernel_for(
+        lambda dout, gamma, xn, std, out: (
+            same_floats(dout, gamma, xn, std)
+            and (out is None or (same_floats(dout, *out) and contiguous(*out)))
+        )
+    )
+    def batch_norm_backward(
+        self,
+        dout: Array,
+        gamma: Array,
+        xn: Array,
+        std: Array,
+        *,
+        out: tuple[Array, Array, Array] | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """See `Backend.batch_norm_backward`."""
+        cp = self._cupy
+        dx, dgamma, dbeta = out or [
+            cp.empty(shape, dout.dtype) for shape in (dout.shape, gamma.shape, gamma.shape)
+        ]
+        dout, gamma, xn, std = (cp.ascontiguousarray(array) for array in (dout, gamma, xn, std))
+        normalization.batch_norm_backward(
+            dout=dout, gamma=gamma, xn=xn, std=std, dx=dx, dgamma=dgamma, dbeta=dbeta
+        )
+        return dx, dgamma, dbeta
+
+    @kernel_for(
+        lambda x, gamma, beta, mean, var, out: (
+            same_floats(x, gamma, beta, mean, var) and fills(out, x.shape, x.dtype)
+        )
+    )
+    def batch_norm_evaluation(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        mean: Array,
+        var: Array,
+        *,
+        out: Array | None = None,
+    ) -> Array:
+        """See `Backend.batch_norm_evaluation`."""
+        cp = self._cupy
+        y = cp.empty(x.shape, x.dtype) if out is None else out
+        x, gamma, beta, mean, var = map(cp.ascontiguousarray, (x, gamma, beta, mean, var))
+        normalization.batch_norm_evaluation(
+            x=x, gamma=gamma, beta=beta, mean=mean, var=var, epsilon=BATCH_NORM_EPSILON, y=y
+        )
+        return y
+
+    @kernel_for(
+        lambda average, value, momentum: same_floats(average, value) and contiguous(average)
+    )
+    def moving_average(self, average: Array, value: Array, *, momentum: float) -> Array:
+        """See `Backend.moving_average`."""
+        value = self._cupy.ascontiguousarray(value)
+        normalization.moving_average(average=average, value=value, momentum=momentum)
+        return average
+
+    @kernel_for(
+        lambda x, rows, dtype, scale, out: (
+            (dtype or x.dtype.name) in ("float32", "float64")
+            and x.dtype.name in cuda.C_TYPES
+            and contiguous(x)
+            and fills(out, (len(rows), *x.shape[1:]), dtype or x.dtype)
+        )
+    )
+    def take_rows(
+        self,
+        x: Array,
+        rows: Array,
+        *,
+        dtype: str | None = None,
+        scale: float = 1.0,
+        out: Array | None = None,
+    ) -> Array:
+        """See `Backend.take_rows`; with cast and scale, each of which would be a second pass."""
+        cp = self._cupy
+        batch = cp.empty((len(rows), *x.shape[1:]), dtype or x.dtype) if out is None else out
+        rows = cp.ascontiguousarray(rows)
+        primitives.take_rows(x=x, rows=rows, scale=scale, out=batch)
+        return batch
