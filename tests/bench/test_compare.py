@@ -63,7 +63,7 @@ def error_of(name: str, workload: Any) -> float:
 def workload_of_parts(parts: str, dtype: str) -> Any:
     from workload import Workload
 
-    some = {
+    some: dict[str, dict[str, Any]] = {
         "all": {"activation": "tanh", "optimizer": "Adam", "normalised": True, "dropout": 0.2},
         "momentum": {"activation": "sigmoid", "optimizer": "Momentum"},
         "adam": {"activation": "tanh", "optimizer": "Adam"},
@@ -144,7 +144,7 @@ def test_initial_weights_and_proof_are_those_of_a_seeded_network(workload: Any) 
     from workload import PROOF_STEPS, SEED
 
     with fastnn.use_backend("numpy"):
-        network = fastnn.TwoLayerNet(*workload.layers, dtype=workload.dtype, seed=SEED)
+        network: Any = fastnn.TwoLayerNet(*workload.layers, dtype=workload.dtype, seed=SEED)
     for key, array in workload.initial().items():
         np.testing.assert_array_equal(network.params[key], array)
     deep = workload_of_parts("all", workload.dtype)
