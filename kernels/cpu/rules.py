@@ -188,16 +188,17 @@ def apply_whole_to_bias(rule: Any, net: Any, place: int, gradient: Any) -> Any:
 
 
 @inline_kernel
-def apply_to_tile(rule: Any, net: Any, place: int, width: int, tile: Any) -> None:
-    """Do `apply` for the rows of a tile, `width` numbers apart."""
+def apply_to_tile(rule: Any, net: Any, place: int, width: int, tile: Any) -> Any:
+    """Do `apply` for the rows of a tile, `width` numbers apart; give what they are now."""
     t0, t1, t2, t3 = tile
-    apply(rule, net, place, t0)
+    t0 = apply(rule, net, place, t0)
     place += width
-    apply(rule, net, place, t1)
+    t1 = apply(rule, net, place, t1)
     place += width
-    apply(rule, net, place, t2)
+    t2 = apply(rule, net, place, t2)
     place += width
-    apply(rule, net, place, t3)
+    t3 = apply(rule, net, place, t3)
+    return t0, t1, t2, t3
 
 
 def in_advance(rule: Any) -> Any:
@@ -343,7 +344,7 @@ def _decayed(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -
 
 def _store_gradient(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:
     store(memory, place + stored_at(rule) * stride, gradient)
-    return gradient
+    return load(gradient, memory, place)
 
 
 def _decoupled(rule: Any, memory: Array, place: int, stride: int, gradient: Any) -> Any:

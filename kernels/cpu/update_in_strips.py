@@ -15,7 +15,7 @@ from fastnn.kernels.cpu.rules import apply_to_bias, apply_to_tile, apply_whole_t
 from fastnn.kernels.cpu.strips import in_tiles, narrow_tile
 from fastnn.kernels.cpu.sums import RUN
 from fastnn.kernels.cpu.vector import add, lanes
-from fastnn.kernels.cpu.vector_memory import at, load
+from fastnn.kernels.cpu.vector_memory import at, load, store_transposed
 
 
 @inner_kernel
@@ -34,7 +34,10 @@ def update_hidden(net: Any, team: Any, start: int, samples: int, rule: Any) -> N
 
 @inner_kernel
 def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, rule: Any) -> None:
-    """Update W from ``before.out.T @ layer.dout``, in both its forms, for a range of units."""
+    """Update W from ``before.out.T @ layer.dout``, in both its forms, for a range of units.
+
+    A tile may reach into the padding, which stays zero.
+    """
     memory, layer, before = net.memory, net.layers[number], net.layers[number - 1]
     strip, width = layer.strip_width, before.strip_width
     tiles = layer.strip_count * strip // ROWS
@@ -44,15 +47,13 @@ def update_weights(zero: Any, net: Any, number: int, units: Any, samples: int, r
             continue
         s, column = output // strip, output % strip
         dout = Left(memory, row_of(net, layer.dout, layer, s, 0) + column, 1, strip)
-        inputs = columns_of(before, part)
         weights = layer.W + s * layer.W_size + part * width * strip + column
-        for start in range(0, inputs, lanes(zero)):
+        for start in range(0, columns_of(before, part), lanes(zero)):
             x = Right(memory, row_of(net, before.out, before, part, 0) + start, width)
             tile = multiply_samples(zero, dout, x, samples)
             place = layer.WT + part * layer.WT_size + output * width + start
-            apply_to_tile(rule, net, place, width, tile)
-            shape = (min(ROWS, layer.outputs - output), min(lanes(zero), inputs - start))
-            copy_transposed(memory, place, width, weights + start * strip, strip, shape)
+            t0, t1, t2, t3 = apply_to_tile(rule, net, place, width, tile)
+            store_transposed(memory, weights + start * strip, strip, t0, t1, t2, t3)
 
 
 @inline_kernel

@@ -87,6 +87,39 @@ def store(typingctx: Any, array: Any, position: Any, vector: Any) -> Any:
 
 
 @intrinsic
+def store_transposed(
+    typingctx: Any, array: Any, position: Any, stride: Any, a: Any, b: Any, c: Any, d: Any
+) -> Any:
+    """Write lane n of four vectors side by side to ``array[position + n * stride:]``, for all n."""
+    if not a == b == c == d or array.dtype != a.dtype:
+        return None
+    number = ir.IntType(32)
+
+    def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        data, position, stride, *rows = arguments
+
+        def pick(one: Any, other: Any, *lanes: int) -> Any:
+            order = ir.Constant(ir.VectorType(number, len(lanes)), list(lanes))
+            return builder.shuffle_vector(one, other, order)
+
+        for lane in range(0, a.lanes, 4):
+            a4, b4, c4, d4 = [pick(row, row, *range(lane, lane + 4)) for row in rows]
+            ab, cd = [
+                (pick(x, y, 0, 4, 1, 5), pick(x, y, 2, 6, 3, 7)) for x, y in ((a4, b4), (c4, d4))
+            ]
+            for half in (0, 1):
+                for lanes in ((0, 1, 4, 5), (2, 3, 6, 7)):
+                    pointer = address(context, builder, array, data, position, 4)
+                    value = pick(ab[half], cd[half], *lanes)
+                    pointer = builder.bitcast(pointer, value.type.as_pointer())
+                    builder.store(value, pointer, align=a.dtype.bitwidth // 8)
+                    position = builder.add(position, stride)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, a, a, a, a), generate
+
+
+@intrinsic
 def at(typingctx: Any, array: Any, position: Any) -> Any:
     """``array[position]``; unlike Numba's own indexing it does not check the sign."""
 
