@@ -24,7 +24,7 @@ from fastnn.kernels.cpu.vector import (  # noqa: E402
     zeros,
 )  # fmt: skip
 from fastnn.kernels.cpu.vector_lanes import largest_lane, sum_of_lanes  # noqa: E402
-from fastnn.kernels.cpu.vector_memory import at, load, load_cast, store  # noqa: E402
+from fastnn.kernels.cpu.vector_memory import at, load, load_cast, store, store_transposed  # noqa: E402
 
 
 @numba.njit  # type: ignore[untyped-decorator]
@@ -40,6 +40,7 @@ def every_word(a: Any, b: Any, c: Any, out: Any) -> Any:
     store(out, 48, zero_behind_relu(x, y))
     store(out, 56, leading_lanes(x, 3, at(b, 1)))
     store(out, 64, splat(zero, at(a, 3)))
+    store_transposed(out, 72, 5, x, y, z, zero)
     return sum_of_lanes(x), largest_lane(x), lanes(x)
 
 
@@ -58,7 +59,7 @@ def exponentials(x: Any, out: Any) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_each_word_says_what_numpy_says(dtype: str, rng: np.random.Generator) -> None:
     a, b, c = rng.standard_normal((3, 9)).astype(dtype)
-    out = np.empty(72, dtype)
+    out = np.full(72 + 5 * 8, 7, dtype)
     found = every_word(a, b, c, out)
     x, y, z = a[1:], b[1:], c[1:]
     one, two, three = x.astype("longdouble"), y.astype("longdouble"), z.astype("longdouble")
@@ -67,7 +68,10 @@ def test_each_word_says_what_numpy_says(dtype: str, rng: np.random.Generator) ->
         np.maximum(x, 0), np.where(y <= 0, 0, x), np.where(np.arange(8) < 3, x, b[1]),
         np.full(8, a[3]),
     ]  # fmt: skip
-    np.testing.assert_allclose(out, np.concatenate(expected), rtol=2 * float(np.finfo(dtype).eps))
+    right, bound = np.concatenate(expected), 2 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(out[:72], right, rtol=bound)
+    columns = np.stack([x, y, z, 0 * x, np.full(8, 7, dtype)], axis=1)
+    np.testing.assert_array_equal(out[72:].reshape(8, 5), columns)
     assert found[0] == pytest.approx(x.sum(), rel=1e-5)
     assert found[1:] == (x.max(), 8)
 
