@@ -8,8 +8,9 @@ Affine layer that comes next adds ``(column' - column) * W[j]`` to what it gave 
 features that are zero in every sample, six of ten of MNIST's in three images, move it alike, by
 nothing: one is evaluated for all. The differences are those of the definition, up to rounding.
 
-This holds for layers that treat samples and features as ReLU and Affine do. A network with any
-other layer is evaluated literally, in training mode, as the gradient is.
+This holds for layers that treat samples and features as ReLU and Affine do, and for Dropout, whose
+mask is held. A network with any other layer, such as batch normalisation, in which all samples
+move each, is evaluated literally. Both is in training mode, as the gradient is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.chunks import chunks
 from fastnn.nn.activations import ACTIVATIONS
+from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import Layer, is_unmodified
 from fastnn.nn.layers import Affine
 from fastnn.nn.losses import LOSSES
@@ -43,7 +45,8 @@ def network_numerical_gradient(
     separable = twin.replaced_method("loss") is None and _separable(layers, twin.last_layer)
     if separable and twin.backend.on_host:
         twin.to("numpy")  # as fast here, and nothing that is checked has a part in it
-    twin.loss(x, t)  # checks x and t, and leaves what every layer was given
+    # Checks x and t, and leaves what every layer was given; a subclass may know of no mode.
+    twin.loss(x, t, *([True] if separable else []))
     if separable:
         gradients: dict[int, tuple[Array, Array]] = {
             id(layer): _affine_gradient(twin, layers, position, h)
@@ -66,7 +69,7 @@ def network_numerical_gradient(
 
 
 def _separable(layers: list[Any], last_layer: Any) -> bool:
-    known: tuple[type[Layer], ...] = (Affine, *ACTIVATIONS)
+    known: tuple[type[Layer], ...] = (Affine, Dropout, *ACTIVATIONS)
     return any(is_unmodified(last_layer, cls) for cls in LOSSES) and all(
         any(is_unmodified(layer, cls) for cls in known) for layer in layers
     )
@@ -113,7 +116,7 @@ def _column_gradient(
     # The layers up to the next Affine act on column j alone.
     column, activated, rest = given[:, j], given, behind
     while rest and not isinstance(rest[0], Affine):
-        column = _through(backend, rest[0], column)
+        column = _through(backend, rest[0], column, j)
         activated, rest = _through(backend, rest[0], activated), rest[1:]
     if rest:
         base = backend.affine(activated, rest[0].W, rest[0].b)
@@ -129,7 +132,7 @@ def _column_gradient(
         shift = h * features[some, :]
         moved = xp.stack([given[:, j] + shift, given[:, j] - shift])
         for layer in activations:
-            moved = _through(backend, layer, moved)
+            moved = _through(backend, layer, moved, j)
         scores = base + (moved - column)[..., None] * direction
         scores = xp.reshape(scores, (-1, base.shape[1]))
         for layer in rest[1:]:
@@ -140,7 +143,14 @@ def _column_gradient(
         yield (losses[0, :] - losses[1, :]) / (2 * h)
 
 
-def _through(backend: Any, layer: Any, x: Array) -> Array:
+def _through(backend: Any, layer: Any, x: Array, unit: int | None = None) -> Array:
+    """Give what a layer makes of (batches * N, D), the samples again and again, or (..., N)."""
     if isinstance(layer, Affine):
         return backend.affine(x, layer.W, layer.b)
+    if isinstance(layer, Dropout):
+        mask = backend.xp.astype(layer.mask, x.dtype)
+        if unit is not None:
+            return x * mask[:, unit]
+        batches = backend.xp.reshape(x, (-1, *mask.shape))
+        return backend.xp.reshape(batches * mask, x.shape)
     return layer.forward(x, for_backward=False)

@@ -192,6 +192,21 @@ def test_the_numerical_gradient_has_the_mask_of_the_next_gradient(
     assert relative_error(gradients["W1"], by_hand) < 1e-6
 
 
+def test_the_numerical_gradient_takes_few_products(
+    monkeypatch: pytest.MonkeyPatch, batch: Batch
+) -> None:
+    """And is the one that is evaluated entry by entry."""
+    with fastnn.use_backend("numpy"):
+        network = deep(Dropout(0.5, seed=1), Relu(), Dropout(0.3, seed=2))
+        first = Sequential([Dropout(0.4, seed=3), *network.layers.values(), Dropout(0.1, seed=4)])
+        quick = first.numerical_gradient(batch.x, batch.t)
+        monkeypatch.setattr("fastnn.nn.network_gradient._separable", lambda *network: False)
+        literal = first.numerical_gradient(batch.x, batch.t)
+    for name, expected in literal.items():
+        assert np.abs(expected).max() > 1e-3
+        np.testing.assert_allclose(quick[name], expected, rtol=0, atol=1e-9)
+
+
 def test_a_loss_in_evaluation_can_be_differentiated_by_hand(backend: Backend, batch: Batch) -> None:
     network = deep(Dropout(0.3, seed=1))
     network.gradient(batch.x, batch.t)
