@@ -220,4 +220,5 @@ def abbreviated(layers: list[int]) -> str:
 
 
 def _title(row: Row) -> str:
-    return f"{_sizes(row)}, {row['data']}, {row['dtype']}, {row['device']}"
+    data = "" if parts_of(row) else f", {row['data']}"
+    return f"{_sizes(row)}{data}, {row['dtype']}, {row['device']}"
