@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.numba.layout import Layout
+from fastnn.backends.numba.pace import Pace
 from fastnn.backends.numba.stages import stages_of
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
 from fastnn.backends.numba.update import numbers_of, rule_of
@@ -29,6 +30,7 @@ from fastnn.kernels.cpu import (
     step_sparse,
     strips,
 )
+from fastnn.kernels.cpu.machine_code.compiling import seconds_compiling
 from fastnn.threads import get_num_threads
 
 SPARSE_UP_TO = {"fast products": 0.3, "others": 0.45}
@@ -70,6 +72,7 @@ class CompiledStep(Runner):
         some = some_rows(self.x)
         density = float(some.mean())
         self.threads = threads_for(sizes, plan.batch_size, density)
+        self.pace = Pace(self.threads)
         self.compressed = density <= sparse_up_to(sizes[1])
         dtype = np.dtype(plan.dtype)
         assert isinstance(plan.chain.update, Rule)
@@ -105,7 +108,6 @@ class CompiledStep(Runner):
         self.width = self.form.first
         self.give_way = barrier.address_of_give_way()
         self.rooms: list[tuple[Array, Array]] = []
-        self.step_seconds = np.inf  # as of the last call; before the first it may have to compile
         self.reload()
 
     def run(
@@ -114,29 +116,46 @@ class CompiledStep(Runner):
         """See `Runner.run`."""
         rows = np.ascontiguousarray(rows, np.int64)
         losses = np.empty(len(rows), self.plan.dtype)
-        place, taken = np.zeros(barrier.SIZE, np.int64), [0] * self.threads
-        if stop is not None:
-            stop.tell(place[barrier.REQUESTED :])
         numbers = numbers_of(
             self.rule, self.plan.chain, hyperparameters, len(rows), self.layout.dtype
         )
-        run = net.Run(rows, self.loss(self.labels), self.rule, numbers, losses)
+        done = 0
+        while done < len(rows):
+            threads, steps = self.pace.next()
+            end = len(rows) if steps is None else min(done + steps, len(rows))
+            piece = slice(done, end)
+            run = net.Run(
+                rows[piece], self.loss(self.labels), self.rule, numbers[piece], losses[piece]
+            )
+            done += self._run_together(run, threads, stop)
+            if done < end or (stop is not None and stop.requested):
+                break
+        return losses[:done]
+
+    def _run_together(self, run: net.Run, threads: int, stop: Stop | None) -> int:
+        """Take the steps of a run on so many threads; give how many were taken."""
+        place, taken = np.zeros(barrier.SIZE, np.int64), [0] * threads
+        if stop is not None:
+            stop.tell(place[barrier.REQUESTED :])
+        seconds = self.pace.seconds * len(run.rows)
+        may_be_stopped = stop is not None and stop.signal_may_request
+        here = not may_be_stopped or seconds < AWAY_SECONDS
 
         def job(thread: int) -> None:
-            team = net.Team(thread, self.threads, place, self.give_way)
+            team = net.Team(thread, threads, place, self.give_way)
             taken[thread] = self.take_part(team, run)
 
-        may_be_stopped = stop is not None and stop.signal_may_request
-        here = not may_be_stopped or self.step_seconds * len(rows) < AWAY_SECONDS
-        began = time.perf_counter()
+        began = time.perf_counter() - seconds_compiling()
         while True:
             try:
-                run_together(job, self.threads, lambda: barrier.abort(place), here=here)
+                run_together(job, threads, lambda: barrier.abort(place), here=here)
                 break
             except TooFewThreadsError as error:  # with fewer the bits are the same
-                self.threads, here = error.threads, True
-        self.step_seconds = (time.perf_counter() - began) / taken[0]
-        return losses[: taken[0]]
+                threads, here = error.threads, True
+                self.pace.allow(threads)
+        spent = time.perf_counter() - seconds_compiling() - began
+        self.pace.took(threads, spent / taken[0])
+        return taken[0]
 
     def take_part(self, team: net.Team, run: net.Run) -> int:
         """Do a thread's part of the steps of a run; give how many were taken."""
