@@ -13,6 +13,7 @@ import fastnn
 from fastnn import Affine, MultiLayerNet, Relu, Sequential, TwoLayerNet
 from fastnn.backends import Backend
 from fastnn.nn.numerical_gradient import numerical_gradient
+from tests.helpers.exhaustive import exhaustive_but
 from tests.helpers.layers import Scale, Square, SquaredError, zoo
 from tests.helpers.problems import Batch, affine_of, relative_error
 
@@ -98,7 +99,7 @@ def test_parts_leave_the_initial_weights_alone() -> None:
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "leaky_relu", "gelu", "ReLU"])
-@pytest.mark.parametrize("hidden", [[], [7], [7, 5, 6]])
+@pytest.mark.parametrize("hidden", exhaustive_but([[7, 5, 6]], [[], [7], [7, 5, 6]]))
 def test_networks_of_any_parts_are_differentiated_and_trained(
     backend: Backend, activation: str, hidden: list[int], batch: Batch
 ) -> None:

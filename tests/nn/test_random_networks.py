@@ -12,21 +12,19 @@ from tests.helpers.random_checks import check_bits, check_flat
 from tests.helpers.random_networks import case, check_case
 
 
-@pytest.fixture(params=exhaustive_but(["floats"], ["floats", "floats and bytes"]))
+@pytest.fixture(params=exhaustive_but(["some"], ["some", "all"]))
 def seeds(request: pytest.FixtureRequest) -> list[int]:
-    """Of cases whose data are floats, or also bytes, which are compiled anew for each dtype."""
-    return [
-        seed
-        for seed in range(40)
-        if request.param == "floats and bytes" or case(seed).x.dtype.kind == "f"
-    ]
+    """Of some cases whose data are floats; or of all, also bytes: each dtype is compiled anew."""
+    if request.param == "all":
+        return list(range(40))
+    return [seed for seed in range(16) if case(seed).x.dtype.kind == "f"]
 
 
 @pytest.mark.parametrize("name", ["numpy", "numba"])
 def test_random_networks_against_float64(name: str, seeds: list[int]) -> None:
     with fastnn.use_backend(name, strict=True):
         compared = [check_case(seed) for seed in seeds]
-    assert sum(count > 0 for count in compared) > 0.8 * len(seeds) > 15
+    assert sum(count > 0 for count in compared) > 0.8 * len(seeds) > 4
 
 
 def test_the_bits_of_random_networks_do_not_depend_on_the_threads(

@@ -34,6 +34,7 @@ from tests.helpers.compiled_training import (
     differences,
     plan_of,
 )
+from tests.helpers.exhaustive import exhaustive_but
 from tests.helpers.kernel_script import HAS_AVX2, NARROWER, run_script
 from tests.helpers.problems import BYTES, FLOATS
 
@@ -52,7 +53,10 @@ def batches(samples: int, batch: int, steps: int, seed: int = 3) -> Any:
     return np.stack([rng.permutation(samples)[:batch] for _ in range(steps)])
 
 
-@pytest.mark.parametrize("density", [0.2, 1.0])
+@pytest.mark.parametrize(
+    ("dtype", "density"),
+    exhaustive_but([("float32", 0.2), ("float64", 1.0)], itertools.product(FLOATS, [0.2, 1.0])),
+)
 def test_every_size_in_every_role(dtype: str, density: float) -> None:
     for sizes, batch in awkward_cases():
         x, t = data_set(2 * batch + 1, sizes[0], sizes[-1], density=density)

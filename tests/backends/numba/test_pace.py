@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 
+from fastnn.backends.numba import runner
 from fastnn.backends.numba.pace import Pace
+from fastnn.backends.stop import Stop
+from tests.helpers.compiled_networks import use_threads
+from tests.helpers.compiled_training import compiled, data_set, plan_of
 
 
 def run(
@@ -95,3 +100,50 @@ def test_threads_that_are_not_to_be_had_are_not_tried() -> None:
     pieces = run(pace, 3.0, quiet)
     assert {threads for threads, _ in pieces} <= {1, 3}
     assert pace.threads == 3
+
+
+class InTurn(Pace):
+    """Gives each number of threads in turn three steps."""
+
+    def next(self) -> tuple[int, int | None]:
+        self.pieces = getattr(self, "pieces", 0) + 1
+        return 1 + self.pieces % self._most, 3
+
+
+def test_the_bits_do_not_depend_on_threads_that_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_threads(monkeypatch, 3)
+    sizes = (30, 70, 20, 3)
+    x, t = data_set(100, sizes[0], sizes[-1], density=0.2)
+    results = []
+    for kind in (Pace, InTurn):
+        monkeypatch.setattr(runner, "Pace", kind)
+        plan = plan_of(sizes, x, t, 30, "float32", "numba")
+        step = compiled(plan)
+        assert step.threads == 3
+        losses = step.run(np.arange(20 * 30).reshape(20, 30) % 100, {"lr": 0.1})
+        step.flush()
+        assert losses.shape == (20,)
+        results.append([losses, *(plan.arrays[name] for name in sorted(plan.arrays))])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_no_piece_follows_a_request_to_stop(
+    asked_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_threads(monkeypatch, 2)
+    stop = Stop()
+
+    class Asking(InTurn):
+        def took(self, threads: int, seconds: float) -> None:
+            super().took(threads, seconds)
+            stop.request()
+
+    monkeypatch.setattr(runner, "Pace", Asking)
+    x, t = data_set(100, 30, 3, density=0.2)
+    step = compiled(plan_of((30, 20, 3), x, t, 30, "float32", "numba"))
+    if asked_before:
+        stop.request()
+    losses = step.run(np.arange(20 * 30).reshape(20, 30) % 100, {"lr": 0.1}, stop)
+    assert len(losses) == (1 if asked_before else 3)
