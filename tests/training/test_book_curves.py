@@ -18,6 +18,7 @@ from fastnn.backends.selection import load_backend
 from fastnn.datasets.directory import DataSet
 from tests.helpers.book_network import BookNetwork
 from tests.helpers.book_optimizers import ByFormula
+from tests.helpers.exhaustive import exhaustive_but
 
 STEPS, SAMPLES, BATCH = 100, 300, 30
 
@@ -74,6 +75,7 @@ def reference_of(network: MultiLayerNet, options: dict[str, Any]) -> BookNetwork
     )
 
 
+@pytest.mark.parametrize("dtype", exhaustive_but(["float64"], ["float32", "float64"]))
 @pytest.mark.parametrize("name", CURVES)
 def test_the_first_100_losses(backend: Backend, dtype: str, name: str, mnist: DataSet) -> None:
     if backend.name == "strict":

@@ -67,6 +67,7 @@ def test_every_size_in_every_role(dtype: str, density: float) -> None:
 
 @pytest.mark.parametrize("sizes", NETWORKS, ids=str)
 @pytest.mark.parametrize("density", [0.2, 1.0])
+@pytest.mark.parametrize("dtype", exhaustive_but(["float64"], ["float32", "float64"]))
 def test_any_number_of_threads_agrees_with_numpy(
     sizes: tuple[int, ...], density: float, dtype: str, threads: int
 ) -> None:

@@ -14,6 +14,7 @@ from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba.runner import CompiledStep
 from tests.helpers.compiled_networks import NETWORKS
 from tests.helpers.compiled_training import compiled, data_set, plan_of
+from tests.helpers.exhaustive import exhaustive_but
 from tests.helpers.problems import relative_error
 
 BOUNDS = {"float32": 2e-6, "float64": 5e-15}
@@ -60,6 +61,7 @@ def in_strips(runner: CompiledStep, layer: int, name: str, samples: int) -> Any:
 @pytest.mark.parametrize("sizes", [*NETWORKS, (784, 50, 10)], ids=str)
 @pytest.mark.parametrize("samples", [7, 130])
 @pytest.mark.parametrize("way", ["sparse", "by feature", "dense"])
+@pytest.mark.parametrize("dtype", exhaustive_but(["float32"], ["float32", "float64"]))
 def test_each_stage_of_a_step(
     way: str, samples: int, sizes: tuple[int, ...], dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
