@@ -26,7 +26,6 @@ from fastnn.kernels.cpu.vector import (  # noqa: E402
 from fastnn.kernels.cpu.vector_lanes import largest_lane, sum_of_lanes  # noqa: E402
 from fastnn.kernels.cpu.vector_memory import at, load, load_cast, store, store_transposed  # noqa: E402
 
-
 WORDS = 72 + 5 * 8
 """Numbers that `every_word` writes to `out`."""
 
