@@ -21,7 +21,8 @@ Symbol = tuple[str, str, tuple[Any, ...]]
 """The module of a kernel, its name there, and the types of its arguments."""
 
 _compilers: dict[tuple[str, str], Callable[[tuple[Any, ...]], Any]] = {}
-_known: dict[str, Symbol] = {}
+_known: dict[str, tuple[Symbol, Any]] = {}
+"""By name; and the library of the code, which must not go while other code may call it."""
 
 
 def register(function: Any, compile_for: Callable[[tuple[Any, ...]], Any]) -> None:
@@ -35,7 +36,7 @@ def make_known(name: str, function: Any, types: tuple[Any, ...], compiled: Any) 
     if name not in _known:
         address = compiled.library.get_pointer_to_function(described.llvm_func_name)
         llvmlite.binding.add_symbol(name, address)
-        _known[name] = (function.__module__, function.__qualname__, types)
+        _known[name] = (function.__module__, function.__qualname__, types), compiled.library
     described.mangled_name = name
     return described
 
@@ -43,7 +44,7 @@ def make_known(name: str, function: Any, types: tuple[Any, ...], compiled: Any) 
 def names_called(library: Any) -> list[Symbol]:
     """Tell what the code of a library calls by name."""
     functions = library._final_module.functions
-    return [_known[f.name] for f in functions if f.is_declaration and f.name in _known]
+    return [_known[f.name][0] for f in functions if f.is_declaration and f.name in _known]
 
 
 def prepare(symbols: list[Symbol]) -> None:
