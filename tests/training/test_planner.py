@@ -178,11 +178,8 @@ def test_an_activation_behind_batch_normalization_runs_with_it(batch: Batch) -> 
     assert steps[18] == ("batch_norm_backward", ("da:4", "gamma2", "xn:4", "std:4"), ("dx:3",))
 
 
-def test_an_activation_behind_batch_normalization_is_trained_through(
-    backend: Backend, batch: Batch
-) -> None:
-    """The loop over the plan, beside the layers' own methods."""
-    network = normalised(Relu(), Gelu(), Sigmoid())
+def check_loop(network: Sequential, backend: Backend, batch: Batch) -> None:
+    """Hold the loop over the plan against the layers' own methods."""
     twin = network.copy()
     plan = plan_of(network, batch.x, batch.t)
     rows = backend.asarray(np.array(BATCHES[:3]))
@@ -193,6 +190,12 @@ def test_an_activation_behind_batch_normalization_is_trained_through(
         SGD(LR).update(twin.params, twin.gradient(batch.x[some], batch.t[some]))
     for key, array in network.params.items():
         assert relative_error(array, twin.params[key]) <= 1e-11, key
+
+
+def test_an_activation_behind_batch_normalization_is_trained_through(
+    backend: Backend, batch: Batch
+) -> None:
+    check_loop(normalised(Relu(), Gelu(), Sigmoid()), backend, batch)
 
 
 def dropping(*activations: Any) -> Sequential:
@@ -224,18 +227,7 @@ def test_an_activation_before_dropout_runs_with_the_affine_layer(batch: Batch) -
 
 
 def test_an_activation_before_dropout_is_trained_through(backend: Backend, batch: Batch) -> None:
-    """The loop over the plan, beside the layers' own methods."""
-    network = dropping(Relu(), Gelu(), None, Sigmoid())
-    twin = network.copy()
-    plan = plan_of(network, batch.x, batch.t)
-    rows = backend.asarray(np.array(BATCHES[:3]))
-    losses = backend.to_numpy(Loop(backend, plan).run(rows, {"lr": LR}))
-    for some, loss in zip(BATCHES, losses, strict=False):
-        right = twin.copy().loss(batch.x[some], batch.t[some], train_flg=True)
-        assert float(loss) == pytest.approx(right, rel=1e-12)
-        SGD(LR).update(twin.params, twin.gradient(batch.x[some], batch.t[some]))
-    for key, array in network.params.items():
-        assert relative_error(array, twin.params[key]) <= 1e-11, key
+    check_loop(dropping(Relu(), Gelu(), None, Sigmoid()), backend, batch)
 
 
 def test_a_loss_whose_method_was_replaced_takes_part_by_its_methods(batch: Batch) -> None:

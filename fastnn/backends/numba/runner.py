@@ -159,17 +159,7 @@ class CompiledStep(Runner):
 
     def take_part(self, team: net.Team, run: net.Run) -> int:
         """Do a thread's part of the steps of a run; give how many were taken."""
-        layout = self.layout
-        network = net.Net(
-            layout.memory,
-            layout.records,
-            layout.shape[()],
-            self.block_starts,
-            layout.activations,
-            layout.normalisations,
-            layout.dropout,
-            self.form,
-        )
+        network = self._network(self.layout.records, self.layout.shape, self.layout.dropout)
         if not self.compressed:
             data = step_dense.Dense(self.x, self.scale)
             return int(step_dense.train(self.width, network, team, data, run))
@@ -177,6 +167,20 @@ class CompiledStep(Runner):
             self.norms, self.room if self.room.starts.size else None, self.bounds[team.thread]
         )
         return int(step_sparse.train(self.width, network, team, self.data, own, run))
+
+    def _network(self, records: Array, shape: Array, dropout: Any) -> net.Net:
+        """Give the network as kernels take it, with what is where `records` and `shape` say."""
+        layout = self.layout
+        return net.Net(
+            layout.memory,
+            records,
+            shape[()],
+            self.block_starts,
+            layout.activations,
+            layout.normalisations,
+            dropout,
+            self.form,
+        )
 
     def flush(self) -> None:
         """See `Runner.flush`."""
@@ -217,16 +221,7 @@ class CompiledStep(Runner):
 
         def job(thread: int) -> None:
             records, shape = self.rooms[thread]
-            network = net.Net(
-                self.layout.memory,
-                records,
-                shape[()],
-                self.block_starts,
-                self.layout.activations,
-                self.layout.normalisations,
-                dropout,
-                self.form,
-            )
+            network = self._network(records, shape, dropout)
             norms = np.full(self.norms.size, np.inf)
             rows = np.arange(thread * samples // threads, (thread + 1) * samples // threads)
             bounds = np.empty(int(shape["capacity"]) * len(self.block_starts), np.int64)
