@@ -152,6 +152,32 @@ class Loss(Layer):
         """Check targets of N samples and C outputs."""
         raise NotImplementedError
 
+    def probabilities(self, scores: Array) -> Array:
+        """Give the probabilities that scores (N, C) mean, of the same shape.
+
+        Raises
+        ------
+        TypeError
+            If they mean none; a loss of your own that has some says so by this method.
+        """
+        raise TypeError(
+            f"{type(self).__name__} does not say which probabilities its scores mean: there is no "
+            "predict_proba; network.predict(x) gives the scores"
+        )
+
+    def classes(self, scores: Array) -> Array:
+        """Give the answers, as integers, that scores (N, C) mean.
+
+        Raises
+        ------
+        TypeError
+            If they mean no classes.
+        """
+        raise TypeError(
+            f"{type(self).__name__} does not say which classes its scores mean: there is no "
+            "predict_classes; network.predict(x) gives the scores"
+        )
+
     def tally(self, scores: Array, t: Array) -> Array:
         """Give what tells how good scores (N, C) are; tallies of batches add up."""
         raise NotImplementedError

@@ -41,6 +41,14 @@ class SoftmaxWithLoss(Loss):
     ) -> Targets:
         return check_labels(t, *shape, backend, name=name)
 
+    def probabilities(self, scores: Array) -> Array:
+        """See `Loss.probabilities`: softmax, of each class; a row adds up to 1."""
+        return self.backend.softmax(scores)
+
+    def classes(self, scores: Array) -> Array:
+        """See `Loss.classes`: (N,), where the largest score is, the first one if there are two."""
+        return self.backend.astype(self.backend.xp.argmax(scores, axis=1), "int64")
+
     def tally(self, scores: Array, t: Array) -> Array:
         """See `Loss.tally`: how many are right."""
         return self.backend.count_correct(scores, t)
@@ -84,6 +92,15 @@ class SigmoidWithLoss(Loss):
     ) -> Targets:
         needs = f"{type(self).__name__} needs targets from 0 to 1"
         return check_numbers(t, shape, backend, dtype, needs=needs, between=(0, 1), name=name)
+
+    def probabilities(self, scores: Array) -> Array:
+        """See `Loss.probabilities`: sigmoid, that the label of each output is 1."""
+        return self.backend.sigmoid(scores)
+
+    def classes(self, scores: Array) -> Array:
+        """See `Loss.classes`: 1 where a score is positive, else 0; (N,) of one output."""
+        answers = self.backend.astype(scores > 0, "int64")
+        return answers[:, 0] if answers.shape[1] == 1 else answers
 
     def tally(self, scores: Array, t: Array) -> Array:
         """See `Loss.tally`: how many are right."""
@@ -129,6 +146,14 @@ class MeanSquaredError(Loss):
         needs = f"{type(self).__name__} needs finite targets"
         return check_numbers(t, shape, backend, dtype, needs=needs, name=name)
 
+    def probabilities(self, scores: Array) -> Array:
+        """See `Loss.probabilities`: there are none."""
+        raise TypeError(_numbers("probabilities", "predict_proba"))
+
+    def classes(self, scores: Array) -> Array:
+        """See `Loss.classes`: there are none."""
+        raise TypeError(_numbers("classes", "predict_classes"))
+
     def tally(self, scores: Array, t: Array) -> Array:
         """See `Loss.tally`: the sum of squares (C,) of what is left, in float64."""
         left = self.backend.astype(scores, "float64") - self.backend.astype(t, "float64")
@@ -144,6 +169,13 @@ class MeanSquaredError(Loss):
         left, equal = backend.to_numpy(tally), squares == 0
         ratio = np.where(equal, np.sign(left), left / np.where(equal, 1, squares))
         return float(np.mean(1 - ratio))
+
+
+def _numbers(what: str, method: str) -> str:
+    return (
+        f"a network with MeanSquaredError gives numbers, and no {what}: there is no {method}; "
+        "network.predict(x) gives the numbers"
+    )
 
 
 LOSSES = (SoftmaxWithLoss, SigmoidWithLoss, MeanSquaredError)

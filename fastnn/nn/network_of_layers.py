@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any, Self
 
+import numpy as np
+
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import get_backend, resolve
@@ -38,6 +40,7 @@ from fastnn.nn.saving import (
     restore_state,
     saved_form,
 )
+from fastnn.nn.state_dict import set_state, state_of
 from fastnn.nn.storage import write_network
 from fastnn.nn.validation import (
     real_array,
@@ -253,6 +256,51 @@ class NetworkOfLayers:
         write_network(path, saved)
 
     load = LoadMethod()
+
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Give the parameters and the running state as NumPy arrays by name.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            Copies, in the network's dtype: ``W1, b1, ...``, and what layers follow in training, as
+            ``BatchNorm1.running_mean``. What dropout draws next is not among them; `save` keeps it.
+
+        Raises
+        ------
+        ValueError
+            If it is not known which arrays are the parameters of a layer.
+        """
+        return state_of(self)
+
+    def load_state_dict(self, state: Mapping[str, object]) -> Self:
+        """Set the parameters and the running state, all or none.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like
+            A value for each name of `state_dict`, of any library and real dtype. Copies are taken,
+            in the network's dtype.
+
+        Returns
+        -------
+        Sequential
+            The network itself.
+
+        Raises
+        ------
+        TypeError
+            If `state` is no mapping, or holds something else than real numbers.
+        KeyError
+            If names are missing or unexpected: all of them are told.
+        ValueError
+            If shapes are others: all of them are told; or if it is not known which arrays are the
+            parameters of a layer.
+        RuntimeError
+            If another thread trains the network.
+        """
+        set_state(self, state)
+        return self
 
     def read_into(self, path: str | PathLike[str]) -> Self:
         """Set parameters and state from a file, all or none; that is ``network.load(path)``."""

@@ -65,12 +65,17 @@ def _state(network: NamedLayers) -> Iterator[tuple[str, Any, str]]:
             yield str(name), layer, attribute
 
 
-def _arrays_of_state(network: NamedLayers) -> dict[str, Array]:
-    values = {
-        name_of_state(name, attribute): getattr(layer, attribute)
+def arrays_of_state(network: NamedLayers) -> dict[str, tuple[Any, str]]:
+    """Give for each array of floats in the layers' state its layer and the attribute there."""
+    return {
+        name_of_state(name, attribute): (layer, attribute)
         for name, layer, attribute in _state(network)
+        if _is_array_of_floats(getattr(layer, attribute))
     }
-    return {name: value for name, value in values.items() if _is_array_of_floats(value)}
+
+
+def _arrays_of_state(network: NamedLayers) -> dict[str, Array]:
+    return {name: getattr(*place) for name, place in arrays_of_state(network).items()}
 
 
 def _numbers(network: NamedLayers) -> dict[str, dict[str, float]]:

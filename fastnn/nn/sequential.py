@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastnn.backends.arrays import Array, host_array
@@ -114,6 +115,77 @@ class Sequential(NetworkOfLayers):
         batch = check_batch(array[None, :] if single else array, self.backend, self.dtype)
         scores = self._forward(batch, bool(train_flg), bool(train_flg))
         return scores[0, ...] if single else scores
+
+    @at_entry
+    def predict_proba(self, x: object) -> Array:
+        """Give the probabilities that the scores of `predict` mean, as the loss says.
+
+        Large data sets are evaluated in chunks, and may be larger than the memory of the device.
+
+        Parameters
+        ----------
+        x : array_like (N, ...), or (D,) for one sample
+            See `predict`.
+
+        Returns
+        -------
+        array (N, C), or (C,)
+            On the network's backend, of its dtype. With `SoftmaxWithLoss` the probability of each
+            class, and a row adds up to 1; with `SigmoidWithLoss` the probability that the label of
+            each output is 1.
+
+        Raises
+        ------
+        TypeError
+            If `x` holds no real numbers, or the loss gives no probabilities, as `MeanSquaredError`;
+            one of your own gives them by a method ``probabilities(scores)``.
+        ValueError
+            If `x` is empty or has the wrong number of features.
+        """
+        last = self.last_layer
+        if not callable(getattr(last, "probabilities", None)):
+            raise TypeError(
+                f"the loss {type(last).__name__}, of your own, has no method probabilities(scores) "
+                "that says what scores mean: fastnn.softmax(network.predict(x)) gives "
+                "probabilities of classes"
+            )
+        return self._answers(x, last.probabilities)
+
+    @at_entry
+    def predict_classes(self, x: object) -> Array:
+        """Give the answers as classes, those that `accuracy` counts; in chunks.
+
+        Parameters
+        ----------
+        x : array_like (N, ...), or (D,) for one sample
+            See `predict`.
+
+        Returns
+        -------
+        array of int64, (N,), or () for one sample
+            With `SoftmaxWithLoss` the index of the largest score; so it is with a loss of your own
+            that does not say otherwise by a method ``classes(scores)``. With `SigmoidWithLoss` 1 where the score is positive, which is a probability above 1/2, and
+            else 0: (N,) or () with one output, (N, C) or (C,) with several.
+
+        Raises
+        ------
+        TypeError
+            If `x` holds no real numbers, or the loss has no classes, as `MeanSquaredError`.
+        ValueError
+            If `x` is empty or has the wrong number of features.
+        """
+        own = getattr(self.last_layer, "classes", None)
+        return self._answers(x, own if callable(own) else self._judge().classes)
+
+    def _answers(self, x: object, meaning: Callable[[Array], Array]) -> Array:
+        """Give what the scores of many samples mean, or of one."""
+        data = real_array(x, self.backend, "x")
+        check_not_empty(data)
+        single = data.ndim == 1
+        data = data[None, :] if single else data
+        found = [meaning(self.predict(data[some, ...])) for some in chunks(data.shape[0], CHUNK)]
+        answers = found[0] if len(found) == 1 else self.backend.xp.concat(found, axis=0)
+        return answers[0, ...] if single else answers
 
     @at_entry
     def _scores_of_checked(self, x: Array) -> Array:
