@@ -164,8 +164,9 @@ class Sequential(NetworkOfLayers):
         -------
         array of int64, (N,), or () for one sample
             With `SoftmaxWithLoss` the index of the largest score; so it is with a loss of your own
-            that does not say otherwise by a method ``classes(scores)``. With `SigmoidWithLoss` 1 where the score is positive, which is a probability above 1/2, and
-            else 0: (N,) or () with one output, (N, C) or (C,) with several.
+            that does not say otherwise by a method ``classes(scores)``. With `SigmoidWithLoss` 1
+            where the score is positive, which is a probability above 1/2, and else 0: (N,) or ()
+            with one output, (N, C) or (C,) with several.
 
         Raises
         ------

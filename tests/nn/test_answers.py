@@ -93,7 +93,7 @@ def test_a_loss_of_your_own(batch: Batch) -> None:
     np.testing.assert_array_equal(network.predict_classes(batch.x), scores.argmax(axis=1))
 
 
-class Graded(SquaredError):
+class GradedError(SquaredError):
     """A loss of the user's own that says what its scores mean."""
 
     def probabilities(self, scores: Any) -> Any:
@@ -105,7 +105,7 @@ class Graded(SquaredError):
 
 def test_a_loss_of_your_own_that_says_what_scores_mean(batch: Batch) -> None:
     with fastnn.use_backend("numpy"):
-        network = with_loss(Graded)
+        network = with_loss(GradedError)
     np.testing.assert_array_equal(network.predict_proba(batch.x), np.full((7, 4), 0.25))
     scores = network.predict(batch.x)
     np.testing.assert_array_equal(network.predict_classes(batch.x), scores.round())
