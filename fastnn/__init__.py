@@ -22,6 +22,7 @@ from fastnn.errors import (
     ParameterCopyWarning,
     TrainingWarning,
 )
+from fastnn.exports import from_onnx, to_onnx
 from fastnn.nn.activations import Gelu, LeakyRelu, Sigmoid, Tanh
 from fastnn.nn.batch_normalization import BatchNormalization
 from fastnn.nn.dropout import Dropout
@@ -43,6 +44,7 @@ from fastnn.nn.networks import MultiLayerNet, TwoLayerNet
 from fastnn.nn.numerical_gradient import numerical_gradient
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
+from fastnn.nn.provided import provide
 from fastnn.nn.schedules import Constant, Cosine, StepDecay, Warmup
 from fastnn.nn.sequential import Sequential
 from fastnn.threads import get_num_threads, set_num_threads
@@ -51,8 +53,11 @@ from fastnn.training.explanation import Explanation, explain
 from fastnn.training.fit import fit
 from fastnn.training.history import History, smooth_curve
 from fastnn.training.trainer import Trainer
+from fastnn.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
+
+provide("to_onnx", to_onnx)
 
 __all__ = [
     "SGD",
@@ -99,6 +104,7 @@ __all__ = [
     "cross_entropy_error",
     "explain",
     "fit",
+    "from_onnx",
     "get_backend",
     "get_num_threads",
     "identity_function",
@@ -115,5 +121,6 @@ __all__ = [
     "step_function",
     "sum_squared_error",
     "to_numpy",
+    "to_onnx",
     "use_backend",
 ]

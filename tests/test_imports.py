@@ -12,7 +12,7 @@ import fastnn
 
 HEAVY = [
     "numba", "llvmlite", "scipy", "cupy", "matplotlib", "typer", "rich", "tqdm", "safetensors",
-    "array_api_compat",
+    "array_api_compat", "onnx",
 ]  # fmt: skip
 GRADIENTS = """
 import fastnn, numpy as np

@@ -41,7 +41,7 @@ from fastnn.nn.saving import (
     saved_form,
 )
 from fastnn.nn.state_dict import set_state, state_of
-from fastnn.nn.storage import write_network
+from fastnn.nn.storage import SavedNetwork, write_network
 from fastnn.nn.validation import (
     real_array,
 )
@@ -316,7 +316,11 @@ class NetworkOfLayers:
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> Self:
         """Make a network from a file, on the active backend; that is ``Sequential.load(path)``."""
-        saved = read_saved(path)
+        return cls.from_saved(read_saved(path), path)
+
+    @classmethod
+    def from_saved(cls, saved: SavedNetwork, path: str | PathLike[str]) -> Self:
+        """Make a network from what a file holds; errors name its path."""
         check_buildable(saved, path)
         kinds = [kind for _, kind in saved.layers]
         if not cls._is_made_of(kinds):

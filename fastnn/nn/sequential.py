@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import PathLike
 from typing import Any
 
 from fastnn.backends.arrays import Array, host_array
@@ -18,6 +19,7 @@ from fastnn.nn.losses import LOSSES, SoftmaxWithLoss
 from fastnn.nn.modes import call, forward_through
 from fastnn.nn.network_gradient import network_numerical_gradient
 from fastnn.nn.network_of_layers import NetworkOfLayers
+from fastnn.nn.provided import provided
 from fastnn.nn.targets import Targets
 from fastnn.nn.validation import (
     check_batch,
@@ -75,6 +77,10 @@ class Sequential(NetworkOfLayers):
         If a parameter that somebody else holds as well, as the book's dictionary does, has to be
         copied. A network has one dtype: float32 if all its parameters are, else float64.
     """
+
+    def to_onnx(self, path: str | PathLike[str]) -> None:
+        """Write the network as an ONNX file; see `fastnn.to_onnx`."""
+        provided("to_onnx")(self, path)
 
     @at_entry
     def find_parameters(self, x: object, t: object) -> None:

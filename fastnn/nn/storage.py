@@ -49,12 +49,17 @@ class SavedNetwork(NamedTuple):
 
 def write_network(path: str | PathLike[str], saved: SavedNetwork) -> None:
     """Write a file: parameters as tensors; layers and a digest of all of it as metadata."""
+    write_arrays(path, saved.arrays, FORMAT, description_of(saved), "the network")
+
+
+def description_of(saved: SavedNetwork) -> dict[str, Any]:
+    """Give what a file says beside the arrays, for JSON."""
     described: dict[str, Any] = {"layers": saved.layers, "last_layer": saved.last_layer}
     if saved.numbers is not None:
         described["numbers"] = saved.numbers
     if saved.weight_decay_lambda:
         described["weight_decay_lambda"] = saved.weight_decay_lambda
-    write_arrays(path, saved.arrays, FORMAT, described, "the network")
+    return described
 
 
 def read_network(path: str | PathLike[str]) -> SavedNetwork:
@@ -68,7 +73,12 @@ def read_network(path: str | PathLike[str]) -> SavedNetwork:
         If it is no such file, or not as it was written. Whatever bytes it holds, there is no
         other error, and the memory used follows the size of the file.
     """
-    arrays, described = read_arrays(path, FORMAT, _is_description, "which layers it holds")
+    arrays, described = read_arrays(path, FORMAT, is_description, "which layers it holds")
+    return saved_as_described(arrays, described)
+
+
+def saved_as_described(arrays: HostArrays, described: dict[str, Any]) -> SavedNetwork:
+    """Give what a file holds from its arrays and a description; see `is_description`."""
     layers = [(name, kind) for name, kind in described["layers"]]
     return SavedNetwork(
         arrays,
@@ -93,7 +103,7 @@ def write_arrays(
     import safetensors.numpy
 
     # One entry, since safetensors writes several in an order that differs from run to run.
-    digest = _digest(arrays, described)
+    digest = digest_of(arrays, described)
     metadata = {file_format: json.dumps({**described, "sha256": digest})}
     content = safetensors.numpy.save(arrays, metadata)
     try:
@@ -126,12 +136,12 @@ def read_arrays(
     digest = described.pop("sha256", None) if isinstance(described, dict) else None
     if not isinstance(digest, str) or not is_description(described):
         raise CorruptFileError(f"{path} does not say {what}")
-    if digest != _digest(arrays, described):
+    if digest != digest_of(arrays, described):
         raise CorruptFileError(f"{path} was changed after it was written: its digest differs")
     return arrays, described
 
 
-def _is_description(described: dict[str, Any]) -> bool:
+def is_description(described: dict[str, Any]) -> bool:
     """Whether this is what `write_network` writes beside the arrays."""
     if described.keys() - {"numbers", "weight_decay_lambda"} != {"layers", "last_layer"}:
         return False
@@ -155,7 +165,8 @@ def _are_numbers(numbers: Any) -> bool:
     )
 
 
-def _digest(arrays: HostArrays, described: dict[str, Any]) -> str:
+def digest_of(arrays: HostArrays, described: dict[str, Any]) -> str:
+    """Give a digest of arrays and their description."""
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]

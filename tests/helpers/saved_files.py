@@ -16,7 +16,7 @@ import safetensors.numpy
 
 import fastnn
 from fastnn import CorruptFileError, MultiLayerNet, Sequential, TwoLayerNet
-from fastnn.nn.storage import FORMAT, _digest
+from fastnn.nn.storage import FORMAT, digest_of
 from tests.helpers.mutations import mutated
 
 with fastnn.use_backend("numpy"):
@@ -65,7 +65,7 @@ def load_damaged(path: Path, content: bytes, seed: int) -> bool:
 
 def crafted(arrays: dict[str, Any], described: dict[str, Any]) -> bytes:
     """Make a file whose digest is right and whose content is not."""
-    text = json.dumps({**described, "sha256": _digest(arrays, described)})
+    text = json.dumps({**described, "sha256": digest_of(arrays, described)})
     return safetensors.numpy.save(arrays, {FORMAT: text})
 
 
