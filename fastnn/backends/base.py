@@ -155,9 +155,17 @@ class Backend:
         return True
 
     def feed(
-        self, x: np.ndarray[Any, Any], t: np.ndarray[Any, Any], dtype: str, batch_size: int
+        self,
+        x: np.ndarray[Any, Any],
+        t: np.ndarray[Any, Any],
+        dtype: str,
+        batch_size: int,
+        w: np.ndarray[Any, Any] | None = None,
     ) -> Feed:
-        """Make the way from the host for a data set that has no room; see `holds`."""
+        """Make the way from the host for a data set that has no room; see `holds`.
+
+        `w` are weights of the samples, if they have any.
+        """
         raise NotImplementedError
 
     # Primitives
@@ -445,6 +453,21 @@ class Backend:
     def mean(self, losses: Array, *, out: Array | None = None) -> Array:
         """``sum(losses / N)``, which no losses (N,) of the primitives above overflow -> ()."""
         return _store(self.xp.sum(losses / losses.shape[0]), out)
+
+    def weighted(self, values: Array, w: Array, *, out: Array | None = None) -> Array:
+        """``values * w * N / sum(w)``, sample by sample, and 0 if all weights are zero -> (N, ...).
+
+        values (N, ...), w (N,) not negative. Of losses the mean is then ``sum(w * losses) /
+        sum(w)``, and of the gradient of their mean it is the gradient of that. What a weight is
+        beside their mean is computed in float64, and rounded to the dtype of the values.
+        """
+        xp = self.xp
+        w = self.astype(w, "float64")
+        mean = xp.sum(w) / w.shape[0]
+        share = xp.astype(w / xp.where(mean > 0, mean, xp.ones_like(mean)), values.dtype)
+        share = xp.reshape(share, (values.shape[0], *[1] * (values.ndim - 1)))
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            return _store(values * share, out)
 
     def penalised(
         self, loss: Array, *weights: Array, weight_decay: float, out: Array | None = None

@@ -18,10 +18,13 @@ class Feed(Protocol):
     x, t : array
         Room for a chunk of the data set, filled anew for each chunk. The step plan is made over
         these.
+    w : array or None
+        Likewise for the weights of the samples; None if they have none.
     """
 
     x: Array
     t: Array
+    w: Array | None
 
     def chunks(self, order: np.ndarray[Any, Any], stop: Callable[[], bool]) -> Iterator[Array]:
         """Bring the samples to the device in this order, in chunks of whole batches.

@@ -14,6 +14,7 @@ from fastnn.backends.plan import Block, Chain, LayerCalls, Rule, StepPlan
 from fastnn.checks import dtype_name
 
 WEIGHT_DECAY, PENALTY, CLIPPING = "weight decay", "penalty", "clipping"
+SAMPLE_WEIGHTS = "sample weights"
 """What a step has besides its layers, loss and rule."""
 
 
@@ -62,7 +63,7 @@ class KnownParts:
     normalises : bool
         Whether an Affine layer may have batch normalisation right behind it.
     extras : collection of str
-        Which of `WEIGHT_DECAY`, `PENALTY` and `CLIPPING`.
+        Which of `WEIGHT_DECAY`, `PENALTY`, `CLIPPING` and `SAMPLE_WEIGHTS`.
     drops : bool
         Whether dropout may stand between an Affine layer, or its activation, and the next one.
     """
@@ -138,6 +139,8 @@ class KnownParts:
             yield Reason(label, f"{chain.loss.name} takes part by methods of its own")
         elif chain.loss not in self.losses:
             yield Reason(label, f"{self.step} does not know the loss {chain.loss!r}")
+        if chain.weighted and SAMPLE_WEIGHTS not in self.extras:
+            yield Reason(label, f"{self.step} does not know sample_weight")
         if chain.penalty is None:
             return
         if PENALTY not in self.extras:

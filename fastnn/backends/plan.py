@@ -206,6 +206,8 @@ class Chain:
         Parameters with weight decay: ``weight_decay``, and ``lr`` where the rule decouples it.
     penalty : Penalty or None
         What is added to the loss.
+    weighted : bool
+        Whether samples have weights; see `Backend.weighted`.
     loss_label, update_label : str
         The classes of loss and optimizer, for messages.
     """
@@ -217,6 +219,7 @@ class Chain:
     clips: bool = False
     decayed: tuple[str, ...] = ()
     penalty: Penalty | None = None
+    weighted: bool = False
     loss_label: str = field(default="", compare=False)
     update_label: str = field(default="", compare=False)
 
@@ -273,7 +276,8 @@ class StepPlan:
     scale : float
         What ``x_data`` is multiplied by as a batch is gathered.
     arrays : dict
-        The data set, ``x_data`` and ``t_data``, the parameters, by name, the state of layers, and
+        The data set, ``x_data`` and ``t_data``, and the weights of the samples, ``w_data``, float64
+        (K,), if the chain is weighted; the parameters, by name, the state of layers, and
         what state the update rule has of each parameter, by `state_name`.
     chain : Chain
         What the network is.

@@ -5,7 +5,9 @@ computed behind the layer before it, and differentiated before that: ReLU, which
 pass over memory, in the calls of `affine` and `affine_backward` themselves. The names of buffers
 are made here: ``x:0`` is the batch, ``x:1`` what the first block gives and ``a:1`` its output
 before the activation, ``dx:1`` and ``da:1`` the gradients by these, ``dW1`` the gradient by the
-parameter W1, ``scaled:dW1`` and ``decayed:dW1`` what clipping and weight decay make of it.
+parameter W1, ``scaled:dW1`` and ``decayed:dW1`` what clipping and weight decay make of it. Where
+samples have weights, ``w``, ``unweighted:dout`` is the gradient without them, which differ in
+``weighted:losses`` and ``dout``.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ def lay_out(plan: StepPlan) -> None:
     options = {"dtype": plan.dtype, "scale": plan.scale}
     plan.steps.append(Step("take_rows", ("x_data", "rows"), (x,), options))
     plan.steps.append(Step("take_rows", ("t_data", "rows"), ("t",)))
+    if plan.chain.weighted:
+        plan.steps.append(Step("take_rows", ("w_data", "rows"), ("w",)))
     for index, block in enumerate(plan.chain.blocks):
         _forward(plan, index, block)
     dout = _loss(plan, f"x:{len(plan.chain.blocks)}")
@@ -75,18 +79,21 @@ def _loss(plan: StepPlan, scores: str) -> str:
 
 
 def _known_loss(plan: StepPlan, loss: str, scores: str, mean: str) -> None:
-    writes = LOSSES[loss]
+    writes, weighted = LOSSES[loss], plan.chain.weighted
+    losses, dout = ("weighted:losses", "unweighted:dout") if weighted else ("losses", "dout")
     plan.shapes[mean] = ((), plan.dtype)
     if scores in plan.shapes:
         width = plan.shapes[scores][0][1:]
-        for name in ("dout", *writes):
-            plan.add_batch(name, () if name == "losses" else width)
+        for name in dict.fromkeys(("dout", dout, losses, *writes)):
+            plan.add_batch(name, () if name.endswith("losses") else width)
     answers = "y" if "y" in writes else scores
-    plan.steps += [
-        Step(loss, (scores, "t"), writes),
-        Step("mean", ("losses",), (mean,)),
-        Step(f"{loss}_backward", (answers, "t"), ("dout",)),
-    ]
+    plan.steps.append(Step(loss, (scores, "t"), writes))
+    if weighted:
+        plan.steps.append(Step("weighted", ("losses", "w"), (losses,)))
+    plan.steps.append(Step("mean", (losses,), (mean,)))
+    plan.steps.append(Step(f"{loss}_backward", (answers, "t"), (dout,)))
+    if weighted:
+        plan.steps.append(Step("weighted", (dout, "w"), ("dout",)))
 
 
 def _backward(plan: StepPlan, index: int, dout: str) -> str:

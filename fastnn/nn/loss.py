@@ -33,6 +33,8 @@ class Loss(Layer):
         The last answers: what the scores mean.
     t : array or None
         The last targets, as `check_targets` gives them.
+    w : array (N,) or None
+        The last weights of samples, if they had any.
     """
 
     parameters = ()
@@ -48,9 +50,10 @@ class Loss(Layer):
         self.loss: Array = None
         self.y: Array = None
         self.t: Array = None
+        self.w: Array = None
 
     def forward(  # type: ignore[override]  # a loss is given targets as well
-        self, x: Array, t: Array | Targets
+        self, x: Array, t: Array | Targets, w: Array = None
     ) -> Array:
         """Give the mean over the batch of the samples' losses.
 
@@ -60,6 +63,9 @@ class Loss(Layer):
             Scores on the layer's backend, of any finite size.
         t : array
             Targets on the layer's backend; see the class.
+        w : array (N,) of float64, optional
+            Weights of the samples on the layer's backend, not negative: the mean is ``sum(w *
+            losses) / sum(w)`` then.
 
         Returns
         -------
@@ -83,6 +89,9 @@ class Loss(Layer):
         samples, outputs = x.shape
         self.t = self.check_targets(t, samples, (outputs,), self.backend, dtype_name(x)).array
         losses, self.y = self.losses(x, self.t)
+        self.w = w
+        if w is not None:
+            losses = self.backend.weighted(losses, w)
         self.loss = self.backend.mean(losses)
         return self.loss
 
@@ -95,6 +104,8 @@ class Loss(Layer):
             If `forward` was not called before.
         """
         dx = self._gradient(kept_by_forward(self.y, type(self).__name__), self.t)
+        if self.w is not None:
+            dx = self.backend.weighted(dx, self.w)
         return dx if isinstance(dout, int | float) and dout == 1 else dx * dout
 
     def losses(self, x: Array, t: Array) -> tuple[Array, Array]:

@@ -20,6 +20,7 @@ from fastnn.nn.modes import call, forward_through
 from fastnn.nn.network_gradient import network_numerical_gradient
 from fastnn.nn.network_of_layers import NetworkOfLayers
 from fastnn.nn.provided import provided
+from fastnn.nn.sample_weight import check_sample_weight, check_takes_weights
 from fastnn.nn.targets import Targets
 from fastnn.nn.validation import (
     check_batch,
@@ -200,7 +201,9 @@ class Sequential(NetworkOfLayers):
         return self._forward(self.backend.asarray(x, self.dtype), False, False)
 
     @alone_at_entry
-    def loss(self, x: object, t: object, train_flg: bool = False) -> float:
+    def loss(
+        self, x: object, t: object, train_flg: bool = False, *, sample_weight: object = None
+    ) -> float:
         """Give the mean loss of a batch.
 
         The layers keep what `backward` needs, so that a gradient can be taken by hand, as in the
@@ -216,6 +219,8 @@ class Sequential(NetworkOfLayers):
         train_flg : bool, optional
             True for the loss that `gradient` differentiates and `fit` reports: layers drop units,
             or normalise by the batch.
+        sample_weight : array_like (N,), optional
+            How much each sample counts, not negative: the loss is ``sum(w * losses) / sum(w)``.
 
         Returns
         -------
@@ -229,9 +234,10 @@ class Sequential(NetworkOfLayers):
             If an array holds no real numbers.
         ValueError
             If shapes do not fit, the batch is empty, or a label is out of range, not integral or
-            not one-hot; or a number is out of the range that the loss takes.
+            not one-hot; or a number is out of the range that the loss takes. Or if a weight is
+            negative or not finite, or all are zero.
         """
-        return float(self._loss(x, t, bool(train_flg), in_float64=True))
+        return float(self._loss(x, t, bool(train_flg), sample_weight, in_float64=True))
 
     @at_entry
     def accuracy(self, x: object, t: object) -> float:
@@ -294,17 +300,18 @@ class Sequential(NetworkOfLayers):
         return judge.score(total, checked)
 
     @alone_at_entry
-    def gradient(self, x: object, t: object) -> dict[str, Array]:
+    def gradient(self, x: object, t: object, *, sample_weight: object = None) -> dict[str, Array]:
         """Give the gradient of the mean loss by every parameter, by backpropagation.
 
-        It is that of ``loss(x, t, train_flg=True)``. Parameters and errors are those of `loss`.
+        It is that of ``loss(x, t, train_flg=True)``, with the same weights. Parameters and errors
+        are those of `loss`.
 
         Returns
         -------
         dict of str to array
             Of the shape of each parameter, on the network's backend; not used again by fastnn.
         """
-        self.backpropagate(x, t)
+        self.backpropagate(x, t, sample_weight)
         owners = self.owners()
         if self._unnamed:
             find(self, x, t)
@@ -317,9 +324,9 @@ class Sequential(NetworkOfLayers):
             )
         return gradients
 
-    def backpropagate(self, x: object, t: object) -> None:
+    def backpropagate(self, x: object, t: object, sample_weight: object = None) -> None:
         """Go forward and backward through the layers, which keep the gradients."""
-        self._loss(x, t, train_flg=True)
+        self._loss(x, t, True, sample_weight)
         dout = self.last_layer.backward(1)
         layers = list(self.layers.values())
         for layer in reversed(layers[1:]):
@@ -365,21 +372,37 @@ class Sequential(NetworkOfLayers):
         lock = self._network_lock.alone
         return forward_through(self.layers.values(), x, train_flg, for_backward, lock)
 
-    def _loss(self, x: object, t: object, train_flg: bool, *, in_float64: bool = False) -> Array:
+    def _loss(
+        self,
+        x: object,
+        t: object,
+        train_flg: bool,
+        sample_weight: object = None,
+        *,
+        in_float64: bool = False,
+    ) -> Array:
         batch, labels = self.batch_and_targets(x, t)
+        weights = self._weights(sample_weight, int(batch.shape[0]))
         scores = self._forward(batch, train_flg, True)
         last, targets = self.last_layer, self.targets(labels, tuple(scores.shape[1:]))
         if not (in_float64 and any(is_unmodified(last, cls) for cls in LOSSES)):
-            loss = call(last.forward, scores, targets, train_flg=train_flg)
+            loss = call(last.forward, scores, targets, *weights, train_flg=train_flg)
         else:
-            loss = last.forward(self.backend.astype(scores, "float64"), targets)
+            loss = last.forward(self.backend.astype(scores, "float64"), targets, *weights)
             last.y = self.backend.astype(last.y, self.dtype)  # for backward
-        weights = list(self.decayed().values())
-        if not weights:
+        decayed = list(self.decayed().values())
+        if not decayed:
             return loss
         if in_float64:
-            weights = [self.backend.astype(W, "float64") for W in weights]
-        return self.backend.penalised(loss, *weights, weight_decay=self.weight_decay_lambda)
+            decayed = [self.backend.astype(W, "float64") for W in decayed]
+        return self.backend.penalised(loss, *decayed, weight_decay=self.weight_decay_lambda)
+
+    def _weights(self, sample_weight: object, samples: int) -> tuple[Array, ...]:
+        """Give the weights of samples as the loss takes them behind the targets; () if none."""
+        if sample_weight is None:
+            return ()
+        check_takes_weights(self.last_layer)
+        return (check_sample_weight(sample_weight, samples, self.backend),)
 
     def targets(self, t: Array, outputs: tuple[int, ...], *, name: str = "t") -> Any:
         """Check `t` and bring it to the device, as the last layer takes it.

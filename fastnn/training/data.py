@@ -14,6 +14,7 @@ from fastnn.checks import dtype_name
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine
 from fastnn.nn.loss import Loss
+from fastnn.nn.sample_weight import check_sample_weight, check_takes_weights
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.targets import Targets
 from fastnn.nn.validation import (
@@ -87,6 +88,13 @@ def data_set(network: Sequential, x: object, t: object, *, which: str = "") -> t
     if isinstance(targets, Targets):
         return data, targets.array
     return data, backend.copy(targets)  # for a loss of the user's own
+
+
+def weights_of(network: Sequential, data: Array, sample_weight: object) -> Array:
+    """Check the weights of a data set, and bring them to where that is: float64 (K,)."""
+    check_takes_weights(network.last_layer)
+    home = network.backend if network.backend.owns(data) else load_backend("numpy")
+    return check_sample_weight(sample_weight, int(data.shape[0]), home)
 
 
 def _outputs(network: Sequential, data: Array, name: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastnn.backends.plan import Chain
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.optimizers import SGD
+from fastnn.nn.sample_weight import check_takes_weights
 from fastnn.nn.sequential import Sequential
 from fastnn.training.arguments import check_optimizer, check_what_fit_calls
 from fastnn.training.planner import make_chain
@@ -45,7 +46,9 @@ class Explanation:
         return "\n".join([*lines, *self.remarks])
 
 
-def explain(network: Sequential, optimizer: Optimizer | None = None) -> Explanation:
+def explain(
+    network: Sequential, optimizer: Optimizer | None = None, *, sample_weight: bool = False
+) -> Explanation:
     """Tell which part of a network `fit` runs where, and why not in a faster way.
 
     It is the decision that `fit` takes itself, so far as it is taken before data are known.
@@ -56,6 +59,8 @@ def explain(network: Sequential, optimizer: Optimizer | None = None) -> Explanat
         On any backend.
     optimizer : Optimizer, optional
         As of `fit`; by default its default, ``SGD(lr=0.1)``.
+    sample_weight : bool, optional
+        Whether `fit` is to be given weights of samples.
 
     Returns
     -------
@@ -65,7 +70,7 @@ def explain(network: Sequential, optimizer: Optimizer | None = None) -> Explanat
     Raises
     ------
     TypeError
-        If `fit` would refuse the network or the optimizer.
+        If `fit` would refuse the network or the optimizer, or weights for a loss of your own.
 
     Examples
     --------
@@ -75,7 +80,9 @@ def explain(network: Sequential, optimizer: Optimizer | None = None) -> Explanat
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer
     check_optimizer(optimizer)
     check_what_fit_calls(network, optimizer)
-    chain = make_chain(network, optimizer, flat=True)
+    if sample_weight:
+        check_takes_weights(network.last_layer)
+    chain = make_chain(network, optimizer, flat=True, weighted=bool(sample_weight))
     course = network.backend.explain(chain)
     reasons: dict[str, list[str]] = {}
     for part, sentence in course.reasons:

@@ -19,7 +19,7 @@ from fastnn.training.arguments import (
     check_what_fit_calls,
 )
 from fastnn.training.callbacks import Callback, check_callbacks
-from fastnn.training.data import data_set, held_out_data
+from fastnn.training.data import data_set, held_out_data, weights_of
 from fastnn.training.draws import begin_draws
 from fastnn.training.history import History, LossQueue
 from fastnn.training.progress import ProgressBar
@@ -40,6 +40,7 @@ def fit(
     optimizer: Optimizer | None = None,
     seed: int | np.random.Generator | None = None,
     validation: tuple[object, object] | None = None,
+    sample_weight: object = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
 ) -> History:
@@ -81,6 +82,11 @@ def fit(
     validation : tuple (x, t), optional
         If given, the accuracies of the training and of this data are evaluated after each epoch;
         with `MeanSquaredError` it is R2.
+    sample_weight : array_like (K,), optional
+        How much each sample counts: finite, not negative, not all zero. The loss of a step is
+        ``sum(w * losses) / sum(w)`` over its batch, and its gradient is of that; a batch whose
+        weights are all zero has loss 0 and gradient 0. So only ratios within a batch count, and
+        weights of one change no bit. Batch normalisation, accuracies and R2 count each sample once.
     callbacks : sequence of callable, optional
         Each is called after each epoch as ``callback(network, history)``; training ends if what
         one returns is true, such as True or NumPy's True.
@@ -96,7 +102,8 @@ def fit(
     Raises
     ------
     TypeError
-        If an array holds no real numbers, or a count is no integer.
+        If an array holds no real numbers, or a count is no integer; or for weights with a loss of
+        your own.
     ValueError
         If shapes do not fit, an input is NaN or infinite (the message tells where), a label is
         out of range, not integral or not one-hot, or what another loss refuses, `batch_size` is
@@ -143,6 +150,7 @@ def fit(
             batch_size = min(DEFAULT_BATCH_SIZE, samples)
         if batch_size > samples:
             raise ValueError(f"batch_size is {batch_size}, but there are {samples} samples")
+        weights = None if sample_weight is None else weights_of(network, data, sample_weight)
         check_batches(network, samples, batch_size)
         network.find_parameters(data[:batch_size, ...], labels[:batch_size, ...])
         check_parameters(network)
@@ -153,7 +161,7 @@ def fit(
         warn_of_magnitude(data, network.backend, scale)
         goes_on = isinstance(seed, np.random.Generator | np.random.BitGenerator)
         begin_draws(network, order, goes_on=goes_on)
-        session = Session(network, data, labels, optimizer, batch_size, scale)
+        session = Session(network, data, labels, optimizer, batch_size, scale, weights)
         steps = math.ceil(samples / batch_size) * epochs
         with ProgressBar(steps, progress) as bar:
             queue = LossQueue(network.backend, history, bar, compiled_before)

@@ -60,6 +60,7 @@ def make_plan(
     optimizer: Optimizer,
     batch_size: int,
     scale: float = 1.0,
+    w: Array | None = None,
 ) -> StepPlan:
     """Lay out a training step.
 
@@ -79,6 +80,8 @@ def make_plan(
         The largest batch.
     scale : float, optional
         What `x` is multiplied by as a batch is gathered.
+    w : array (K,) of float64, on the network's backend, optional
+        Weights of the samples.
     """
     owners = network.owners()
     parameters = {name: getattr(layer, attribute) for name, (layer, attribute) in owners.items()}
@@ -88,8 +91,10 @@ def make_plan(
         name: network.backend.copy(network.backend.asarray(getattr(*owner)))
         for name, owner in state_owners(network).items()
     }
-    chain = make_chain(network, optimizer, flat=x.ndim == 2)
+    chain = make_chain(network, optimizer, flat=x.ndim == 2, weighted=w is not None)
     arrays = {"x_data": x, "t_data": t, **parameters, **state}
+    if w is not None:
+        arrays["w_data"] = w
     if isinstance(chain.update, Rule):
         for name, parameter in parameters.items():
             found = state_of(name, parameter, network.backend, optimizer.state)
@@ -100,8 +105,13 @@ def make_plan(
     return plan
 
 
-def make_chain(network: Sequential, optimizer: Optimizer, *, flat: bool) -> Chain:
-    """Describe a network and how it is updated; `flat` says whether a sample has one axis."""
+def make_chain(
+    network: Sequential, optimizer: Optimizer, *, flat: bool, weighted: bool = False
+) -> Chain:
+    """Describe a network and how it is updated.
+
+    `flat` says whether a sample has one axis, `weighted` whether it has a weight.
+    """
     parameters, update = tuple(network.owners()), optimizer.described_update()
     by_rule = isinstance(update, Rule)
     return Chain(
@@ -112,6 +122,7 @@ def make_chain(network: Sequential, optimizer: Optimizer, *, flat: bool) -> Chai
         clips=by_rule and optimizer.clip_norm is not None,
         decayed=tuple(filter(optimizer.decays, parameters)) if by_rule else (),
         penalty=_penalty(network),
+        weighted=weighted,
         loss_label=type(network.last_layer).__name__,
         update_label=type(optimizer).__name__,
     )

@@ -82,6 +82,7 @@ class Session:
         optimizer: Optimizer,
         batch_size: int,
         scale: float,
+        weights: Array | None = None,
     ) -> None:
         self.network = network
         self.data, self.labels, self.scale = x, t, scale
@@ -95,9 +96,9 @@ class Session:
         self.feed = None
         if not self.backend.owns(x):
             kept = dtype_name(x) if dtype_name(x) in DATA_DTYPES else self.dtype
-            self.feed = self.backend.feed(x, t, kept, batch_size)
-            x, t = self.feed.x, self.feed.t
-        self.plan = make_plan(network, x, t, optimizer, batch_size, scale)
+            self.feed = self.backend.feed(x, t, kept, batch_size, weights)
+            x, t, weights = self.feed.x, self.feed.t, self.feed.w
+        self.plan = make_plan(network, x, t, optimizer, batch_size, scale, weights)
         self.layer_state = LayerState(network, self.plan)
         self.runner = self.backend.compile(self.plan) or Loop(self.backend, self.plan)
 

@@ -29,6 +29,7 @@ from fastnn.kernels.cpu.vector import (
 )
 from fastnn.kernels.cpu.vector_lanes import largest_lane, sum_of_lanes
 from fastnn.kernels.cpu.vector_memory import load, store
+from fastnn.kernels.cpu.weights_in_strips import weigh
 
 Array = Any
 Formula = Any
@@ -55,6 +56,13 @@ class SquaredError(NamedTuple):
     targets: Array
 
 
+class Weighted(NamedTuple):
+    """A loss of samples with weights (K,), float64; see `fastnn.kernels.cpu.weights_in_strips`."""
+
+    loss: Any
+    weights: Array
+
+
 BY_NAME = {
     "softmax_cross_entropy": SoftmaxCrossEntropy,
     "sigmoid_cross_entropy": SigmoidCrossEntropy,
@@ -72,6 +80,8 @@ def loss(kind: Any, net: Any, batch: Array, samples: Any, factor: Any) -> Any:
 
 @chosen_by_type(loss)
 def _loss(kind: Any, net: Any, batch: Any, samples: Any, factor: Any) -> Formula:
+    if kind.instance_class is Weighted:
+        return _of_weighted
     if kind.instance_class is SoftmaxCrossEntropy:
         return _of_classes
     return _of_outputs
@@ -80,6 +90,11 @@ def _loss(kind: Any, net: Any, batch: Any, samples: Any, factor: Any) -> Formula
 def _of_classes(kind: Any, net: Any, batch: Array, samples: Any, factor: Any) -> Any:
     zero = narrow(net.memory)
     return softmax_in_strips.loss(zero, net, kind.targets, batch, samples, factor)
+
+
+def _of_weighted(kind: Any, net: Any, batch: Array, samples: Any, factor: Any) -> Any:
+    loss(kind.loss, net, batch, samples, factor)
+    return weigh(narrow(net.memory), net, kind.weights, batch, samples)
 
 
 def _of_outputs(kind: Any, net: Any, batch: Array, samples: Any, factor: Any) -> Any:

@@ -170,6 +170,14 @@ def mean(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (np.abs(floats(rng, n)),), {}
 
 
+def weighted(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    w = np.abs(floats(rng, n))
+    w[n // 2] = 1
+    for weights in (w, np.zeros(n), np.full(n, 0.375)):
+        yield (floats(rng, n, m), weights), {}
+        yield (np.abs(floats(rng, n)), weights), {}
+
+
 def penalised(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     loss, W, other = np.abs(floats(rng, 1))[0], floats(rng, d, m), floats(rng, n, m)
     yield (np.asarray(loss), W), {"weight_decay": 0.1}
@@ -275,7 +283,7 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
         squared_error, squared_error_backward, mean, count_correct, count_exact, label_indices,
         take_rows, sgd_update, dropout, dropout_backward, batch_norm, batch_norm_backward,
         batch_norm_evaluation, moving_average, clip_factor, scaled_gradient, decayed_gradient,
-        decay_weights, penalised, count,
+        decay_weights, penalised, count, weighted,
     )
 }  # fmt: skip
 

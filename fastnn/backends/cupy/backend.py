@@ -146,10 +146,15 @@ class CupyBackend(LayerPrimitives, LossPrimitives, RulePrimitives):
         return nbytes <= free // 2
 
     def feed(
-        self, x: np.ndarray[Any, Any], t: np.ndarray[Any, Any], dtype: str, batch_size: int
+        self,
+        x: np.ndarray[Any, Any],
+        t: np.ndarray[Any, Any],
+        dtype: str,
+        batch_size: int,
+        w: np.ndarray[Any, Any] | None = None,
     ) -> Feed:
         """See `Backend.feed`."""
-        return PinnedFeed(self, x, t, dtype, batch_size)
+        return PinnedFeed(self, x, t, dtype, batch_size, w)
 
     # Training
 

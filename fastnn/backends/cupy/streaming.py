@@ -42,22 +42,26 @@ class PinnedFeed:
         t: np.ndarray[Any, Any],
         dtype: str,
         batch_size: int,
+        w: np.ndarray[Any, Any] | None = None,
     ) -> None:
         import cupy
         import cupyx
 
         self._backend = backend
-        self._data, self._labels = x, t
+        self._sources = (x, t) if w is None else (x, t, w)
         self._without_thread = False
-        sample = x[:1].size * np.dtype(dtype).itemsize + t[:1].nbytes
+        dtypes = dtype, *[source.dtype.name for source in self._sources[1:]]
+        kinds = list(zip(self._sources, map(np.dtype, dtypes), strict=True))
+        sample = sum(source[:1].size * kind.itemsize for source, kind in kinds)
         with backend.current():
             room = min(CHUNK_BYTES, free_bytes() // 8)
         batches = max(1, room // (sample * batch_size))
         self._samples = min(len(x), batches * batch_size)
-        shapes = (self._samples, *x.shape[1:]), (self._samples, *t.shape[1:])
-        dtypes = dtype, t.dtype.name
+        shapes = [(self._samples, *source.shape[1:]) for source in self._sources]
         with backend.current():
-            self.x, self.t = map(backend.empty, shapes, dtypes)
+            self._rooms = [*map(backend.empty, shapes, dtypes)]
+            self.x, self.t = self._rooms[:2]
+            self.w = None if w is None else self._rooms[2]
             self._waiting_room = [*map(backend.empty, shapes, dtypes)]
             self._pinned = [[*map(cupyx.empty_pinned, shapes, dtypes)] for _ in range(2)]
             self._stream = cupy.cuda.Stream(non_blocking=True)
@@ -113,7 +117,7 @@ class PinnedFeed:
 
     def _gather(self, i: int, samples: np.ndarray[Any, Any], stop: Callable[[], bool]) -> None:
         """Gather samples into pinned memory, unless stopped; in a thread, on the host alone."""
-        for source, buffer in zip((self._data, self._labels), self._pinned[i % 2], strict=True):
+        for source, buffer in zip(self._sources, self._pinned[i % 2], strict=True):
             for some in chunks(len(samples), max(1, GATHER_BYTES // buffer[:1].nbytes)):
                 if stop():
                     return
@@ -141,7 +145,7 @@ class PinnedFeed:
         with self._backend.current():
             stream = cupy.cuda.get_current_stream()
             stream.wait_event(self._arrived[i % 2])
-            for room, waiting in zip((self.x, self.t), self._waiting_room, strict=True):
+            for room, waiting in zip(self._rooms, self._waiting_room, strict=True):
                 room[:count] = waiting[:count]
             self._taken.record(stream)
 

@@ -21,7 +21,14 @@ from fastnn.backends.kernel_or_formula import (
     same_floats,
     same_floats_as_gradient,
 )
-from fastnn.backends.known_parts import CLIPPING, PENALTY, WEIGHT_DECAY, Course, KnownParts
+from fastnn.backends.known_parts import (
+    CLIPPING,
+    PENALTY,
+    SAMPLE_WEIGHTS,
+    WEIGHT_DECAY,
+    Course,
+    KnownParts,
+)
 from fastnn.backends.numpy import NumpyBackend
 from fastnn.backends.philox import least_word
 from fastnn.backends.plan import Chain, Runner, StepPlan
@@ -556,7 +563,7 @@ def _known_parts() -> KnownParts:
         activations=activations.BY_NAME,
         losses=losses_in_strips.BY_NAME,
         rules=rules.BY_NAME,
-        extras=(WEIGHT_DECAY, PENALTY, CLIPPING),
+        extras=(WEIGHT_DECAY, PENALTY, CLIPPING, SAMPLE_WEIGHTS),
         normalises=True,
         drops=True,
     )

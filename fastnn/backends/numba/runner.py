@@ -68,6 +68,8 @@ class CompiledStep(Runner):
         assert isinstance(plan.chain.loss, str)
         self.loss = losses_in_strips.BY_NAME[plan.chain.loss]
         self.labels = for_a_kernel(plan.arrays["t_data"]).reshape(-1)
+        weights = plan.arrays.get("w_data")
+        self.weights = None if weights is None else for_a_kernel(weights)
         sizes = [self.x.shape[1], *[layer.affine.units for layer in layers]]
         some = some_rows(self.x)
         density = float(some.mean())
@@ -125,12 +127,17 @@ class CompiledStep(Runner):
             end = len(rows) if steps is None else min(done + steps, len(rows))
             piece = slice(done, end)
             run = net.Run(
-                rows[piece], self.loss(self.labels), self.rule, numbers[piece], losses[piece]
+                rows[piece], self._loss_of_samples(), self.rule, numbers[piece], losses[piece]
             )
             done += self._run_together(run, threads, stop)
             if done < end or (stop is not None and stop.requested):
                 break
         return losses[:done]
+
+    def _loss_of_samples(self) -> Any:
+        """Give the loss as kernels take it, with the targets and weights of all samples."""
+        loss = self.loss(self.labels)
+        return loss if self.weights is None else losses_in_strips.Weighted(loss, self.weights)
 
     def _run_together(self, run: net.Run, threads: int, stop: Stop | None) -> int:
         """Take the steps of a run on so many threads; give how many were taken."""
