@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import allocating_kernel, kernel
 from fastnn.kernels.cpu.sums import RUN
 
 Array = Any
@@ -29,7 +29,7 @@ def add_bias_relu(a: Array, b: Array) -> None:
             a[n, m] = zero if value <= zero else value
 
 
-@kernel
+@allocating_kernel
 def sum_of_rows(dout: Array, db: Array) -> None:
     """``db = sum(dout, axis=0)``, the gradient by the bias. dout (N, M), db (M,)."""
     db[:] = 0

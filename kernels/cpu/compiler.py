@@ -15,24 +15,49 @@ from typing import Any, TypeVar
 import numba
 from fastnn.kernels.cpu.machine_code import Store, cache_directory, keep_machine_code, symbols
 from fastnn.kernels.cpu.machine_code.compiling import seconds_compiling
+from fastnn.kernels.cpu.machine_code.passes import KernelCompiler, PieceCompiler
+from numba import types
 from numba.core.imputils import user_function
-from numba.extending import intrinsic, overload
+from numba.core.targetconfig import ConfigStack
+from numba.core.typing.templates import infer, infer_global, make_intrinsic_template
+from numba.extending import intrinsic
 
-__all__ = ["chosen_by_type", "inline_kernel", "inner_kernel", "kernel", "seconds_compiling"]
+__all__ = [
+    "allocating_kernel",
+    "chosen_by_type",
+    "inline_kernel",
+    "inner_kernel",
+    "kernel",
+    "seconds_compiling",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Signature = tuple[Any, ...]
 
-FOR_KERNELS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 OPTIONS = {"nogil": True, "error_model": "numpy"}
+FOR_KERNELS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **OPTIONS}
 
 _store = Store(cache_directory)
 
 
 def kernel(function: Function) -> Function:
-    """Compile `function` when it is first called, from Python; keep the machine code on disk."""
+    """Compile `function` when it is first called, from Python; keep the machine code on disk.
+
+    References to arrays are not counted in it: it is handed all memory that it needs.
+    """
+    return _called_from_python(function, counts_references=False)
+
+
+def allocating_kernel(function: Function) -> Function:
+    """Compile `function` as `kernel` does; it may make arrays."""
+    return _called_from_python(function, counts_references=True)
+
+
+def _called_from_python(function: Function, counts_references: bool) -> Function:
     if numba.config.DISABLE_JIT:
         return function
-    dispatcher: Any = numba.njit(**OPTIONS)(function)
+    options = {"_nrt": counts_references, "pipeline_class": KernelCompiler, **OPTIONS}
+    dispatcher: Any = numba.njit(**options)(function)
     keep_machine_code(dispatcher, _store)
     return dispatcher  # type: ignore[no-any-return]
 
@@ -40,25 +65,27 @@ def kernel(function: Function) -> Function:
 def inner_kernel(function: Function) -> Function:
     """Compile `function` for itself, once, for other kernels to call; keep its machine code, too.
 
-    See `fastnn.kernels.cpu.machine_code.symbols`. Python cannot call it.
+    See `fastnn.kernels.cpu.machine_code.symbols`. It makes no array and gives none. Python cannot
+    call it.
     """
     if numba.config.DISABLE_JIT:
         return function
-    dispatcher: Any = numba.njit(**FOR_KERNELS, **OPTIONS)(function)
+    options = {"_nrt": False, "pipeline_class": KernelCompiler, **FOR_KERNELS}
+    dispatcher: Any = numba.njit(**options)(function)
     keep_machine_code(dispatcher, _store)
 
-    def compile_for(types: tuple[Any, ...]) -> Any:
-        dispatcher.compile(types)
-        compiled = dispatcher.overloads[types]
-        name = dispatcher._cache.name_of(types, compiled.codegen)
-        return compiled.signature, symbols.make_known(name, function, types, compiled)
+    def compile_for(arguments: Signature) -> Any:
+        dispatcher.compile(arguments)
+        compiled = dispatcher.overloads[arguments]
+        name = dispatcher._cache.name_of(arguments, compiled.codegen)
+        return compiled.signature, symbols.make_known(name, function, arguments, compiled)
 
-    def call(types: tuple[Any, ...]) -> Any:
-        signature, described = compile_for(types)
+    def call(arguments: Signature) -> Any:
+        signature, described = compile_for(arguments)
         return signature, user_function(described, ())
 
     symbols.register(function, compile_for)
-    return _called_as(function, call)
+    return intrinsic(_called_as(function, call))  # type: ignore[no-any-return]
 
 
 def inline_kernel(function: Function) -> Function:
@@ -68,14 +95,8 @@ def inline_kernel(function: Function) -> Function:
     """
     if numba.config.DISABLE_JIT:
         return function
-    dispatcher: Any = numba.njit(forceinline=True, **FOR_KERNELS, **OPTIONS)(function)
-
-    def call(types: tuple[Any, ...]) -> Any:
-        dispatcher.compile(types)
-        compiled = dispatcher.overloads[types]
-        return compiled.signature, user_function(compiled.fndesc, [compiled.library])
-
-    return _called_as(function, call)
+    compile_for = _piece(function)
+    return intrinsic(_called_as(function, compile_for))  # type: ignore[no-any-return]
 
 
 def chosen_by_type(function: Callable[..., Any]) -> Callable[[Function], Function]:
@@ -83,20 +104,63 @@ def chosen_by_type(function: Callable[..., Any]) -> Callable[[Function], Functio
 
     It is compiled into every kernel that calls `function`, as an `inline_kernel` is.
     """
-    options = {"forceinline": True, **OPTIONS}
-    return overload(function, jit_options=options, strict=False)  # type: ignore[no-any-return]
+
+    def choose_by(choose: Function) -> Function:
+        pieces: dict[Any, Any] = {}
+
+        def call(arguments: Signature) -> Any:
+            chosen = choose(*arguments)
+            if chosen not in pieces:
+                pieces[chosen] = _piece(chosen)
+            return pieces[chosen](arguments)
+
+        template = make_intrinsic_template(function, _called_as(function, call), function.__name__)
+        infer(template)
+        infer_global(function, types.Function(template))
+        return choose
+
+    return choose_by
 
 
-def _called_as(function: Function, call: Callable[[tuple[Any, ...]], Any]) -> Function:
-    """Make an intrinsic that is called as `function` is, from what `call` gives for the types."""
+def _piece(function: Callable[..., Any]) -> Callable[[Signature], Any]:
+    """Give what compiles a piece for given types, once for each way to hold arrays."""
+    compiled: dict[Any, Any] = {}
+
+    def compile_for(arguments: Signature) -> Any:
+        counts_references = ConfigStack().top().nrt
+        key = counts_references, arguments
+        if key not in compiled:
+            options = {"_nrt": counts_references, "forceinline": True, **FOR_KERNELS}
+            dispatcher = numba.njit(pipeline_class=PieceCompiler, **options)(function)
+            compiled[key] = dispatcher._compiler.compile(arguments, None)
+        piece = compiled[key]
+        return piece.signature, user_function(piece.fndesc, [piece.library])
+
+    return compile_for
+
+
+def _called_as(function: Callable[..., Any], call: Callable[[Signature], Any]) -> Any:
+    """Say, as intrinsics do, what a call of `function` is: what `call` gives for the types.
+
+    Arguments that are gathered with a star are one tuple.
+    """
     takes = inspect.signature(function)
+    names = takes.parameters.items()
 
-    def typed(typingctx: Any, *types: Any, **named: Any) -> Any:
-        return call(takes.bind(*types, **named).args)
+    def typed(typingctx: Any, *arguments: Any, **named: Any) -> Any:
+        given = takes.bind(*arguments, **named).arguments
+        return call(
+            tuple(
+                types.StarArgTuple(given.get(name, ()))
+                if parameter.kind is parameter.VAR_POSITIONAL
+                else given[name]
+                for name, parameter in names
+            )
+        )
 
     functools.update_wrapper(typed, function)
     context = inspect.Parameter("typingctx", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     typed.__signature__ = takes.replace(  # type: ignore[attr-defined]
         parameters=[context, *takes.parameters.values()]
     )
-    return intrinsic(typed)  # type: ignore[no-any-return]
+    return typed

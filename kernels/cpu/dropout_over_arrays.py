@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import kernel
+from fastnn.kernels.cpu.compiler import allocating_kernel, kernel
 from fastnn.kernels.cpu.mask import COUNTERS, draw
 from fastnn.kernels.cpu.philox import WORDS
 
 Array = Any
 
 
-@kernel
+@allocating_kernel
 def dropout(x: Array, bound: Any, step: Any, key: Any, y: Array, mask: Array) -> None:
     """``y = x * mask``, the mask holding where a word is not below `bound`. x, y, mask (N, D)."""
     samples, units = x.shape

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
+from fastnn.kernels.cpu.compiler import allocating_kernel, inline_kernel, inner_kernel, kernel
 from fastnn.kernels.cpu.exponential import exp
 from fastnn.kernels.cpu.strips import narrow
 from fastnn.kernels.cpu.sums import sum_in_place
@@ -80,7 +80,7 @@ def _divide_by_sum(y: Array) -> Any:
     return total
 
 
-@kernel
+@allocating_kernel
 def sigmoid_cross_entropy(x: Array, t: Array, losses: Array, y: Array) -> None:
     """``y = sigmoid(x)``, ``losses = sum(-t log(y) - (1 - t) log(1 - y))``. x, t, y (N, C)."""
     bound = np.finfo(x.dtype).max / 2
@@ -137,7 +137,7 @@ def difference_over_samples(y: Array, t: Array, dx: Array) -> None:
             dx[n, c] = (y[n, c] - t[n, c]) / samples
 
 
-@kernel
+@allocating_kernel
 def mean(losses: Array, result: Array) -> None:
     """``result = sum(losses / N)``, added in float64. losses (N,), result ()."""
     result[()] = sum_in_place(losses / np.float64(losses.shape[0]), 0, losses.shape[0])

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inner_kernel, kernel
+from fastnn.kernels.cpu.compiler import allocating_kernel, inner_kernel, kernel
 from fastnn.kernels.cpu.sums import RUN
 
 Array = Any
 
 
 @inner_kernel
-def mean_of_rows(x: Array, mean: Array) -> None:
-    """``mean = sum(x, axis=0) / N``. x (N, D), mean (D,)."""
-    samples, section = x.dtype.type(x.shape[0]), np.empty_like(mean)
+def mean_of_rows(x: Array, section: Array, mean: Array) -> None:
+    """``mean = sum(x, axis=0) / N``. x (N, D), mean (D,); `section` is room, too."""
+    samples = x.dtype.type(x.shape[0])
     mean[:] = 0
     for begin in range(0, x.shape[0], RUN):
         section[:] = 0
@@ -30,7 +30,7 @@ def mean_of_rows(x: Array, mean: Array) -> None:
         mean[d] /= samples
 
 
-@kernel
+@allocating_kernel
 def normalise(x: Array, epsilon: float, xn: Array, std: Array, mean: Array, var: Array) -> None:
     """``xn = (x - mean) / std``. x, xn (N, D), the others (D,).
 
@@ -41,7 +41,7 @@ def normalise(x: Array, epsilon: float, xn: Array, std: Array, mean: Array, var:
     samples = x.dtype.type(x.shape[0])
     rest = np.zeros_like(mean)
     in_rest, in_var = np.empty_like(mean), np.empty_like(mean)
-    mean_of_rows(x, mean)
+    mean_of_rows(x, in_rest, mean)
     var[:] = 0
     for begin in range(0, x.shape[0], RUN):
         in_rest[:] = 0
@@ -74,7 +74,7 @@ def scale_and_shift(xn: Array, gamma: Array, beta: Array, y: Array) -> None:
             y[n, d] = gamma[d] * xn[n, d] + beta[d]
 
 
-@kernel
+@allocating_kernel
 def batch_norm_evaluation(
     x: Array, gamma: Array, beta: Array, mean: Array, var: Array, y: Array, epsilon: float
 ) -> None:
@@ -85,7 +85,7 @@ def batch_norm_evaluation(
             y[n, d] = gamma[d] * ((x[n, d] - mean[d]) / std[d]) + beta[d]
 
 
-@kernel
+@allocating_kernel
 def batch_norm_backward(
     dout: Array, gamma: Array, xn: Array, std: Array, dx: Array, dgamma: Array, dbeta: Array
 ) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
+from fastnn.kernels.cpu.compiler import allocating_kernel, inline_kernel, inner_kernel
 from fastnn.kernels.cpu.dense import ROWS, Left, Right, multiply_samples, store_tile
 from fastnn.kernels.cpu.strips import narrow, wide, wide_tile
 from fastnn.kernels.cpu.vector import lanes
@@ -19,10 +19,12 @@ from fastnn.kernels.cpu.vector_memory import load, store
 Array = Any
 
 
-@kernel
+@allocating_kernel
 def affine(x: Array, W: Array, b: Array, relu: bool, out: Array) -> None:
     """``out = x @ W + b``, through ReLU on request. x (N, D), W (D, M), M of 16 to a strip."""
-    weights, strip = _strip_of(W)
+    strip = lanes(wide(W))
+    weights = np.empty(W.shape[0] * strip, W.dtype)
+    _into_strip(W, strip, weights)
     result = np.empty(x.shape[0] * strip, W.dtype)
     _multiply(x.reshape(-1), x.shape[1], 1, weights, result, x.shape[0], x.shape[1], strip)
     flat, zero = out.reshape(-1), narrow(out)
@@ -34,10 +36,12 @@ def affine(x: Array, W: Array, b: Array, relu: bool, out: Array) -> None:
             out[n, m] = 0 if relu and value <= 0 else value
 
 
-@kernel
+@allocating_kernel
 def transposed_product(x: Array, dout: Array, dW: Array) -> None:
     """``dW = x.T @ dout``. x (N, D), dout (N, M), M of 16 to a strip."""
-    gradient, strip = _strip_of(dout)
+    strip = lanes(wide(dout))
+    gradient = np.empty(dout.shape[0] * strip, dout.dtype)
+    _into_strip(dout, strip, gradient)
     result = np.empty(x.shape[1] * strip, dout.dtype)
     _multiply(x.reshape(-1), 1, x.shape[1], gradient, result, x.shape[1], x.shape[0], strip)
     flat = dW.reshape(-1)
@@ -46,15 +50,13 @@ def transposed_product(x: Array, dout: Array, dW: Array) -> None:
 
 
 @inner_kernel
-def _strip_of(B: Array) -> Any:
-    """A matrix of few columns with zeros behind its rows, flat; and how long its rows are now."""
-    zero, strip = narrow(B), lanes(wide(B))
-    source, flat = B.reshape(-1), np.empty(B.shape[0] * strip, B.dtype)
+def _into_strip(B: Array, strip: int, flat: Array) -> None:
+    """Copy a matrix of few columns to rows as long as a strip, zeros behind its own."""
+    zero, source = narrow(B), B.reshape(-1)
     for k in range(B.shape[0]):
         for m in range(0, strip, lanes(zero)):
             store(flat, k * strip + m, zero)
         copy_row(zero, source, k * B.shape[1], flat, k * strip, B.shape[1])
-    return flat, strip
 
 
 @inline_kernel

@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
+from fastnn.kernels.cpu.compiler import allocating_kernel, inline_kernel, inner_kernel
 from fastnn.kernels.cpu.dense import ROWS, store_tile, sum_of_tiles, take_step
 from fastnn.kernels.cpu.net import CACHE_LINE
 from fastnn.kernels.cpu.product import copy_row
@@ -54,7 +54,7 @@ MOST = 0.75
 """Share of the steps up to which it is faster to choose among them than to take all."""
 
 
-@kernel
+@allocating_kernel
 def affine_skipping_zeros(x: Array, W: Array, b: Array, out: Array) -> bool:
     """``out = x @ W + b``; False if everything should be multiplied.
 
@@ -69,7 +69,7 @@ def affine_skipping_zeros(x: Array, W: Array, b: Array, out: Array) -> bool:
     return bool(_multiply_if_finite(needed, x.reshape(-1), row, step, features, W, b, out))
 
 
-@kernel
+@allocating_kernel
 def transposed_product_skipping_zeros(x: Array, dout: Array, dW: Array) -> bool:
     """``dW = x.T @ dout``; False if everything should be multiplied.
 
@@ -77,8 +77,9 @@ def transposed_product_skipping_zeros(x: Array, dout: Array, dW: Array) -> bool:
     """
     samples, features = x.shape
     needed = np.empty(_tiles(features) * _words(samples), np.uint64)
+    bits = np.zeros(_words(samples) * WORD, np.uint16)
     for every in COUNTED:
-        if _needed_by_features(x, every, needed) > MOST:
+        if _needed_by_features(x, every, bits, needed) > MOST:
             return False
     step, row = x.strides
     nothing = np.zeros(dW.shape[1], dW.dtype)
@@ -132,15 +133,14 @@ def _nonzero(flat: Array, place: int, width: int) -> Any:
 
 
 @inner_kernel
-def _needed_by_features(x: Array, every: int, needed: Array) -> float:
+def _needed_by_features(x: Array, every: int, bits: Array, needed: Array) -> float:
     """Write the steps that tiles of features have to take, as `_needed_by_samples` does.
 
     Sixteen features of a sample are compared with zero at once. Their bits, of 64 samples at once,
-    are cut into four tiles: that transposes them.
+    are cut into four tiles: that transposes them. They go to `bits`, zeros behind the samples.
     """
     samples, features = x.shape
     flat, words, whole = x.reshape(-1), _words(samples), features // ROWS
-    bits = np.zeros(words * WORD, np.uint16)
     needed_steps, steps = 0, 0
     for first in range(0, features, FEATURES * every):
         width = min(FEATURES, features - first)
@@ -168,17 +168,15 @@ def _nonzero_of_sixteen(flat: Array, place: int, width: int) -> Any:
 
 
 @inner_kernel
-def _strips_of(B: Array) -> Any:
-    """A matrix in strips as wide as a tile, flat, zeros behind its rows; and whether it is finite.
+def _into_strips(B: Array, flat: Array) -> bool:
+    """Copy a matrix to strips as wide as a tile, zeros behind its rows; tell whether it is finite.
 
-    Strips are aligned with cache lines. The last one begins so early that it is full, if it can.
+    The last strip begins so early that it is full, if it can.
     """
     zero, strip, source = narrow_tile(B), lanes(wide_tile(B)), B.reshape(-1)
     rows, columns = B.shape
-    count = -(-columns // strip)
-    flat = _aligned(count * rows * strip, B)
     width, not_finite = min(columns, strip), zero
-    for s in range(count):
+    for s in range(_strips(columns, strip)):
         column, place = _column(s, strip, columns), s * rows * strip
         for k in range(rows):
             for m in range(width // lanes(zero) * lanes(zero), strip, lanes(zero)):
@@ -189,15 +187,27 @@ def _strips_of(B: Array) -> Any:
                 not_finite = fma(numbers, zero, not_finite)  # zero, or NaN
                 store(flat, place + m, numbers)
             place += strip
-    return flat, sum_of_lanes(not_finite) == 0
+    return bool(sum_of_lanes(not_finite) == 0)
+
+
+@inline_kernel
+def _room_for_strips(B: Array) -> Array:
+    strip = lanes(wide_tile(B))
+    return _aligned(_strips(B.shape[1], strip) * B.shape[0] * strip, B)
 
 
 @inline_kernel
 def _aligned(count: int, like: Array) -> Array:
+    """Room that begins with a cache line."""
     itemsize = like.itemsize
     memory = np.empty(count + CACHE_LINE // itemsize, like.dtype)
     first = -(memory.ctypes.data // itemsize) % (CACHE_LINE // itemsize)
     return memory[first : first + count]
+
+
+@inline_kernel
+def _strips(columns: int, strip: int) -> int:
+    return -(-columns // strip)
 
 
 @inline_kernel
@@ -206,33 +216,38 @@ def _column(s: int, strip: int, columns: int) -> int:
     return min(s * strip, max(0, columns - strip))
 
 
-@inner_kernel
+@inline_kernel
 def _multiply_if_finite(
     needed: Array, A: Array, row: int, step: int, depth: int, B: Array, bias: Array, out: Array
 ) -> bool:
     """`_multiply` by a matrix and a bias as they are; False if the matrix is not finite."""
-    strips, finite = _strips_of(B)
+    strips = _room_for_strips(B)
+    finite = _into_strips(B, strips)
     if finite:
-        bias_strips, _ = _strips_of(bias.reshape(1, -1))
-        _multiply(needed, A, row, step, depth, strips, bias_strips, out)
+        last = bias.reshape(1, -1)
+        bias_strips = _room_for_strips(last)
+        _into_strips(last, bias_strips)
+        tile = _aligned(ROWS * lanes(wide_tile(B)), B)
+        _multiply(needed, A, row, step, depth, strips, bias_strips, tile, out)
     return bool(finite)
 
 
 @inner_kernel
 def _multiply(
-    needed: Array, A: Array, row: int, step: int, depth: int, B: Array, bias: Array, out: Array
-) -> None:
+    needed: Array, A: Array, row: int, step: int, depth: int, B: Array, bias: Array,
+    finished: Array, out: Array,
+) -> None:  # fmt: skip
     """``out[r] = sum over needed k of A[r, k] * B[k] + bias``.
 
-    Rows and columns of A are `row` and `step` bytes apart, B and `bias` lie in strips.
+    Rows and columns of A are `row` and `step` bytes apart, B and `bias` lie in strips; `finished`
+    is room for a tile.
     """
     row, step = row // A.itemsize, step // A.itemsize
     zero, narrow = wide_tile(B), narrow_tile(B)
     rows, columns = out.shape
     strip, words, flat = lanes(zero), _words(depth), out.reshape(-1)
     whole, width = rows // ROWS, min(columns, strip)
-    finished = _aligned(ROWS * strip, B)
-    for s in range(-(-columns // strip)):
+    for s in range(_strips(columns, strip)):
         column, last = _column(s, strip, columns), load(zero, bias, s * strip)
         for tile in range(_tiles(rows)):
             r = tile * ROWS if tile < whole else whole * ROWS + tile - whole

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cpu import error_function, hyperbolic
-from fastnn.kernels.cpu.compiler import inline_kernel, kernel
+from fastnn.kernels.cpu.compiler import allocating_kernel, inline_kernel, kernel
 from fastnn.kernels.cpu.strips import narrow
 from fastnn.kernels.cpu.vector import lanes, multiply
 from fastnn.kernels.cpu.vector_memory import load, store
@@ -18,7 +18,7 @@ from fastnn.kernels.cpu.vector_memory import load, store
 Array = Any
 
 
-@kernel
+@allocating_kernel
 def sigmoid(x: Array, out: Array) -> None:
     """``out = 1 / (1 + exp(-x))``. x, out (K,); `out` may be `x`."""
     zero = narrow(x)
@@ -29,7 +29,7 @@ def sigmoid(x: Array, out: Array) -> None:
         _store_rest(out, whole, hyperbolic.sigmoid(_load_rest(zero, x, whole)))
 
 
-@kernel
+@allocating_kernel
 def gelu(x: Array, out: Array) -> None:
     """``out = x P(x)``. x, out (K,); `out` may be `x`."""
     zero = narrow(x)
@@ -40,7 +40,7 @@ def gelu(x: Array, out: Array) -> None:
         _store_rest(out, whole, error_function.gelu(_load_rest(zero, x, whole)))
 
 
-@kernel
+@allocating_kernel
 def gelu_backward(dout: Array, x: Array, out: Array) -> None:
     """``out = dout (P(x) + x p(x))``. dout, x, out (K,); `out` may be one of the others."""
     zero = narrow(x)
