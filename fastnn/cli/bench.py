@@ -26,6 +26,10 @@ def bench(
         typer.Option(help="Measure this backend; may be given again. By default all that can run."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help="About how long to measure.")] = 8.0,
+    busy: Annotated[
+        int,
+        typer.Option(min=0, help="Keep so many cores busy meanwhile, as others do who share them."),
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure which backend and how many threads train a network fastest on this machine.
@@ -36,9 +40,13 @@ def bench(
     units = sizes(layers, "--layers")
     data = "MNIST" if units[0] == MNIST_SHAPE[1] else "random numbers"
     title = f"{'-'.join(map(str, units))}, batch {batch}, {dtype}, on {data}"
+    if busy:
+        title += f", beside {busy} busy {'core' if busy == 1 else 'cores'}"
     if is_terminal(sys.stderr):
         say_aside(f"measuring {title} ...")
-    rows = measure_backends(units, batch, dtype, backends=backend or None, seconds=seconds)
+    rows = measure_backends(
+        units, batch, dtype, backends=backend or None, seconds=seconds, busy_cores=busy
+    )
     chosen = best(rows)
     if as_json:
         described = {
@@ -46,6 +54,7 @@ def bench(
             "batch": batch,
             "dtype": dtype,
             "data": data,
+            "busy_cores": busy,
             "measurements": [asdict(row) for row in rows],
             "best": asdict(chosen),
         }

@@ -21,6 +21,7 @@ from fastnn.backends.base import Backend
 from fastnn.backends.selection import available_backends, load_backend, use_backend
 from fastnn.checks import check_count, check_dtype
 from fastnn.datasets import load_mnist
+from fastnn.diagnostics.busy import busy, first_cores
 from fastnn.errors import TrainingWarning
 from fastnn.nn.networks import MultiLayerNet
 from fastnn.nn.optimizers import SGD
@@ -74,6 +75,7 @@ def measure_backends(
     *,
     backends: Iterable[str] | None = None,
     seconds: float = 8.0,
+    busy_cores: int = 0,
 ) -> list[Measurement]:
     """Measure a training step of a network on every usable backend and number of threads.
 
@@ -91,6 +93,8 @@ def measure_backends(
     seconds : float, optional
         About how long to measure. Compiling comes on top where nothing was compiled before, and
         so do two steps of each candidate where these alone take longer.
+    busy_cores : int, optional
+        How many cores other processes keep busy meanwhile, as on a machine that others use as well.
 
     Returns
     -------
@@ -100,7 +104,8 @@ def measure_backends(
     Raises
     ------
     TypeError, ValueError
-        If there are fewer than two layers, a size is no positive integer, or a name is unknown.
+        If there are fewer than two layers, a size is no positive integer, a name is unknown, or
+        more cores are to be busy than there are.
     BackendUnavailableError
         If a backend that was asked for cannot run here.
     """
@@ -112,6 +117,7 @@ def measure_backends(
     batch, dtype = check_count(batch, "batch"), check_dtype(dtype)
     if batch > MNIST_SHAPE[0]:
         raise ValueError(f"batch is {batch}: at most {MNIST_SHAPE[0]} can be measured")
+    cores = first_cores(check_count(busy_cores, "busy_cores", least=0))
     if backends is None:
         backends = [name for name, info in available_backends().items() if info.usable]
     engines = [load_backend(name) for name in backends]
@@ -124,12 +130,16 @@ def measure_backends(
     ]
     for candidate in candidates:
         candidate.probe()
-    deadline = time.perf_counter() + seconds
-    allowed = seconds / (ROUNDS * len(candidates))
-    for _ in range(ROUNDS):
-        for candidate in candidates:
-            if time.perf_counter() < deadline:
-                candidate.take_turn(allowed)
+    with busy(cores):
+        if cores:
+            for candidate in candidates:
+                candidate.probe()
+        deadline = time.perf_counter() + seconds
+        allowed = seconds / (ROUNDS * len(candidates))
+        for _ in range(ROUNDS):
+            for candidate in candidates:
+                if time.perf_counter() < deadline:
+                    candidate.take_turn(allowed)
     return sorted((candidate.measurement() for candidate in candidates), key=_by_time)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 import fastnn
 from fastnn.backends.selection import load_backend
 from fastnn.cli import app
+from fastnn.diagnostics.busy import busy, first_cores
 from fastnn.diagnostics.speed import Measurement, best, measure_backends, thread_counts
 from fastnn.nn.networks import MultiLayerNet
 
@@ -67,6 +69,37 @@ def test_json() -> None:
         assert row["backend"] == "numpy"
         assert 0 < row["fastest"] <= row["microseconds"] <= row["slowest"]
         assert row["samples_per_second"] == pytest.approx(4e6 / row["microseconds"])
+
+
+def test_beside_a_busy_core() -> None:
+    result = run(*SMALL, "--backend", "numpy", "--busy", "1", "--json")
+    described = json.loads(result.stdout)
+    assert described["busy_cores"] == 1
+    assert described["best"]["microseconds"] > 0
+    title = run(*SMALL, "--backend", "numpy", "--busy", "1").output.splitlines()[0]
+    assert title.endswith("beside 1 busy core")
+
+
+def test_more_busy_cores_than_there_are() -> None:
+    with pytest.raises(ValueError, match="cannot keep 100000 cores busy"):
+        measure_backends([6, 5, 3], 4, backends=["numpy"], busy_cores=100_000)
+
+
+def test_what_keeps_a_core_busy_ends_with_it() -> None:
+    started = []
+
+    class Recorded(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Recorded)
+        keeping = busy(first_cores(1))
+        keeping.__enter__()
+        assert started[0].poll() is None
+        keeping.__exit__(KeyError, KeyError(), None)
+    assert started[0].poll() is not None
 
 
 @pytest.mark.parametrize("layers", ["784", "784,,10", "784,0,10", "784,x,10", "-1,2"])
