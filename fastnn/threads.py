@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fastnn.checks import check_count
@@ -42,6 +43,27 @@ def set_num_threads(threads: int) -> None:
     global _chosen
     _chosen = check_count(threads, "threads")
     threadpoolctl.ThreadpoolController().select(user_api="blas").limit(limits=_chosen)
+
+
+@contextmanager
+def num_threads(threads: int | None) -> Iterator[None]:
+    """Use so many threads in the ``with`` statement, as by `set_num_threads`; None changes nothing.
+
+    It holds for the process: what another thread starts meanwhile has the same number.
+    """
+    global _chosen
+    if threads is None:
+        yield
+        return
+    import threadpoolctl
+
+    before, _chosen = _chosen, check_count(threads, "threads")
+    blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
+    try:
+        with blas.limit(limits=_chosen):
+            yield
+    finally:
+        _chosen = before
 
 
 def limit_blas_to_cores() -> None:

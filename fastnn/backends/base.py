@@ -470,9 +470,14 @@ class Backend:
             return _store(values * share, out)
 
     def penalised(
-        self, loss: Array, *weights: Array, weight_decay: float, out: Array | None = None
+        self,
+        loss: Array,
+        *weights: Array,
+        weight_decay: float | Array,
+        times: float = 1,
+        out: Array | None = None,
     ) -> Array:
-        """``loss + weight_decay / 2 * sum(W**2)``, over all entries of all weights -> ().
+        """``loss + times * weight_decay / 2 * sum(W**2)``, over all entries of all weights -> ().
 
         loss (), weights of any shapes; the squares are summed in float64. The dtype is that of the
         loss.
@@ -481,7 +486,7 @@ class Backend:
         loss = self.asarray(loss)  # a loss of a user's may give a number
         with np.errstate(over="ignore", invalid="ignore"):
             squares = [xp.sum(xp.square(self.astype(W, "float64"))) for W in weights]
-            penalty = weight_decay / 2 * sum(squares[1:], squares[0])
+            penalty = times * weight_decay / 2 * sum(squares[1:], squares[0])
             return _store(loss + xp.astype(penalty, loss.dtype), out)
 
     def count_correct(self, scores: Array, t: Array) -> Array:
@@ -638,17 +643,18 @@ class Backend:
         lr_t: float,
         one_minus_beta1: float,
         one_minus_beta2: float,
+        epsilon: float = EPSILON,
     ) -> Array:
         """``m += (1 - beta1) * (dW - m); v += (1 - beta2) * (dW**2 - v)``.
 
-        And ``W -= lr_t * m / (sqrt(v) + 1e-7)``, where ``lr_t = lr * sqrt(1 - beta2**t) /
+        And ``W -= lr_t * m / (sqrt(v) + epsilon)``, where ``lr_t = lr * sqrt(1 - beta2**t) /
         (1 - beta1**t)`` at step t, from 1 on (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980,
         end of section 2).
         """
         dW = self._of_dtype(dW, W)
         m += one_minus_beta1 * (dW - m)
         v += one_minus_beta2 * (dW * dW - v)
-        W -= lr_t * m / (self.xp.sqrt(v) + EPSILON)
+        W -= lr_t * m / (self.xp.sqrt(v) + epsilon)
         return W
 
     def _of_dtype(self, dW: Array, W: Array) -> Array:

@@ -277,14 +277,20 @@ class NumpyBackend(Backend):
         return super().clip_factor(*gradients, clip_norm=clip_norm, out=out)
 
     def penalised(
-        self, loss: Array, *weights: Array, weight_decay: float, out: Array | None = None
+        self,
+        loss: Array,
+        *weights: Array,
+        weight_decay: float,
+        times: float = 1,
+        out: Array | None = None,
     ) -> Array:
         """See `Backend.penalised`; the squares are summed as in `clip_factor`."""
         if all(W.dtype in FLOATS and W.flags.c_contiguous for W in weights):
             square = sum(map(sum_of_squares, weights))
             if math.isfinite(square):  # in float64, where float32 may overflow
-                return np.add(loss, weight_decay / 2 * square, out=out)
-        return super().penalised(loss, *weights, weight_decay=weight_decay, out=out)
+                return np.add(loss, times * weight_decay / 2 * square, out=out)
+        numbers = {"weight_decay": weight_decay, "times": times}
+        return super().penalised(loss, *weights, **numbers, out=out)
 
     def scaled_gradient(self, dW: Array, factor: Array, *, out: Array | None = None) -> Array:
         """See `Backend.scaled_gradient`; in one pass."""

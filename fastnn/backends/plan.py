@@ -175,13 +175,17 @@ class Penalty:
 
     Attributes
     ----------
-    weight_decay : float
+    weight_decay : float or None
+        None: the number `weight_decay` that is known at each step.
     parameters : tuple of str
         Their names.
+    times : float
+        How many times it stands in the loss that is reported. Its gradient is taken once.
     """
 
-    weight_decay: float
+    weight_decay: float | None
     parameters: tuple[str, ...]
+    times: float = 1
 
 
 @dataclass(frozen=True)

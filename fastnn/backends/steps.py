@@ -17,7 +17,16 @@ from typing import Any
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.layer_steps import backward_steps, forward_steps
-from fastnn.backends.plan import LOSSES, Activation, Block, Rule, Step, StepPlan, state_name
+from fastnn.backends.plan import (
+    LOSSES,
+    Activation,
+    Block,
+    Penalty,
+    Rule,
+    Step,
+    StepPlan,
+    state_name,
+)
 
 
 def lay_out(plan: StepPlan) -> None:
@@ -73,9 +82,18 @@ def _loss(plan: StepPlan, scores: str) -> str:
         _known_loss(plan, loss, scores, mean)
     if penalty is not None:
         plan.shapes["loss"] = ((), plan.dtype)
-        options = {"weight_decay": penalty.weight_decay}
-        plan.steps.append(Step("penalised", (mean, *penalty.parameters), ("loss",), options))
+        reads = mean, *penalty.parameters
+        options, numbers = _weight_decay(penalty)
+        options |= {} if penalty.times == 1 else {"times": penalty.times}
+        plan.steps.append(Step("penalised", reads, ("loss",), options, numbers))
     return "dout"
+
+
+def _weight_decay(penalty: Penalty) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Give the options and the hyperparameters of a step that reads the factor of a penalty."""
+    if penalty.weight_decay is None:
+        return {}, ("weight_decay",)
+    return {"weight_decay": penalty.weight_decay}, ()
 
 
 def _known_loss(plan: StepPlan, loss: str, scores: str, mean: str) -> None:
@@ -139,8 +157,7 @@ def _whole_gradients(plan: StepPlan) -> dict[str, str]:
     if penalty is not None:
         for name in penalty.parameters:
             reads, whole = (gradients[name], name), plan.add_like(f"penalised:{name}", name)
-            options = {"weight_decay": penalty.weight_decay}
-            plan.steps.append(Step("decayed_gradient", reads, (whole,), options))
+            plan.steps.append(Step("decayed_gradient", reads, (whole,), *_weight_decay(penalty)))
             gradients[name] = whole
     return gradients
 

@@ -46,6 +46,8 @@ class Optimizer:
     rule: ClassVar[Rule | None] = None
     iter: int = 0
     weight_decay: float = 0.0
+    penalty_in_loss: float = 0.0
+    """How many times ``weight_decay / 2 * sum(W**2)`` stands in the loss that `fit` reports."""
     decay_all: bool = False
     clip_norm: float | None = None
 

@@ -114,14 +114,18 @@ def make_chain(
     """
     parameters, update = tuple(network.owners()), optimizer.described_update()
     by_rule = isinstance(update, Rule)
+    decayed = tuple(filter(optimizer.decays, parameters)) if by_rule else ()
+    penalty = _penalty(network)
+    if optimizer.penalty_in_loss and decayed and penalty is None:
+        penalty, decayed = Penalty(None, decayed, optimizer.penalty_in_loss), ()
     return Chain(
         tuple(_blocks(network, flat=flat)),
         _loss(network.last_layer),
         parameters,
         update,
         clips=by_rule and optimizer.clip_norm is not None,
-        decayed=tuple(filter(optimizer.decays, parameters)) if by_rule else (),
-        penalty=_penalty(network),
+        decayed=decayed,
+        penalty=penalty,
         weighted=weighted,
         loss_label=type(network.last_layer).__name__,
         update_label=type(optimizer).__name__,

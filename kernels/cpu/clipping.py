@@ -17,7 +17,7 @@ from fastnn.kernels.cpu.compiler import chosen_by_type, inline_kernel, inner_ker
 from fastnn.kernels.cpu.dense import ROWS
 from fastnn.kernels.cpu.net import columns_of, features_of, share, unit_of
 from fastnn.kernels.cpu.penalty import squares, squares_in_strip
-from fastnn.kernels.cpu.rules import Clipped, Penalised, apply, of_biases, stored_at
+from fastnn.kernels.cpu.rules import PENALTIES, Clipped, apply, of_biases, stored_at
 from fastnn.kernels.cpu.strips import in_strips, narrow
 from fastnn.kernels.cpu.update_in_strips import copy_transposed
 from fastnn.kernels.cpu.vector import lanes, largest, magnitude, multiply, splat
@@ -39,7 +39,7 @@ def clip_and_update(rule: Any, net: Any, team: Any, early: bool, norms: Array) -
 def _clip_and_update(rule: Any, net: Any, team: Any, early: Any, norms: Any) -> Any:
     if rule.instance_class is Clipped:
         return lambda rule, net, team, early, norms: update_clipped(net, team, rule, early, norms)
-    if rule.instance_class is Penalised:
+    if rule.instance_class in PENALTIES:
         return lambda rule, net, team, early, norms: clip_and_update(
             rule.rule, net, team, early, norms
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from fastnn.kernels.cpu.compiler import chosen_by_type, inner_kernel
 from fastnn.kernels.cpu.net import features_of, share, unit_of
-from fastnn.kernels.cpu.rules import Penalised
+from fastnn.kernels.cpu.rules import PENALTIES, Penalised, PenalisedMore
 from fastnn.kernels.cpu.softmax_in_strips import mean_loss
 from fastnn.kernels.cpu.strips import in_strips
 from fastnn.kernels.cpu.sums import RUN
@@ -32,7 +32,7 @@ def whole_loss(rule: Any, net: Any, samples: int) -> Any:
 
 @chosen_by_type(prepare_penalty)
 def _prepare_penalty(rule: Any, net: Any, team: Any) -> Any:
-    if rule.instance_class is Penalised:
+    if rule.instance_class in PENALTIES:
         return lambda rule, net, team: sum_squares(net, team)
     return lambda rule, net, team: None
 
@@ -41,6 +41,10 @@ def _prepare_penalty(rule: Any, net: Any, team: Any) -> Any:
 def _whole_loss(rule: Any, net: Any, samples: Any) -> Any:
     if rule.instance_class is Penalised:
         return lambda rule, net, samples: mean_loss(net, samples) + penalty(net, rule.weight_decay)
+    if rule.instance_class is PenalisedMore:
+        return lambda rule, net, samples: (
+            mean_loss(net, samples) + penalty(net, rule.weight_decay * rule.times)
+        )
     return lambda rule, net, samples: mean_loss(net, samples)
 
 

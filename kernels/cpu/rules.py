@@ -85,6 +85,14 @@ class Penalised(NamedTuple):
     weight_decay: Any
 
 
+class PenalisedMore(NamedTuple):
+    """`Penalised`, whose penalty stands in the loss so many times."""
+
+    rule: Any
+    weight_decay: Any
+    times: Any
+
+
 class Clipped(NamedTuple):
     """``dW *= min(1, clip_norm / (norm + 1e-6))`` with the norm of the gradients of all parameters.
 
@@ -376,6 +384,7 @@ FORMULAS = {
     RMSprop: _rmsprop,
     Adam: _adam,
     Penalised: _decayed,
+    PenalisedMore: _decayed,
     Clipped: _store_gradient,
     Decayed: _decayed,
     DecayedAll: _decayed,
@@ -386,8 +395,10 @@ FORMULAS = {
 STATES = {Sgd: 0, Momentum: 1, Nesterov: 1, AdaGrad: 1, RMSprop: 1, Adam: 2}
 """Arrays of state of each rule."""
 
-FOR_WEIGHTS = (Penalised, Decayed, Decoupled)
-"""What is not done to biases. `Penalised` is around `Clipped`, and that around the other decays."""
+PENALTIES = (Penalised, PenalisedMore)
+
+FOR_WEIGHTS = (*PENALTIES, Decayed, Decoupled)
+"""What is not done to biases. A penalty is around `Clipped`, and that around the other decays."""
 
 
 def _numbers_of(rule: Any) -> Iterator[Any]:

@@ -182,6 +182,7 @@ def penalised(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case
     loss, W, other = np.abs(floats(rng, 1))[0], floats(rng, d, m), floats(rng, n, m)
     yield (np.asarray(loss), W), {"weight_decay": 0.1}
     yield (np.asarray(loss), W, other), {"weight_decay": 0.001}
+    yield (np.asarray(loss), W, other), {"weight_decay": 0.001, "times": 3}
 
 
 def count_correct(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
@@ -271,6 +272,7 @@ def adam_update(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Ca
     numbers = {"lr_t": 0.1, "one_minus_beta1": 0.1, "one_minus_beta2": 0.001}
     arrays = floats(rng, d, m), floats(rng, d, m), floats(rng, d, m)
     yield (*arrays, floats(rng, d, m) ** 2), numbers
+    yield (*arrays, floats(rng, d, m) ** 2), {**numbers, "epsilon": 0.25}
 
 
 CASES: dict[str, Callable[..., Iterator[Case]]] = {

@@ -105,8 +105,8 @@ class RulePrimitives(Backend):
         return W
 
     @kernel_for(
-        lambda W, dW, m, v, lr_t, one_minus_beta1, one_minus_beta2: same_floats_as_gradient(
-            W, dW, m, v
+        lambda W, dW, m, v, lr_t, one_minus_beta1, one_minus_beta2, epsilon: (
+            same_floats_as_gradient(W, dW, m, v)
         )
     )
     def adam_update(
@@ -119,10 +119,11 @@ class RulePrimitives(Backend):
         lr_t: float | Array,
         one_minus_beta1: float | Array,
         one_minus_beta2: float | Array,
+        epsilon: float | Array = EPSILON,
     ) -> Array:
         """See `Backend.adam_update`."""
         rules.adam_update(
             W=W, dW=dW, m=m, v=v, lr_t=lr_t, one_minus_beta1=one_minus_beta1,
-            one_minus_beta2=one_minus_beta2, epsilon=EPSILON,
+            one_minus_beta2=one_minus_beta2, epsilon=epsilon,
         )  # fmt: skip
         return W

@@ -508,7 +508,9 @@ class NumbaBackend(NumpyBackend):
         self._kernels.rmsprop_update(*arrays, lr, one_minus_decay_rate, EPSILON)
         return W
 
-    @kernel_for(lambda W, dW, m, v, lr_t, one_minus_beta1, one_minus_beta2: _one_pass(W, dW, m, v))
+    @kernel_for(
+        lambda W, dW, m, v, lr_t, one_minus_beta1, one_minus_beta2, epsilon: _one_pass(W, dW, m, v)
+    )
     def adam_update(
         self,
         W: Array,
@@ -519,10 +521,11 @@ class NumbaBackend(NumpyBackend):
         lr_t: float,
         one_minus_beta1: float,
         one_minus_beta2: float,
+        epsilon: float = EPSILON,
     ) -> Array:
         """See `Backend.adam_update`."""
         arrays = W.reshape(-1), _flat(dW), m.reshape(-1), v.reshape(-1)
-        self._kernels.adam_update(*arrays, lr_t, one_minus_beta1, one_minus_beta2, EPSILON)
+        self._kernels.adam_update(*arrays, lr_t, one_minus_beta1, one_minus_beta2, epsilon)
         return W
 
     def seconds_compiling(self) -> float:

@@ -27,7 +27,11 @@ def rule_of(chain: Chain, dtype: Any) -> Any:
             rule = (rules.DecayedAll if every else rules.Decayed)(rule, zero)
     if chain.clips:
         rule = rules.Clipped(rule, zero, zero)
-    return rule if chain.penalty is None else rules.Penalised(rule, zero)
+    if chain.penalty is None:
+        return rule
+    if chain.penalty.times == 1:
+        return rules.Penalised(rule, zero)
+    return rules.PenalisedMore(rule, zero, zero)
 
 
 def numbers_of(
@@ -46,11 +50,13 @@ def _numbers(rule: Any, chain: Chain, hyperparameters: Mapping[str, Numbers]) ->
         if name == "rule":
             yield from _numbers(field, chain, hyperparameters)
         elif name == "epsilon":
-            yield EPSILON
+            yield hyperparameters.get("epsilon", EPSILON)
         elif name == "clip_epsilon":
             yield CLIP_EPSILON
-        elif isinstance(rule, rules.Penalised):
+        elif isinstance(rule, rules.PENALTIES):
             assert chain.penalty is not None
-            yield chain.penalty.weight_decay
+            fixed = chain.penalty.weight_decay
+            of_steps = hyperparameters["weight_decay"] if fixed is None else fixed
+            yield chain.penalty.times if name == "times" else of_steps
         else:
             yield hyperparameters[name]

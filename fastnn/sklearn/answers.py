@@ -1,0 +1,43 @@
+"""What a network answers, as scikit-learn gives it: an array of NumPy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn.backends.arrays import Array, host_array
+from fastnn.chunks import chunks
+from fastnn.nn.functions import sigmoid, softmax
+from fastnn.nn.sequential import CHUNK, Sequential
+
+MEANINGS: dict[str, Callable[[Sequential, Array], Array]] = {
+    "identity": lambda network, scores: scores,
+    "logistic": lambda network, scores: sigmoid(scores),
+    "softmax": lambda network, scores: softmax(scores),
+    "exp": lambda network, scores: network.backend.xp.exp(scores),
+}
+"""What scores mean, by the attribute `out_activation_`."""
+
+
+def answers(network: Sequential, X: Any, out_activation: str) -> np.ndarray[Any, Any]:
+    """Give the answers (N, C) for samples (N, D), some at a time.
+
+    Parameters
+    ----------
+    network : Sequential
+    X : array or sparse matrix (N, D)
+        Rows of a sparse matrix are made dense piece by piece.
+    out_activation : str
+        A key of `MEANINGS`.
+    """
+    meaning = MEANINGS[out_activation]
+    X = X.tocsr() if hasattr(X, "tocsr") else X
+    pieces = []
+    for some in chunks(int(X.shape[0]), CHUNK):
+        rows = X[some]
+        scores = network.predict(rows.toarray() if hasattr(rows, "toarray") else rows)
+        with network.backend.current(), np.errstate(over="ignore", under="ignore"):
+            pieces.append(host_array(meaning(network, scores)))
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
