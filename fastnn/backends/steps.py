@@ -74,8 +74,9 @@ def _loss(plan: StepPlan, scores: str) -> str:
     loss, penalty = plan.chain.loss, plan.chain.penalty
     mean = "loss" if penalty is None else "mean"
     if not isinstance(loss, str):
+        targets = ("t", "w") if plan.chain.weighted else ("t",)
         plan.steps += [
-            Step("forward", (scores, "t"), (mean,), call=loss.forward, layer=loss),
+            Step("forward", (scores, *targets), (mean,), call=loss.forward, layer=loss),
             Step("backward", (), ("dout",), call=loss.backward, layer=loss),
         ]
     else:

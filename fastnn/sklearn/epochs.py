@@ -11,7 +11,7 @@ import numpy as np
 from fastnn.nn.sequential import Sequential
 from fastnn.sklearn.solvers import Solver
 from fastnn.training.arguments import check_batches
-from fastnn.training.data import data_set
+from fastnn.training.data import data_set, weights_of
 from fastnn.training.history import History, LossQueue
 from fastnn.training.interruption import Interruption, defer_interruption
 from fastnn.training.session import Session
@@ -26,13 +26,20 @@ class Epochs:
         Holds the parameters between two epochs.
     """
 
-    def __init__(self, session: Session, solver: Solver, interruption: Interruption) -> None:
+    def __init__(
+        self,
+        session: Session,
+        solver: Solver,
+        interruption: Interruption,
+        weights: np.ndarray[Any, Any],
+    ) -> None:
+        self._weights = weights
         self.network = session.network
         self._session, self._solver, self._interruption = session, solver, interruption
         self._history = History()
         self._queue = LossQueue(self.network.backend, self._history, None)
-        starts = np.arange(0, session.samples, session.batch_size)
-        self._sizes = np.minimum(session.batch_size, session.samples - starts)
+        self._starts = np.arange(0, session.samples, session.batch_size)
+        self._sizes = np.minimum(session.batch_size, session.samples - self._starts)
 
     def __call__(self, order: np.ndarray[Any, Any]) -> float:
         """Train on every sample once, in an order (K,) of row numbers.
@@ -48,7 +55,7 @@ class Epochs:
         KeyboardInterrupt
             If Ctrl-C has cut the epoch short.
         """
-        self._solver.begin_epoch(self._sizes.astype(np.float64))
+        self._solver.begin_epoch(np.add.reduceat(self._weights[order], self._starts))
         self._queue.resume()
         self._session.epoch(order, self._history, self._queue, self._interruption)
         self._queue.flush()
@@ -62,7 +69,7 @@ class Epochs:
 
 @contextmanager
 def epochs_of(
-    network: Sequential, X: Any, y: Any, solver: Solver, batch_size: int
+    network: Sequential, X: Any, y: Any, sample_weight: Any, solver: Solver, batch_size: int
 ) -> Iterator[Epochs]:
     """Train a network within the ``with`` statement.
 
@@ -71,6 +78,7 @@ def epochs_of(
     network : Sequential
     X : array (K, D)
     y : array (K,) or (K, C)
+    sample_weight : array (K,) or None
     solver : Solver
         Has what its rule remembers when the statement ends.
     batch_size : int
@@ -78,9 +86,14 @@ def epochs_of(
     with network._network_lock.training(), network.backend.current():
         data, targets = data_set(network, X, y)
         check_batches(network, int(data.shape[0]), batch_size)
-        session = Session(network, data, targets, solver, batch_size, 1.0)
+        weights, differ = np.ones(int(data.shape[0])), None
+        if sample_weight is not None:
+            weights = np.asarray(sample_weight, np.float64)
+            checked = weights_of(network, data, weights)
+            differ = checked if np.ptp(weights) else None  # the same for all: their mean is 1
+        session = Session(network, data, targets, solver, batch_size, 1.0, differ)
         with defer_interruption() as interruption:
             try:
-                yield Epochs(session, solver, interruption)
+                yield Epochs(session, solver, interruption, weights)
             finally:
                 session.hand_over_state()

@@ -74,8 +74,6 @@ class Multilayer(BaseEstimator):
         incremental = workspace[-1]
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if sample_weight is not None and np.ptp(sample_weight):
-            raise ValueError("sample_weight must be the same for all samples so far")
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = make_solver(self)
         X, y, sample_weight, *held_out = self._split(X, y, sample_weight)
@@ -84,7 +82,8 @@ class Multilayer(BaseEstimator):
         with num_threads(self.n_threads):
             network = make_network(self, self.backend)
             self._begin_draws(network)
-            with epochs_of(network, X, y, self._optimizer, batch_size) as epochs:
+            solver = self._optimizer
+            with epochs_of(network, X, y, sample_weight, solver, batch_size) as epochs:
                 try:
                     self._train(epochs, samples, held_out, incremental)
                 except KeyboardInterrupt:
@@ -193,7 +192,8 @@ class Multilayer(BaseEstimator):
         with num_threads(self.n_threads):
             network = make_network(self, self.backend, dtype="float64")
             outputs = self.n_outputs_ if self.out_activation_ == "identity" else 1
-            self._whole_gradient = WholeGradient(network, X, y, self.alpha, outputs)
+            data = X, y, sample_weight
+            self._whole_gradient = WholeGradient(network, *data, self.alpha, outputs)
             try:
                 super()._fit_lbfgs(X, y, sample_weight, *workspace)
             finally:

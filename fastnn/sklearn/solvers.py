@@ -39,10 +39,13 @@ class Solver(Optimizer):
         self._begun = 0
 
     def begin_epoch(self, sums: np.ndarray[Any, Any]) -> None:
-        """Take the sum of the weights (steps,) of the samples of each batch."""
+        """Take the sum of the weights (steps,) of the samples of each batch.
+
+        A batch whose weights are all 0 changes nothing, and so has no L2 term.
+        """
         self._begun = self.iter
-        with np.errstate(divide="ignore", over="ignore"):  # weights that are all 0: NaN shows it
-            self._decays = self.weight_decay / sums
+        whole = np.where(sums > 0, sums, np.inf)
+        self._decays = self.weight_decay / whole
 
     def hyperparameters_of_steps(self, steps: int) -> dict[str, Any]:
         """See `Optimizer.hyperparameters_of_steps`."""

@@ -22,17 +22,30 @@ class WholeGradient:
         In float64, in which SciPy's solver keeps the parameters. Affine layers and activations.
     X : array (K, D)
     y : array (K,) or (K, C)
+    sample_weight : array (K,) or None
     alpha : float
-        The L2 term is ``alpha / 2 * sum(W**2) / K``.
+        The L2 term is ``alpha / 2 * sum(W**2)``, divided by K or the sum of the weights.
     outputs : int
         What the loss is divided by, without that term; see `fastnn.sklearn.solvers.make_solver`.
     """
 
-    def __init__(self, network: Sequential, X: Any, y: Any, alpha: float, outputs: int) -> None:
-        self._network, self._alpha, self._outputs = network, alpha, outputs
+    def __init__(
+        self,
+        network: Sequential,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        alpha: float,
+        outputs: int,
+    ) -> None:
+        self._network, self._outputs = network, outputs
         self._affine = [each for each in network.layers.values() if isinstance(each, Affine)]
         with network.backend.current():
             self._data, self._targets = data_set(network, X, y)
+        self._weights = sample_weight
+        samples = int(self._data.shape[0])
+        total = samples if sample_weight is None else float(np.sum(sample_weight, dtype="float64"))
+        self._decay = alpha / total if total > 0 else 0.0  # weights of 0 are refused below
 
     def __call__(self, coefs: Arrays, intercepts: Arrays) -> tuple[float, Arrays, Arrays]:
         """Give the loss with the L2 term, and its gradients by weights and by biases."""
@@ -42,13 +55,10 @@ class WholeGradient:
             for layer, W, b in zip(self._affine, coefs, intercepts, strict=True):
                 layer.W = backend.asarray(np.ascontiguousarray(W), network.dtype)
                 layer.b = backend.asarray(np.ascontiguousarray(b), network.dtype)
-            network.gradient(self._data, self._targets)
+            network.gradient(self._data, self._targets, sample_weight=self._weights)
             loss = float(network.last_layer.loss) / self._outputs
-            decay = self._alpha / int(self._data.shape[0])
-            by_W = [host_array(layer.dW) + decay * layer_W for layer, layer_W in self._pairs(coefs)]
+            by_W = [host_array(layer.dW) for layer in self._affine]
             by_b = [host_array(layer.db) for layer in self._affine]
-        penalty = decay / 2 * sum(float(np.vdot(W, W)) for W in coefs)
+        penalty = self._decay / 2 * sum(float(np.vdot(W, W)) for W in coefs)
+        by_W = [dW + self._decay * W for dW, W in zip(by_W, coefs, strict=True)]
         return loss + penalty, by_W, by_b
-
-    def _pairs(self, coefs: Arrays) -> zip[tuple[Affine, np.ndarray[Any, Any]]]:
-        return zip(self._affine, coefs, strict=True)

@@ -164,3 +164,60 @@ def test_float32_stays_float32(backend: Backend) -> None:
     assert {each.dtype.name for each in own.coefs_ + own.intercepts_} == {"float32"}
     assert own.predict_proba(X.astype("float32")).dtype == np.float32
     assert difference(theirs, own) < 1e-4
+
+
+WEIGHTED: dict[str, tuple[str, Any, dict[str, Any]]] = {
+    **TARGETS,
+    "classes": ("MLPClassifier", lambda X: classes(X, 3), {}),
+    "classes, early stopping": (
+        "MLPClassifier", lambda X: classes(X, 3), {"early_stopping": True}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("target", list(WEIGHTED))
+def test_weights_of_samples(target: str, solver: str) -> None:
+    kind, make, options = WEIGHTED[target]
+    X = numbers(4)
+    weights = np.random.default_rng(0).integers(0, 4, len(X)) / 2
+    options = {"max_iter": 5, "batch_size": BATCH, "random_state": 5, "alpha": 0.1, **options}
+    with fastnn.use_backend("numpy"):
+        theirs, own = [
+            getattr(module, kind)(solver=solver, **options).fit(X, make(X), sample_weight=weights)
+            for module in (neural_network, ours)
+        ]
+    check_alike(theirs, own)
+
+
+def test_weights_of_samples_in_the_compiled_step() -> None:
+    X = numbers(4)
+    weights = np.random.default_rng(0).integers(0, 4, len(X)) / 2
+    with fastnn.use_backend("numba"):
+        theirs, own = [
+            module.MLPClassifier(max_iter=5, batch_size=BATCH, random_state=5, alpha=0.1).fit(
+                X, classes(X, 3), sample_weight=weights
+            )
+            for module in (neural_network, ours)
+        ]
+    check_alike(theirs, own)
+
+
+def test_weights_of_classes() -> None:
+    X = numbers(4)
+    y = classes(X, 3)
+    given = np.random.default_rng(0).random(len(X))
+    options: dict[str, Any] = {"max_iter": 5, "batch_size": BATCH, "random_state": 5}
+    with fastnn.use_backend("numpy"):
+        for class_weight, factors in (
+            ({0: 2.0, 2: 0.5}, np.array([2.0, 1.0, 0.5])),
+            ("balanced", len(X) / 3 / np.bincount(y)),
+        ):
+            own = ours.MLPClassifier(class_weight=class_weight, **options)
+            by_hand = ours.MLPClassifier(**options)
+            for weights in (None, given):
+                own.fit(X, y, sample_weight=weights)
+                by_hand.fit(X, y, sample_weight=factors[y] * (1 if weights is None else weights))
+                assert difference(own, by_hand) < 1e-12
+        with pytest.raises(ValueError, match="needs all samples"):
+            own.partial_fit(X, y)

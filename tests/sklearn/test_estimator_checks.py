@@ -14,10 +14,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fastnn.sklearn import MLPClassifier, MLPRegressor
 
 NOT_YET = (
-    "check_sample_weight_equivalence_on_dense_data",
     "check_sample_weight_equivalence_on_sparse_data",
     "check_estimator_sparse_tag",
-    "check_class_weight_classifiers",
 )
 
 
