@@ -315,6 +315,13 @@ class StepPlan:
         return name
 
 
+class Counter(Protocol):
+    """Counts the right answers of a network as it is between two calls of `Runner.run`."""
+
+    def __call__(self, losses: np.ndarray[Any, Any] | None = None) -> int:
+        """Count them; and write the loss of each sample to `losses`, float64 (K,), if given."""
+
+
 class Runner(Protocol):
     """A compiled step plan. Its parameters are those of the plan, or forms of its own of them."""
 
@@ -344,7 +351,7 @@ class Runner(Protocol):
     def reload(self) -> None:
         """Read the plan's parameters and state again: somebody may have changed them."""
 
-    def counter(self, held_out: tuple[Array, Array] | None = None) -> Callable[[], int] | None:
+    def counter(self, held_out: tuple[Array, Array] | None = None) -> Counter | None:
         """Give what counts the right answers of the network as it is between two calls of `run`.
 
         Parameters
@@ -354,7 +361,7 @@ class Runner(Protocol):
 
         Returns
         -------
-        callable, or None
+        Counter, or None
             Counts what `Backend.count_correct` counts for the network's scores, which may differ by
             rounding. None if the network itself is as fast, as it is by default.
         """

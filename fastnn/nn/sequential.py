@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from os import PathLike
 from typing import Any
+
+import numpy as np
 
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
@@ -286,10 +288,7 @@ class Sequential(NetworkOfLayers):
         """Give the measure of the network for inputs that are to be multiplied by `scale`."""
         data, targets = self._samples(x, t)
         samples, judge, total, checked = int(data.shape[0]), self._judge(), None, None
-        for some in chunks(samples, CHUNK):
-            batch = self.backend.asarray(data[some, ...], self.dtype)
-            batch = batch if scale == 1 else batch * scale
-            scores = self._forward(batch, False, False)
+        for some, scores in self._scores_in_chunks(data, scale):
             if checked is None:
                 outputs = tuple(scores.shape[1:])
                 checked = judge.check_targets(
@@ -298,6 +297,42 @@ class Sequential(NetworkOfLayers):
             tally = judge.tally(scores, checked[some, ...])
             total = tally if total is None else total + tally
         return judge.score(total, checked)
+
+    @at_entry
+    def _loss_in_chunks(self, x: object, t: object, *, scale: float = 1) -> float:
+        """Give ``loss(x, t)`` of a data set of any size, as fastnn's losses are sums over samples.
+
+        Of a loss of the user's own it is the mean of what its `forward` gives for each chunk.
+        """
+        data, targets = self._samples(x, t)
+        known = any(is_unmodified(self.last_layer, cls) for cls in LOSSES)
+        total: Array = 0.0
+        for some, scores in self._scores_in_chunks(data, scale):
+            outputs, last = tuple(scores.shape[1:]), self.last_layer
+            checked = self.targets(targets[some, ...], outputs)
+            if known:
+                losses, _ = last.losses(self.backend.astype(scores, "float64"), checked.array)
+                total = total + self.backend.xp.sum(losses)
+            else:
+                loss = call(last.forward, scores, checked, train_flg=False, for_backward=False)
+                total = total + float(loss) * int(scores.shape[0])
+        return self._with_penalty(float(total) / int(data.shape[0]))
+
+    def _with_penalty(self, loss: float) -> float:
+        """Add what the weights add to a loss, in float64."""
+        weights = [self.backend.astype(W, "float64") for W in self.decayed().values()]
+        if not weights:
+            return loss
+        mean = self.backend.asarray(np.asarray(loss, "float64"))
+        decay = self.weight_decay_lambda
+        return float(self.backend.penalised(mean, *weights, weight_decay=decay))
+
+    def _scores_in_chunks(self, data: Array, scale: float) -> Iterator[tuple[slice, Array]]:
+        """Give the scores of samples, times `scale`, for so many at a time."""
+        for some in chunks(int(data.shape[0]), CHUNK):
+            batch = self.backend.asarray(data[some, ...], self.dtype)
+            batch = batch if scale == 1 else batch * scale
+            yield some, self._forward(batch, False, False)
 
     @alone_at_entry
     def gradient(self, x: object, t: object, *, sample_weight: object = None) -> dict[str, Array]:

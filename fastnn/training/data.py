@@ -13,7 +13,6 @@ from fastnn.backends.selection import backend_of, load_backend
 from fastnn.checks import dtype_name
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine
-from fastnn.nn.loss import Loss
 from fastnn.nn.sample_weight import check_sample_weight, check_takes_weights
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.targets import Targets
@@ -121,17 +120,3 @@ def _outputs(network: Sequential, data: Array, name: str) -> tuple[int, ...]:
 def _bytes_on_device(data: np.ndarray[Any, Any], dtype: str) -> int:
     kept = data.dtype if dtype_name(data) in DATA_DTYPES else np.dtype(dtype)
     return data.size * kept.itemsize
-
-
-def held_out_data(network: Sequential, validation: tuple[object, object]) -> tuple[Array, Array]:
-    """Check validation data and bring them to the device: an error now, not after an epoch."""
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise TypeError(f"validation must be a pair (x, t), got a {type(validation).__name__}")
-    try:
-        data, labels = data_set(network, *validation, which="validation ")
-        if not isinstance(network.last_layer, Loss) or network.replaced_method("accuracy"):
-            network.score(data[:1, ...], labels[:1, ...])  # labels that nobody has checked
-    except Exception as error:
-        error.add_note("in the data given as validation")
-        raise
-    return data, labels

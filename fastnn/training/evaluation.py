@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import numpy as np
 
 from fastnn.backends.arrays import Array
+from fastnn.backends.plan import Counter
 from fastnn.nn.sequential import Sequential
 
 
 class Evaluation:
-    """`Sequential.score` of a data set, up to rounding, computed the quickest way.
+    """`Sequential.score` and `loss` of a data set, up to rounding, computed the quickest way.
 
     Parameters
     ----------
@@ -29,14 +30,26 @@ class Evaluation:
         x: Array,
         t: Array,
         scale: float,
-        count: Callable[[], int] | None,
+        count: Counter | None,
     ) -> None:
         self._network = network
         self._x, self._t, self._scale = x, t, scale
         self._count = count
 
-    def __call__(self) -> float:
+    def with_loss(self) -> tuple[float, float]:
+        """Evaluate the network as it is now; give its loss, too, which is ``loss(x, t)``."""
+        network = self._network
+        if self._count is None or network.replaced_method("accuracy", "score", "predict"):
+            return self._score(), network._loss_in_chunks(self._x, self._t, scale=self._scale)
+        losses = np.empty(int(self._x.shape[0]))
+        right = self._count(losses)
+        return right / len(losses), network._with_penalty(float(losses.mean()))
+
+    def without_loss(self) -> tuple[float]:
         """Evaluate the network as it is now."""
+        return (self._score(),)
+
+    def _score(self) -> float:
         network, x = self._network, self._x
         if network.replaced_method("accuracy", "score", "predict"):  # which may do anything
             if self._scale != 1:

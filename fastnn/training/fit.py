@@ -19,8 +19,9 @@ from fastnn.training.arguments import (
     check_what_fit_calls,
 )
 from fastnn.training.callbacks import Callback, check_callbacks
-from fastnn.training.data import data_set, held_out_data, weights_of
+from fastnn.training.data import data_set, weights_of
 from fastnn.training.draws import begin_draws
+from fastnn.training.held_out import check_validation, held_out_data, split_off, split_point
 from fastnn.training.history import History, LossQueue
 from fastnn.training.progress import ProgressBar
 from fastnn.training.session import Session, train
@@ -40,6 +41,7 @@ def fit(
     optimizer: Optimizer | None = None,
     seed: int | np.random.Generator | None = None,
     validation: tuple[object, object] | None = None,
+    validation_split: float = 0.0,
     sample_weight: object = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
@@ -81,7 +83,11 @@ def fit(
         and optimizer, are one of 5.
     validation : tuple (x, t), optional
         If given, the accuracies of the training and of this data are evaluated after each epoch;
-        with `MeanSquaredError` it is R2.
+        with `MeanSquaredError` it is R2. So is the loss of this data.
+    validation_split : float, optional
+        In place of `validation` the fraction, from 0 to below 1, of the samples that are held out:
+        the last ones, as they were given, so shuffle data that are in an order. Their weights
+        count nowhere.
     sample_weight : array_like (K,), optional
         How much each sample counts: finite, not negative, not all zero. The loss of a step is
         ``sum(w * losses) / sum(w)`` over its batch, and its gradient is of that; a batch whose
@@ -141,20 +147,25 @@ def fit(
     check_optimizer(optimizer)
     check_what_fit_calls(network, optimizer)
     scale = check_scale(scale, network)
+    fraction = check_validation(validation, validation_split)
     order = check_seed(seed)
     with network._network_lock.training(), network.backend.current():
         compiled_before = network.backend.seconds_compiling()
         data, labels = data_set(network, x, t)
-        samples = int(data.shape[0])
+        weights = None if sample_weight is None else weights_of(network, data, sample_weight)
+        samples = split_point(int(data.shape[0]), fraction)
+        (data, labels), held_out = split_off(network, data, labels, samples)
+        if weights is not None and held_out is not None:
+            weights = weights_of(network, data, weights[:samples])
         if batch_size is None:
             batch_size = min(DEFAULT_BATCH_SIZE, samples)
         if batch_size > samples:
             raise ValueError(f"batch_size is {batch_size}, but there are {samples} samples")
-        weights = None if sample_weight is None else weights_of(network, data, sample_weight)
         check_batches(network, samples, batch_size)
         network.find_parameters(data[:batch_size, ...], labels[:batch_size, ...])
         check_parameters(network)
-        held_out = None if validation is None else held_out_data(network, validation)
+        if validation is not None:
+            held_out = held_out_data(network, validation)
         history = History()
         if epochs == 0:
             return history

@@ -27,6 +27,8 @@ class History:
         After each epoch, of the training data and of the validation data; empty without
         `validation`. They are those of ``network.accuracy``, up to samples whose two largest
         scores differ by rounding alone.
+    validation_losses : list of float
+        After each epoch the mean loss of the validation data, ``network.loss``, penalty included.
     epoch_seconds : list of float
         Seconds of training in each epoch; evaluation, callbacks and compiling aside.
     compile_seconds : float
@@ -51,6 +53,7 @@ class History:
     interrupted: bool = False
     train_scores: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -75,7 +78,7 @@ class History:
         derived = {"seconds": self.seconds, "samples_per_second": self.samples_per_second}
         finite = {
             name: [value if math.isfinite(value) else None for value in getattr(self, name)]
-            for name in ("losses", "train_scores", "validation_scores")
+            for name in ("losses", "validation_losses", "train_scores", "validation_scores")
         }
         return {**asdict(self), **finite, **derived}
 
@@ -85,6 +88,8 @@ class History:
         parts = [f"{epochs}, {len(self.losses):,} steps, {self.samples:,} samples"]
         if self.losses:
             parts.append(f"loss from {self.losses[0]:.4g} to {self.losses[-1]:.4g}")
+        if self.validation_losses:
+            parts.append(f"validation loss {self.validation_losses[-1]:.4g}")
         for name in ("train", "validation"):
             for measure, values in self.measured(name).items():
                 parts.append(f"{name} {measure} {values[-1]:.4f}")

@@ -49,8 +49,9 @@ def train(
                     queue.flush()
                 standstill.check(history.losses)
                 found = [interruption.call(evaluation) for _, evaluation in evaluations]
-                for (results, _), result in zip(evaluations, found, strict=True):
-                    results.append(result)
+                for (results, _), values in zip(evaluations, found, strict=True):
+                    for result, value in zip(results, values, strict=True):
+                        result.append(value)
                 if session.callbacks_end_it(callbacks, history, interruption):
                     break
                 if callbacks:
@@ -136,13 +137,17 @@ class Session:
 
     def evaluations(
         self, held_out: tuple[Array, Array], history: History
-    ) -> list[tuple[list[float], Evaluation]]:
-        """For both data sets give the list of results to append to, and what evaluates them."""
+    ) -> list[tuple[tuple[list[float], ...], Callable[[], tuple[float, ...]]]]:
+        """For both data sets give the lists of results to append to, and what evaluates them."""
         own = Evaluation(self.network, self.data, self.labels, self.scale, self.runner.counter())
         other = Evaluation(self.network, *held_out, self.scale, self.runner.counter(held_out))
+        results = (history.train_scores, history.validation_scores)
         if self.network._measure() == "accuracy":
-            return [(history.train_accuracies, own), (history.validation_accuracies, other)]
-        return [(history.train_scores, own), (history.validation_scores, other)]
+            results = (history.train_accuracies, history.validation_accuracies)
+        return [
+            ((results[0],), own.without_loss),
+            ((results[1], history.validation_losses), other.with_loss),
+        ]
 
     def callbacks_end_it(
         self, callbacks: Sequence[Callback], history: History, interruption: Interruption

@@ -1,4 +1,4 @@
-"""Counting right answers: the forward pass alone, over a data set without its zeros.
+"""Counting right answers, and losses: the forward pass alone, over a data set without its zeros.
 
 Samples need nothing of each other here, so a thread takes its share of them through all layers
 without meeting anybody: `TOGETHER` of them at a time, whose activations stay in its cache, through
@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cpu.compiler import inner_kernel, kernel
+from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
 from fastnn.kernels.cpu.compressed import Located, locate
 from fastnn.kernels.cpu.forward import forward
 from fastnn.kernels.cpu.loss import is_above
+from fastnn.kernels.cpu.net import row_of
 from fastnn.kernels.cpu.sparse import forward_sparse
 from fastnn.kernels.cpu.strips import strip_of_zeros
 from fastnn.kernels.cpu.vector_memory import at
@@ -28,8 +29,9 @@ TOGETHER = 256
 
 @kernel
 def count_right(
-    width: Any, net: Any, data: Any, labels: Array, rows: Array, norms: Array, bounds: Array
-) -> int:
+    width: Any, net: Any, data: Any, labels: Array, rows: Array, norms: Array, bounds: Array,
+    losses: Array,
+) -> int:  # fmt: skip
     """Of how many samples the largest score is that of their label.
 
     width : Wide or Narrow
@@ -44,6 +46,8 @@ def count_right(
         This thread's own, infinite at first, so that all weights are read once.
     bounds : (capacity * (groups * blocks + 1),)
         Room for where the samples are that it takes together.
+    losses : (K,) float64, or empty
+        Where the loss of each sample goes, of softmax and cross-entropy; nowhere if it is empty.
 
     Ties and NaN count as in `fastnn.kernels.cpu.loss.count_correct`.
     """
@@ -60,7 +64,10 @@ def count_right(
         forward(net, np.int64(0), some.size)
         for n in range(some.size):
             label = labels[min(max(some[n], 0), labels.size - 1)]
-            right += _best_class(net, n) == label
+            best = _best_class(net, n)
+            right += best == label
+            if losses.size:
+                losses[some[n]] = _loss(net, n, best, label)
     return right
 
 
@@ -79,3 +86,25 @@ def _best_class(net: Any, n: int) -> int:
             best = start + c if above else best
         place += net.shape.capacity * width
     return best
+
+
+@inner_kernel
+def _loss(net: Any, n: int, best: int, label: int) -> Any:
+    """The loss of a sample, in float64; NaN for a label that is none, which is refused before."""
+    layer = net.layers[net.layers.size - 1]
+    if not 0 <= label < layer.outputs:
+        return np.nan
+    top, total = _score(net, layer, n, best), 0.0
+    for c in range(layer.outputs):
+        total += np.exp(_score(net, layer, n, c) - top)
+    loss = np.log(total) - (_score(net, layer, n, label) - top)
+    bound = np.finfo(np.float64).max / 2
+    return bound if loss > bound else loss
+
+
+@inline_kernel
+def _score(net: Any, layer: Any, n: int, c: int) -> Any:
+    """The score of a class for a sample."""
+    strip = c // layer.strip_width
+    place = row_of(net, layer.out, layer, strip, n) + c - strip * layer.strip_width
+    return np.float64(at(net.memory, place))

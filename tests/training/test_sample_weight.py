@@ -163,7 +163,7 @@ BAD: dict[str, tuple[Callable[[Array], Any], type[Exception], str]] = {
     "all zero": (lambda w: 0 * w, ValueError, "is 0 for every sample"),
     "an infinite sum": (lambda w: 1e308 * (w / 9 + 1), ValueError, r"sample_weight / np\.max"),
     "text": (lambda w: ["balanced"] * 40, TypeError, r"sample_weight"),
-    "a name": (lambda w: "balanced", TypeError, r"sample_weight is str, 'balanced'"),
+    "a name": (lambda w: "balanced", TypeError, r"sample_weight is a str"),
 }  # fmt: skip
 
 

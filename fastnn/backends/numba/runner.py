@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -17,7 +17,7 @@ from fastnn.backends.numba.pace import Pace
 from fastnn.backends.numba.stages import stages_of
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
 from fastnn.backends.numba.update import numbers_of, rule_of
-from fastnn.backends.plan import Numbers, Rule, Runner, StepPlan
+from fastnn.backends.plan import Counter, Numbers, Rule, Runner, StepPlan
 from fastnn.backends.stop import Stop
 from fastnn.kernels.cpu import (
     barrier,
@@ -199,7 +199,7 @@ class CompiledStep(Runner):
         if self.compressed:
             self.norms[:] = np.inf
 
-    def counter(self, held_out: tuple[Array, Array] | None = None) -> Callable[[], int] | None:
+    def counter(self, held_out: tuple[Array, Array] | None = None) -> Counter | None:
         """See `Runner.counter`: from compressed data, which the data set is already.
 
         Labels are those of classes; of several labels a sample the network counts, and where layers
@@ -220,8 +220,15 @@ class CompiledStep(Runner):
             self.rooms += self.layout.rooms(threads - len(self.rooms))
         return functools.partial(self._count_right, data, labels, threads)
 
-    def _count_right(self, data: compressed.Compressed, labels: Array, threads: int) -> int:
+    def _count_right(
+        self,
+        data: compressed.Compressed,
+        labels: Array,
+        threads: int,
+        losses: Array | None = None,
+    ) -> int:
         """Count on so many threads, each over its share of the samples."""
+        to = np.empty(0) if losses is None else losses
         samples, counts, dropout = len(labels), [0] * threads, self.layout.dropout
         if dropout is not None:
             dropout = dropout._replace(draws=False)
@@ -233,7 +240,7 @@ class CompiledStep(Runner):
             rows = np.arange(thread * samples // threads, (thread + 1) * samples // threads)
             bounds = np.empty(int(shape["capacity"]) * len(self.block_starts), np.int64)
             counts[thread] = evaluation.count_right(
-                self.width, network, data, labels, rows, norms, bounds
+                self.width, network, data, labels, rows, norms, bounds, to
             )
 
         share_out(job, threads)
