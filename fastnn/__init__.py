@@ -19,6 +19,7 @@ from fastnn.errors import (
     CaptureWarning,
     CorruptFileError,
     KernelCacheWarning,
+    LastBatchWarning,
     ParameterCopyWarning,
     TrainingWarning,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Gelu",
     "History",
     "KernelCacheWarning",
+    "LastBatchWarning",
     "Layer",
     "LeakyRelu",
     "MeanSquaredError",

@@ -21,6 +21,10 @@ class ParameterCopyWarning(UserWarning):
     """A layer computes with a copy of an array that was handed over as a parameter of it."""
 
 
+class LastBatchWarning(UserWarning):
+    """A pickle holds arrays that a layer of your own keeps, which may be of the last batch."""
+
+
 class CorruptFileError(ValueError):
     """A saved network was cut short, changed after it was written, or is another kind of file."""
 

@@ -182,10 +182,23 @@ def load_backend(name: str) -> Backend:
         return loaded[name]  # type: ignore[no-any-return]
 
 
+def name_of(backend: Backend) -> str:
+    """Give the name that finds a backend, with its device."""
+    names = [name for name, known in loaded.items() if known is backend]
+    return names[0] if names else backend.name
+
+
+def selected_or_named(name: str) -> Backend:
+    """Give the backend that is selected in this context; if none is, that of a name.
+
+    Where that cannot run another one takes its place, with a warning; see `resolve`.
+    """
+    return _active.get(None) or resolve(name)
+
+
 def _by_name(backend: Backend) -> tuple[Any, ...]:
     """Pickle a backend as its name: where that is read it may have to be another one."""
-    names = [name for name, known in loaded.items() if known is backend]
-    return resolve, (names[0] if names else backend.name,)
+    return resolve, (name_of(backend),)
 
 
 def _on_device(backend_class: type[Backend], name: str, index: str) -> Backend:

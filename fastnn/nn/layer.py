@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import get_backend
-from fastnn.checks import is_of_floats, is_read_only
-from fastnn.nn.copies import arrived, attributes_of, carried, set_attributes, shallow
+from fastnn.checks import is_of_floats
+from fastnn.nn.copies import arrived, attributes_of, carried, land, set_attributes, shallow
 from fastnn.nn.validation import check_owned, check_real
 
 
@@ -62,14 +63,12 @@ class Layer:
         """Give what copies and pickles carry: all but the last batch and its gradients."""
         twin = shallow(self)
         twin.forget()
-        return carried(attributes_of(twin), self.backend)
+        left = what_is_kept(twin, type(self).__name__)
+        return carried(attributes_of(twin), self.backend, left)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         set_attributes(self, arrived(state))
-        for name in (*parameter_names(self), *state_names(self)):
-            array = getattr(self, name)
-            if is_read_only(array):  # such as joblib maps from a file
-                setattr(self, name, self.backend.copy(array))
+        land(self, (*parameter_names(self), *state_names(self)), self.backend)
 
     def __repr__(self) -> str:
         backend = getattr(self, "backend", None)  # a subclass may have left out super().__init__()
@@ -131,6 +130,46 @@ def arrays_of_floats(layer: Any) -> list[str]:
         for name, value in attributes_of(layer).items()
         if hasattr(value, "shape") and hasattr(value, "dtype") and is_of_floats(value)
     ]
+
+
+WORTH_A_WARNING = 1 << 16
+"""Bytes of a layer of the user's own that a pickle may hold before it warns, as of a toy."""
+
+
+def what_is_kept(layer: Any, name: str, made_with: Iterable[str] = ()) -> str:
+    """Name arrays that a layer of the user's own may keep of a batch, and that a pickle would hold.
+
+    Those are all in two or more dimensions that are no parameters, nor gradients of these, nor
+    there when the layer was made, as far as that is known. A class that says what pickles of it
+    hold keeps nothing.
+    """
+    if has_own_pickling(layer):
+        return ""
+    known = {*parameter_names(layer), *state_names(layer), *made_with}
+    known |= {f"d{name}" for name in known}
+    kept = {
+        attribute: value
+        for attribute, value in attributes_of(layer).items()
+        if attribute not in known and len(getattr(value, "shape", ())) > 1
+    }
+    if sum(getattr(array, "nbytes", 0) for array in kept.values()) < WORTH_A_WARNING:
+        return ""
+    described = [f"{attribute} {tuple(array.shape)}" for attribute, array in kept.items()]
+    return f"{name} ({', '.join(described)})"
+
+
+def has_own_pickling(layer: Any) -> bool:
+    """Whether the class of a layer says itself what copies and pickles hold."""
+    if isinstance(layer, Layer) and "forget" in _methods_above(layer, Layer):
+        return True
+    methods = _methods_above(layer, Layer if isinstance(layer, Layer) else object)
+    return not methods.isdisjoint({"__getstate__", "__reduce__", "__reduce_ex__"})
+
+
+def _methods_above(layer: Any, base: type) -> set[str]:
+    """Name what the classes of a layer define themselves, down to `base`."""
+    classes = type(layer).__mro__
+    return {name for cls in classes[: classes.index(base)] for name in vars(cls)}
 
 
 def names_to_move(layer: Any) -> tuple[str, ...]:

@@ -15,17 +15,27 @@ from fastnn.backends.base import Backend
 from fastnn.backends.selection import get_backend, resolve
 from fastnn.checks import check_dtype, common_dtype
 from fastnn.nn.building import build_layers, build_loss, check_buildable
-from fastnn.nn.copies import attributes_of, set_attributes, shallow
+from fastnn.nn.copies import (
+    DeviceArray,
+    arrived,
+    attributes_of,
+    carried,
+    land,
+    set_attributes,
+    shallow,
+)
 from fastnn.nn.entry import alone_at_entry
 from fastnn.nn.found_parameters import name_after
 from fastnn.nn.handed_over import let_go, remember, warn_of_copies
 from fastnn.nn.layer import (
     Layer,
     arrays_of_floats,
+    has_own_pickling,
     named_owners,
     names_its_parameters,
     names_to_move,
     parameter_names,
+    what_is_kept,
 )
 from fastnn.nn.layers import Affine
 from fastnn.nn.lock import NetworkLock
@@ -60,7 +70,7 @@ class NetworkOfLayers:
     weight_decay_lambda: float = 0.0
     """The loss of the network has ``weight_decay_lambda / 2 * sum(W**2)`` of each Affine layer."""
     made_with: Mapping[str, frozenset[str]]
-    """The arrays that such layers had when the network was made, by the layer's name."""
+    """The arrays that layers of the user's own had when the network was made, by their names."""
 
     def __init__(
         self, layers: Iterable[Any] | Mapping[str, Any], last_layer: Any | None = None
@@ -89,7 +99,7 @@ class NetworkOfLayers:
         self.made_with = {
             name: frozenset(arrays_of_floats(layer))
             for name, layer in self.layers.items()
-            if not names_its_parameters(layer)
+            if not (isinstance(layer, Layer) and names_its_parameters(layer))
         }
         last_names = parameter_names(self.last_layer)
         place_layer(self.last_layer, self.backend, self.dtype, last_names)
@@ -221,10 +231,35 @@ class NetworkOfLayers:
         attributes = attributes_of(self)
         for name in ("_network_lock", "_owners", "_unnamed"):
             attributes.pop(name, None)
-        return attributes
+        own = {
+            id(layer): _as_carried(layer, self.backend)
+            for layer in self._all_layers()
+            if not isinstance(layer, Layer)
+        }
+        attributes = {name: own.get(id(value), value) for name, value in attributes.items()}
+        attributes["layers"] = OrderedDict(
+            (name, own.get(id(layer), layer)) for name, layer in self.layers.items()
+        )
+        return carried(attributes, self.backend, self._kept())
+
+    def _kept(self) -> str:
+        """Name what layers that know nothing of fastnn may keep of a batch."""
+        layers = [*self.layers.items(), ("last_layer", self.last_layer)]
+        kept = [
+            what_is_kept(layer, name, self.made_with.get(name, ()))
+            for name, layer in layers
+            if not isinstance(layer, Layer)
+        ]
+        return ", ".join(filter(None, kept))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        set_attributes(self, {**state, "_network_lock": NetworkLock()})
+        set_attributes(self, {**arrived(state), "_network_lock": NetworkLock()})
+        for layer in self._all_layers():
+            if not isinstance(layer, Layer):
+                attributes = attributes_of(layer).items()
+                arrays = {n: v.array for n, v in attributes if isinstance(v, DeviceArray)}
+                set_attributes(layer, arrays)
+                land(layer, names_to_move(layer), self.backend)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the network to a safetensors file, atomically.
@@ -376,6 +411,15 @@ def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
     if len({id(layer) for layer in named.values()}) < len(named):
         raise ValueError("a layer appears twice: make one for each place")
     return named
+
+
+def _as_carried(layer: Any, backend: Backend) -> Any:
+    """Give a layer that knows nothing of fastnn as a copy or a pickle carries it."""
+    if backend.on_host or has_own_pickling(layer):
+        return layer
+    twin = shallow(layer)
+    set_attributes(twin, carried(attributes_of(layer), backend))
+    return twin
 
 
 def _check_layer(layer: Any, name: str) -> None:

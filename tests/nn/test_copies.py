@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Affine, Relu, Sequential, SoftmaxWithLoss, TwoLayerNet, fit
+from fastnn import Affine, MultiLayerNet, Relu, Sequential, SoftmaxWithLoss, TwoLayerNet, fit
 from fastnn.backends import Backend, selection
 from fastnn.nn.layer import Layer
-from tests.helpers.layers import Scale
+from tests.helpers.layers import AnyScale, Scale, Square, SquaredError
 from tests.helpers.problems import Batch, affine_of
 
 
@@ -181,7 +181,32 @@ def test_a_layer_that_derives_from_fastnn_s(backend: Backend, batch: Batch, dupl
     assert layer.seen.shape == (7, 4)
 
 
-def test_where_the_backend_is_missing(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_is_read_onto_the_backend_that_is_selected(
+    backend: Backend, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the backend that it was written on cannot run."""
+    pytest.importorskip("array_api_strict")
+    monkeypatch.setitem(selection.REGISTRY, "strict", "tests.helpers.strict_backend:StrictBackend")
+    with fastnn.use_backend("strict"):
+        network = MultiLayerNet(12, [6], 4, use_batchnorm=True, use_dropout=True, seed=3)
+        network.predict(batch.x, train_flg=True)
+    layer, content = pickle.dumps(network.layers["BatchNorm1"]), pickle.dumps(network)
+    if backend.name != "strict":
+        monkeypatch.setitem(selection._reasons, "strict", "The strict backend cannot run: gone.")
+    arrived = pickle.loads(content)
+    assert arrived.backend is backend
+    assert {one.backend for one in arrived._all_layers()} == {backend}
+    for name, array in network.state_dict().items():
+        np.testing.assert_array_equal(arrived.state_dict()[name], array)
+    assert backend.owns(pickle.loads(layer).running_mean)
+    assert arrived.layers["Dropout1"].draws == 1
+    arrived.params["W1"] -= 1
+    fit(arrived, batch.x, batch.t, batch_size=7, progress=False)
+
+
+def test_where_none_is_selected_a_pickle_is_read_onto_its_own(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("array_api_strict")
     monkeypatch.setitem(selection.REGISTRY, "strict", "tests.helpers.strict_backend:StrictBackend")
     with fastnn.use_backend("strict"):
@@ -197,6 +222,98 @@ def test_where_the_backend_is_missing(batch: Batch, monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(arrived.predict(batch.x), before, rtol=1e-5)
     arrived.params["W1"] -= 1
     fit(arrived, batch.x, batch.t, batch_size=7, progress=False)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, Sequential.copy])
+def test_copies_stay_on_their_backend(duplicate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("array_api_strict")
+    monkeypatch.setitem(selection.REGISTRY, "strict", "tests.helpers.strict_backend:StrictBackend")
+    with fastnn.use_backend("strict") as strict:
+        network = Sequential([affine_of(np.ones((12, 4)), np.zeros(4)), AnyScale(np.ones(4))])
+    with fastnn.use_backend("numpy"):
+        twin = duplicate(network)
+    assert twin.backend is strict
+    assert strict.owns(twin.layers["Affine1"].W)
+    assert strict.owns(twin.layers["AnyScale1"].gamma)
+    assert twin.layers["AnyScale1"] is not network.layers["AnyScale1"]
+
+
+def test_layers_of_your_own_go_to_the_active_backend(
+    backend: Backend, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("array_api_strict")
+    monkeypatch.setitem(selection.REGISTRY, "strict", "tests.helpers.strict_backend:StrictBackend")
+    for name in ("numpy", "strict"):
+        with fastnn.use_backend(name):
+            network = Sequential([affine_of(np.ones((12, 4)), np.zeros(4)), AnyScale(np.ones(4))])
+        arrived = pickle.loads(pickle.dumps(network))
+        assert backend.owns(arrived.layers["AnyScale1"].gamma)
+        assert arrived.params["gamma1"] is arrived.layers["AnyScale1"].gamma
+        assert network.backend.owns(network.layers["AnyScale1"].gamma)
+        expected = fastnn.to_numpy(network.predict(batch.x))
+        np.testing.assert_allclose(fastnn.to_numpy(arrived.predict(batch.x)), expected, rtol=1e-5)
+
+
+class Keeping(Layer):
+    """A layer that derives from fastnn's, and does not say what it keeps."""
+
+    parameters = ()
+
+    def forward(self, x: Any) -> Any:
+        self.seen = x
+        return x
+
+    def backward(self, dout: Any) -> Any:
+        return dout
+
+
+class Discreet(Square):
+    """A layer of the user's own that leaves out of pickles what it keeps."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Projection(Square):
+    """A layer of the user's own with an array that is always there, and none of a batch."""
+
+    def __init__(self) -> None:
+        self.fixed = np.eye(4)
+
+    def forward(self, x: Any) -> Any:
+        return x @ self.fixed
+
+    def backward(self, dout: Any) -> Any:
+        return dout @ self.fixed.T
+
+
+@pytest.mark.parametrize(
+    ("layer", "last_layer", "kept"),
+    [
+        (Square, SoftmaxWithLoss, r"Square1 \(x \(5000, 4\)\)"),
+        (lambda: Scale(np.ones(4)), SoftmaxWithLoss, r"Scale1 \(x \(5000, 4\)\)"),
+        (Keeping, SoftmaxWithLoss, r"Keeping \(seen \(5000, 4\)\)"),
+        (Relu, SquaredError, r"last_layer \(difference \(5000, 4\)\)"),
+        (Discreet, SoftmaxWithLoss, ""),
+        (Remembering, SoftmaxWithLoss, ""),
+        (Projection, SoftmaxWithLoss, ""),
+    ],
+)
+def test_what_layers_of_your_own_keep_is_told(layer: Any, last_layer: Any, kept: str) -> None:
+    batch = Batch(5000, 12, 4)
+    with fastnn.use_backend("numpy"):
+        network = Sequential([Affine(np.ones((12, 4)), np.zeros(4)), layer()], last_layer())
+        pickle.dumps(network)
+        network.gradient(batch.x, batch.one_hot)
+        for duplicate in (copy.copy, copy.deepcopy, Sequential.copy):
+            duplicate(network)
+        if kept:
+            with pytest.warns(fastnn.LastBatchWarning, match=kept) as warned:
+                content = pickle.dumps(network)
+            assert len(warned) == 1
+        else:
+            content = pickle.dumps(network)
+        pickle.loads(content)
 
 
 def test_read_only_arrays_are_copied_when_they_arrive(batch: Batch) -> None:
