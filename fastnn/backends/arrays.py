@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.no_arrays import never_read, no_array, unreadable
+from fastnn.backends.tables import numbers_of_table
 from fastnn.checks import is_masked
 from fastnn.wording import a_kind
 
@@ -68,6 +69,9 @@ def _read(thing: object) -> np.ndarray[Any, Any]:
     """Let NumPy read a thing: as it is, or what an array library brings to the CPU first."""
     if hasattr(thing, "__dlpack__") and not hasattr(thing, "__array__"):
         return np.from_dlpack(thing)
+    numbers = numbers_of_table(thing)
+    if numbers is not None:
+        return numbers
     try:
         return np.asarray(thing)
     except (TypeError, RuntimeError):

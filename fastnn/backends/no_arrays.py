@@ -82,6 +82,8 @@ def _tensor(tensor: Any, name: str) -> str | None:
         return f"it is sparse: pass {name}.to_dense()"
     if tensor.is_quantized:
         return f"it is quantized: pass {name}.dequantize()"
+    if tensor.is_neg() and not tensor.is_complex():
+        return f"its sign is still to be changed: pass {name}.resolve_neg()"
     if tensor.is_complex():
         return f"it is complex: pass {name}.real, or {name}.abs()"
     return f"NumPy has no {tensor.dtype}: pass {name}.float()"
@@ -102,10 +104,14 @@ def _table(table: Any, name: str) -> str | None:
             f'pandas.get_dummies({name}), or leave it out, {name}.select_dtypes("number")'
         )
     wanted = "int64" if _are_labels(name) else "float32"
-    if bool(np.any(np.asarray(table.isna()))):
+    gaps = np.argwhere(np.asarray(table.isna()))
+    if len(gaps):
+        row, *column = gaps[0].tolist()
+        place = f"{name}.iloc[{', '.join(map(str, (row, *column)))}]"
+        named = f", in column {shown(table.columns[column[0]])}" if is_frame else ""
         return (
-            f'it has gaps: fill them, {name}.to_numpy(dtype="{wanted}", na_value=0), or leave '
-            f"them out, {name}.dropna()"
+            f"it has gaps, the first at {place}{named}: fill them, "
+            f'{name}.to_numpy(dtype="{wanted}", na_value=0), or leave them out, {name}.dropna()'
         )
     return f'its numbers are of dtypes of pandas\' own: pass {name}.to_numpy(dtype="{wanted}")'
 
@@ -210,7 +216,10 @@ def _of_elements(array: np.ndarray[Any, Any], name: str) -> str:
 
 def _of_text(name: str) -> str:
     if _are_labels(name):
-        return "number the classes: names, t = np.unique(t, return_inverse=True)"
+        return (
+            "number the classes, names, t = np.unique(t, return_inverse=True), as scikit-learn's "
+            "LabelEncoder does; or take fastnn.sklearn.MLPClassifier, which takes their names"
+        )
     return "encode it in numbers, or leave its column out"
 
 

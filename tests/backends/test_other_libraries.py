@@ -53,6 +53,13 @@ def arrow(pyarrow: Any, array: Any) -> Any:
     return pyarrow.table({str(i): column for i, column in enumerate(array.T)})
 
 
+def arrow_in_pandas(pandas: Any, array: Any) -> Any:
+    pytest.importorskip("pyarrow")
+    if array.ndim == 1:
+        return pandas.Series(array, dtype="int64[pyarrow]")
+    return pandas.DataFrame(array).astype("float[pyarrow]")
+
+
 READ: dict[str, tuple[str, Make]] = {
     "a JAX array": ("jax", lambda jax, a: jax.numpy.asarray(a)),
     "a committed JAX array": ("jax", lambda jax, a: jax.device_put(a, jax.devices()[0])),
@@ -66,6 +73,19 @@ READ: dict[str, tuple[str, Make]] = {
     ),
     "a Series of its own integers": (
         "pandas", lambda pandas, a: a if a.ndim == 2 else pandas.Series(a, dtype="Int64"),
+    ),
+    "a DataFrame of its own floats": (
+        "pandas", lambda pandas, a: (
+            pandas.DataFrame(a).astype("Float32") if a.ndim == 2 else pandas.Series(a, dtype="Int8")
+        ),
+    ),
+    "a DataFrame of its own floats and NumPy's": (
+        "pandas", lambda pandas, a: (
+            pandas.DataFrame(a).astype({3: "Float32"}) if a.ndim == 2 else pandas.Series(a)
+        ),
+    ),
+    "a DataFrame of Arrow's floats": (
+        "pandas", lambda pandas, a: arrow_in_pandas(pandas, a),
     ),
     "a polars DataFrame or Series": (
         "polars", lambda polars, a: polars.DataFrame(a) if a.ndim == 2 else polars.Series(a),
@@ -178,18 +198,19 @@ REFUSED: dict[str, tuple[str, Make, str]] = {
     "a data set": (
         "torch", lambda torch, x: loader(torch, x).dataset, r"TensorDataset.*zip\(\*x\)",
     ),
+    "a tensor whose sign is to be changed": (
+        "torch", lambda torch, x: torch.from_numpy(x)._neg_view(), r"pass x\.resolve_neg\(\)",
+    ),
     "a deleted array": (
         "jax", lambda jax, x: deleted(jax.numpy.asarray(x)), "x is a jax.*deleted.*NumPy array",
     ),
     "a JAX array without values": (
         "jax.experimental.sparse", lambda sparse, x: sparse.BCOO.fromdense(x), r"x\.todense\(\)",
     ),
-    "numbers of pandas' own": (
-        "pandas", lambda pandas, x: frame(pandas, x).astype("Float32"),
-        r'x is a pandas\..*DataFrame of shape \(7, 12\).*x\.to_numpy\(dtype="float32"\)',
-    ),
     "numbers of pandas' own with a gap": (
-        "pandas", with_gap, r'gaps.*x\.to_numpy\(dtype="float32", na_value=0\).*x\.dropna\(\)',
+        "pandas", with_gap,
+        r"gaps, the first at x\.iloc\[2, 3\], in column 'd': fill.*"
+        r'x\.to_numpy\(dtype="float32", na_value=0\).*x\.dropna\(\)',
     ),
     "a column of text": (
         "pandas", lambda pandas, x: frame(pandas, x, name="red"),
@@ -229,6 +250,14 @@ LABELS_REFUSED: dict[str, tuple[str, Make, str]] = {
         "pandas", lambda pandas, t: pandas.Series(list("abcd")).iloc[t].astype("category"),
         r"np\.unique\(t, return_inverse=True\)",
     ),
+    "text in polars": (
+        "polars", lambda polars, t: polars.Series(np.array(list("abcd"))[t]),
+        r"LabelEncoder does; or take fastnn\.sklearn\.MLPClassifier",
+    ),
+    "text in a list": (
+        "numpy", lambda numpy, t: np.array(list("abcd"))[t].tolist(),
+        r"t\[0\] is '.': .*LabelEncoder",
+    ),
     "digits as categories": (
         "pandas", lambda pandas, t: pandas.Series(list("0123")).iloc[t].astype("category"),
         r'np\.asarray\(t, dtype="int64"\)',
@@ -236,6 +265,9 @@ LABELS_REFUSED: dict[str, tuple[str, Make, str]] = {
     "a gap among integers": (
         "pandas", lambda pandas, t: pandas.Series([*t[:6], None], dtype="Int64"),
         r"t\[6\] is nan.*a gap",
+    ),
+    "a column of a tensor": (
+        "torch", lambda torch, t: torch.from_numpy(t)[:, None], r"\(7, 1\).*pass t\.ravel\(\)",
     ),
     "a column": (
         "pandas", lambda pandas, t: pandas.DataFrame({"label": t}), r"\(7, 1\).*np\.ravel\(t\)",
