@@ -53,11 +53,13 @@ from fastnn.training.data import shuffle_dataset
 from fastnn.training.explanation import Explanation, explain
 from fastnn.training.fit import fit
 from fastnn.training.history import History, smooth_curve
+from fastnn.training.summary import summarize
 from fastnn.training.trainer import Trainer
 from fastnn.version import VERSION
 
 __version__ = VERSION
 
+provide("summary", summarize)
 provide("to_onnx", to_onnx)
 
 __all__ = [

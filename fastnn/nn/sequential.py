@@ -86,6 +86,30 @@ class Sequential(NetworkOfLayers):
         provided("to_onnx")(self, path)
 
     @at_entry
+    def summary(self, optimizer: Any = None, x: object = None) -> Any:
+        """Give the network as a table: layers, what they give, parameters, what runs where.
+
+        ``print`` it, or end a notebook's cell with it.
+
+        Parameters
+        ----------
+        optimizer : Optimizer, optional
+            As of `fit`, which may run differently for it; by default the default of `fit`.
+        x : array_like (N, ...), optional
+            A batch, as for `predict`. With it the shapes are those that layers give for it, on a
+            copy of the network; without it they are not known behind layers of your own.
+
+        Returns
+        -------
+        fastnn.training.summary.Summary
+            With `title`, `rows`, `remarks`, and the number of all `parameters`.
+        """
+        return provided("summary")(self, optimizer, x)
+
+    def _repr_html_(self) -> str:
+        return str(self.summary()._repr_html_())
+
+    @at_entry
     def find_parameters(self, x: object, t: object) -> None:
         """Find the parameters of layers whose class names none, from a batch as for `gradient`.
 

@@ -153,7 +153,7 @@ def _blocks(network: Sequential, *, flat: bool) -> list[Block]:
     """Cut the layers into blocks; `flat` says whether a sample has one axis."""
     layers, owners = list(network.layers.values()), network.owners()
     keys = list(map(str, network.layers))
-    labels = list(map(_label, keys, layers))
+    labels = list(map(label_of, keys, layers))
     blocks, position = [], 0
     while position < len(layers):
         layer = layers[position]
@@ -176,7 +176,7 @@ def _blocks(network: Sequential, *, flat: bool) -> list[Block]:
     return blocks
 
 
-def _label(key: str, layer: Any) -> str:
+def label_of(key: str, layer: Any) -> str:
     """Name a layer, with its class where the key does not say it."""
     kind = type(layer).__name__
     return key if key.rstrip("0123456789") == kind else f"{key} ({kind})"
