@@ -48,6 +48,7 @@ from fastnn.nn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, 
 from fastnn.nn.provided import provide
 from fastnn.nn.schedules import Constant, Cosine, StepDecay, Warmup
 from fastnn.nn.sequential import Sequential
+from fastnn.reports import plot_weights
 from fastnn.threads import get_num_threads, set_num_threads
 from fastnn.training.data import shuffle_dataset
 from fastnn.training.explanation import Explanation, explain
@@ -114,6 +115,7 @@ __all__ = [
     "identity_function",
     "numerical_gradient",
     "one_hot",
+    "plot_weights",
     "relu",
     "set_backend",
     "set_num_threads",

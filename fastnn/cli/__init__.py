@@ -13,6 +13,7 @@ from fastnn.cli.check import check
 from fastnn.cli.info import info
 from fastnn.cli.output import say_aside
 from fastnn.cli.predict import predict
+from fastnn.cli.report import report
 from fastnn.cli.train import train
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -20,6 +21,7 @@ app.command()(train)
 app.command()(check)
 app.command()(info)
 app.command()(predict)
+app.command()(report)
 app.command()(bench)
 
 

@@ -10,12 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from fastnn import Sequential, softmax, to_numpy
-from fastnn.chunks import chunks
+from fastnn import Sequential, SoftmaxWithLoss, to_numpy
 from fastnn.cli.options import BackendOption, select_backend
 from fastnn.datasets import read_idx
 from fastnn.datasets.idx import GZIP_MAGIC
-from fastnn.nn.sequential import CHUNK
 from fastnn.system.regular_file import open_regular
 
 IDX_START = b"\0\0"
@@ -35,13 +33,15 @@ def predict(
     """
     select_backend(backend)
     network = Sequential.load(model)
+    if not isinstance(network.last_layer, SoftmaxWithLoss):
+        loss = type(network.last_layer).__name__
+        raise TypeError(f"{model} holds a network with {loss}, which says no class of an image")
     W = network.params.get("W1")
     if W is None:
         raise ValueError(f"{model} holds no Affine layer: nothing tells how large an image is")
     features = int(W.shape[0])
     x = _pixels(images, features)
-    scores = [to_numpy(softmax(network.predict(x[some]))) for some in chunks(len(x), CHUNK)]
-    y = np.concatenate(scores)
+    y = to_numpy(network.predict_proba(x))
     classes = y.argmax(axis=1).tolist()
     probabilities = y.max(axis=1).astype("float64").tolist()
     if as_json:
