@@ -50,11 +50,16 @@ from fastnn.nn.schedules import Constant, Cosine, StepDecay, Warmup
 from fastnn.nn.sequential import Sequential
 from fastnn.reports import plot_weights
 from fastnn.threads import get_num_threads, set_num_threads
+from fastnn.training.callbacks import Callback
+from fastnn.training.checkpoint import Checkpoint
+from fastnn.training.csv_logger import CSVLogger
 from fastnn.training.data import shuffle_dataset
+from fastnn.training.early_stopping import EarlyStopping
 from fastnn.training.explanation import Explanation, explain
 from fastnn.training.fit import fit
 from fastnn.training.history import History, smooth_curve
 from fastnn.training.summary import summarize
+from fastnn.training.tensorboard import TensorBoard
 from fastnn.training.trainer import Trainer
 from fastnn.version import VERSION
 
@@ -74,11 +79,15 @@ __all__ = [
     "BackendInfo",
     "BackendUnavailableError",
     "BatchNormalization",
+    "CSVLogger",
+    "Callback",
     "CaptureWarning",
+    "Checkpoint",
     "Constant",
     "CorruptFileError",
     "Cosine",
     "Dropout",
+    "EarlyStopping",
     "Explanation",
     "Gelu",
     "History",
@@ -100,6 +109,7 @@ __all__ = [
     "SoftmaxWithLoss",
     "StepDecay",
     "Tanh",
+    "TensorBoard",
     "Trainer",
     "TrainingWarning",
     "TwoLayerNet",

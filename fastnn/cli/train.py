@@ -148,9 +148,7 @@ def _finish(
     (out / "history.json").write_text(json.dumps(written, indent=1) + "\n")
     files = ["network.safetensors", "history.json"]
     if history.losses:
-        from fastnn.cli.curves import draw_curves
-
-        draw_curves(history, out / "curves.png", title=title)
+        history.plot(title=title).savefig(out / "curves.png", dpi=120)
         files.append("curves.png")
     if history.interrupted:
         tell("interrupted; this is what was trained so far")

@@ -47,7 +47,7 @@ from fastnn.nn.saving import (
     check_fits,
     parameters_in,
     read_saved,
-    restore_state,
+    restore,
     saved_form,
 )
 from fastnn.nn.state_dict import set_state, state_of
@@ -343,9 +343,7 @@ class NetworkOfLayers:
         parameters = parameters_in(saved, self)
         name_after(self, parameters)
         check_fits(self, saved, path)
-        with self._network_lock.alone:
-            self.params.assign(parameters)
-            restore_state(self, saved)
+        restore(self, saved)
         return self
 
     @classmethod

@@ -23,13 +23,24 @@ State = Mapping[str, Mapping[str, Any]]
 
 def write_optimizer(path: str | PathLike[str], kind: str, steps: int, state: State) -> None:
     """Write the state of an optimizer of this kind after so many steps."""
-    arrays = {
+    arrays = arrays_of(state)
+    described = {"optimizer": kind, "state": list(state), "iter": int(steps)}
+    write_arrays(path, arrays, FORMAT, described, "the optimizer")
+
+
+def arrays_of(state: State) -> HostArrays:
+    """Give the arrays of a state on the host, by one name each: "v:W1".
+
+    Raises
+    ------
+    TypeError
+        If one is of another dtype than float32 and float64, or its parameter's name is no text.
+    """
+    return {
         f"{each}:{name}": _on_host(array, f"{each}[{name!r}]", name)
         for each, by_name in state.items()
         for name, array in by_name.items()
     }
-    described = {"optimizer": kind, "state": list(state), "iter": int(steps)}
-    write_arrays(path, arrays, FORMAT, described, "the optimizer")
 
 
 def _on_host(array: Any, what: str, name: object) -> np.ndarray[Any, Any]:
@@ -60,13 +71,26 @@ def read_optimizer(
             f"{path} holds the state {described['state']} of {described['optimizer']}, and this "
             f"optimizer is {kind}, with {list(names)}"
         )
+    return described["iter"], state_from(arrays, path, kind, names)
+
+
+def state_from(
+    arrays: HostArrays, path: str | PathLike[str], kind: str, names: tuple[str, ...]
+) -> dict[str, HostArrays]:
+    """Give the state that `arrays_of` has given the arrays of.
+
+    Raises
+    ------
+    CorruptFileError
+        If one is of no state that an optimizer of this kind has.
+    """
     state: dict[str, HostArrays] = {each: {} for each in names}
     for key, array in arrays.items():
         each, colon, name = key.partition(":")
         if not colon or each not in state:
             raise CorruptFileError(f"{path} holds {key!r}, which is no state of {kind}")
         state[each][name] = array
-    return described["iter"], state
+    return state
 
 
 def _is_description(described: dict[str, Any]) -> bool:

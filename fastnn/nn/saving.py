@@ -19,6 +19,7 @@ from fastnn.nn.layer import Layer, state_names
 from fastnn.nn.layers import Affine
 from fastnn.nn.losses import LOSSES
 from fastnn.nn.network import NamedLayers
+from fastnn.nn.parameters import Parameters
 from fastnn.nn.storage import SavedNetwork, read_network
 from fastnn.nn.tensor_file import DTYPES, HostArrays
 from fastnn.nn.validation import check_real
@@ -144,6 +145,13 @@ def check_fits(network: NamedLayers, saved: SavedNetwork, path: str | PathLike[s
     in_network = _kinds(*_described(network), _numbers(network))
     if in_file != in_network:
         raise ValueError(f"{path} holds the layers {in_file}, the network has {in_network}")
+
+
+def restore(network: NamedLayers, saved: SavedNetwork) -> None:
+    """Set parameters and state to those of a file that fits."""
+    with network._network_lock.alone:
+        Parameters(network).assign(parameters_in(saved, network))
+        restore_state(network, saved)
 
 
 def restore_state(network: NamedLayers, saved: SavedNetwork) -> None:

@@ -14,7 +14,9 @@ from fastnn.training.arguments import check_batches
 from fastnn.training.data import data_set, weights_of
 from fastnn.training.history import History, LossQueue
 from fastnn.training.interruption import Interruption, defer_interruption
+from fastnn.training.rounds import Rounds
 from fastnn.training.session import Session
+from fastnn.training.state import Training
 
 
 class Epochs:
@@ -37,6 +39,12 @@ class Epochs:
         self.network = session.network
         self._session, self._solver, self._interruption = session, solver, interruption
         self._history = History()
+        training = Training(
+            session.network, solver, self._history, epochs=1, batch_size=session.batch_size,
+            samples=session.samples, scale=session.scale, sample_shape=session.data.shape[1:],
+            validated=False, weighted=False, order=np.random.default_rng(0),
+        )  # fmt: skip
+        self._rounds = Rounds((), training, interruption)
         self._queue = LossQueue(self.network.backend, self._history, None)
         self._starts = np.arange(0, session.samples, session.batch_size)
         self._sizes = np.minimum(session.batch_size, session.samples - self._starts)
@@ -57,7 +65,7 @@ class Epochs:
         """
         self._solver.begin_epoch(np.add.reduceat(self._weights[order], self._starts))
         self._queue.resume()
-        self._session.epoch(order, self._history, self._queue, self._interruption)
+        self._session.epoch(order, self._rounds, self._queue, self._interruption)
         self._queue.flush()
         if self._interruption.requested:
             raise KeyboardInterrupt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from os import PathLike
 
 import numpy as np
 
@@ -18,14 +19,16 @@ from fastnn.training.arguments import (
     check_scale,
     check_what_fit_calls,
 )
-from fastnn.training.callbacks import Callback, check_callbacks
+from fastnn.training.callbacks import Callback, CallbackFunction, check_callbacks
 from fastnn.training.data import data_set, weights_of
 from fastnn.training.draws import begin_draws
 from fastnn.training.held_out import check_validation, held_out_data, split_off, split_point
 from fastnn.training.history import History, LossQueue
 from fastnn.training.progress import ProgressBar
+from fastnn.training.resuming import resume as go_on_from
 from fastnn.training.session import Session, train
 from fastnn.training.standstill import warn_of_magnitude
+from fastnn.training.state import Training
 
 DEFAULT_BATCH_SIZE = 100
 
@@ -43,7 +46,8 @@ def fit(
     validation: tuple[object, object] | None = None,
     validation_split: float = 0.0,
     sample_weight: object = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback | CallbackFunction] = (),
+    resume: str | PathLike[str] | None = None,
     progress: bool = True,
 ) -> History:
     """Train a network by mini-batches.
@@ -95,7 +99,15 @@ def fit(
         weights of one change no bit. Batch normalisation, accuracies and R2 count each sample once.
     callbacks : sequence of callable, optional
         Each is called after each epoch as ``callback(network, history)``; training ends if what
-        one returns is true, such as True or NumPy's True.
+        one returns is true, such as True or NumPy's True. Or objects of `Callback`, which are
+        called as their methods say: `Checkpoint`, `EarlyStopping`, `CSVLogger`, `TensorBoard`, or
+        one of your own.
+    resume : path, optional
+        Go on from what `Checkpoint` saved there, to the bit as if the training had not been
+        stopped. All else must be as it was when that training began, but `epochs`, which counts
+        those that were trained already; a network of the same layers, whose parameters are set; and
+        a new optimizer. The seed is not read: the generator goes on as it was saved. The history is
+        of all of the training. A training that a callback had ended stays ended.
     progress : bool, optional
         Show a progress bar on standard error, if that can be written to.
 
@@ -113,10 +125,13 @@ def fit(
     ValueError
         If shapes do not fit, an input is NaN or infinite (the message tells where), a label is
         out of range, not integral or not one-hot, or what another loss refuses, `batch_size` is
-        not in 1 ... K, or `scale` is not finite and greater than 0. The network is unchanged then.
+        not in 1 ... K, or `scale` is not finite and greater than 0; or if `resume` is of another
+        network, optimizer, data set or batches. The network is unchanged then.
         Also, as a TypeError or ValueError, if a callback has made of a parameter what cannot be
         trained: of another shape, complex, read-only, elsewhere, or sharing memory with another
         parameter. The network is as before the callbacks then.
+    OSError, CorruptFileError
+        If `resume` cannot be read, or is not a whole checkpoint; the network is unchanged then.
     RuntimeError
         If another `fit` trains the network already, in another thread or because this is called
         from a callback; or another thread writes to `x` while it is read.
@@ -143,7 +158,7 @@ def fit(
     if batch_size is not None:
         batch_size = check_count(batch_size, "batch_size")
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer
-    callbacks = check_callbacks(callbacks)
+    called = check_callbacks(callbacks)
     check_optimizer(optimizer)
     check_what_fit_calls(network, optimizer)
     scale = check_scale(scale, network)
@@ -167,17 +182,25 @@ def fit(
         if validation is not None:
             held_out = held_out_data(network, validation)
         history = History()
-        if epochs == 0:
+        training = Training(
+            network, optimizer, history, epochs, batch_size, samples, scale,
+            tuple(data.shape[1:]), held_out is not None, weights is not None,
+            order, called,
+        )  # fmt: skip
+        if epochs == 0 and resume is None:
             return history
         warn_of_magnitude(data, network.backend, scale)
         goes_on = isinstance(seed, np.random.Generator | np.random.BitGenerator)
-        begin_draws(network, order, goes_on=goes_on)
+        if resume is None:
+            begin_draws(network, order, goes_on=goes_on)
+        else:
+            go_on_from(resume, training, called)
         session = Session(network, data, labels, optimizer, batch_size, scale, weights)
         steps = math.ceil(samples / batch_size) * epochs
         with ProgressBar(steps, progress) as bar:
             queue = LossQueue(network.backend, history, bar, compiled_before)
             try:
-                train(session, epochs, order, history, queue, held_out, callbacks)
+                train(session, training, queue, held_out, called)
             except KeyboardInterrupt as error:
                 history.interrupted = True
                 error.history = history  # type: ignore[attr-defined]

@@ -14,6 +14,15 @@ from fastnn.backends.base import Backend
 from fastnn.backends.selection import load_backend
 from fastnn.nn.validation import real_array
 
+EVALUATED = {
+    "validation_loss": "validation_losses",
+    "train_accuracy": "train_accuracies",
+    "validation_accuracy": "validation_accuracies",
+    "train_score": "train_scores",
+    "validation_score": "validation_scores",
+}
+"""What is evaluated after each epoch, and where `History` has it."""
+
 
 @dataclass(repr=False)
 class History:
@@ -31,6 +40,8 @@ class History:
         After each epoch the mean loss of the validation data, ``network.loss``, penalty included.
     epoch_seconds : list of float
         Seconds of training in each epoch; evaluation, callbacks and compiling aside.
+    epoch_steps : list of int
+        Steps of each epoch.
     compile_seconds : float
         Seconds that compiling kernels took in all of `fit`; 0 where they were there already.
     epochs : int
@@ -47,6 +58,7 @@ class History:
     train_accuracies: list[float] = field(default_factory=list)
     validation_accuracies: list[float] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
+    epoch_steps: list[int] = field(default_factory=list)
     compile_seconds: float = 0.0
     epochs: int = 0
     samples: int = 0
@@ -72,6 +84,71 @@ class History:
             "R2": getattr(self, f"{name}_scores"),
         }
         return {measure: values for measure, values in found.items() if values}
+
+    def by_epoch(self) -> dict[str, list[float]]:
+        """Give what is known of each epoch, by name.
+
+        Returns
+        -------
+        dict of str to list of float
+            "loss", the mean of the losses of its steps; where there are validation data
+            "validation_loss", "train_accuracy" and "validation_accuracy", or "train_score" and
+            "validation_score"; "seconds". NaN for what was not evaluated, as of an epoch that was
+            interrupted.
+        """
+        epochs = [self.of_epoch(epoch) for epoch in range(1, len(self.epoch_steps) + 1)]
+        names = dict.fromkeys(name for values in epochs for name in values)
+        return {name: [values.get(name, math.nan) for values in epochs] for name in names}
+
+    def of_epoch(self, epoch: int) -> dict[str, float]:
+        """Give what is known of an epoch, counted from 1, by the names of `by_epoch`."""
+        begin = sum(self.epoch_steps[: epoch - 1])
+        losses = self.losses[begin : begin + self.epoch_steps[epoch - 1]]
+        found = {"loss": math.fsum(losses) / len(losses) if losses else math.nan}
+        for name, field_name in EVALUATED.items():
+            values = getattr(self, field_name)[epoch - 1 : epoch]
+            found.update((name, value) for value in values)
+        return {**found, "seconds": self.epoch_seconds[epoch - 1]}
+
+    def to_frame(self) -> Any:
+        """Give `by_epoch` as a pandas.DataFrame, whose index is the number of the epoch, from 1.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "history.to_frame() needs pandas: pip install 'fastnn-backends[pandas]', or use "
+                "history.by_epoch(), a dictionary of lists"
+            ) from error
+        epochs = pandas.RangeIndex(1, len(self.epoch_steps) + 1, name="epoch")
+        return pandas.DataFrame(self.by_epoch(), index=epochs)
+
+    def plot(self, *, title: str = "") -> Any:
+        """Draw the loss of each step, and the accuracies or scores of each epoch.
+
+        Parameters
+        ----------
+        title : str, optional
+            A line above the picture.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A cell of a notebook that ends in it shows it; ``savefig(path)`` writes it.
+
+        Raises
+        ------
+        ValueError
+            If no step was taken.
+        """
+        from fastnn.training.curves import draw_curves
+
+        return draw_curves(self, title=title)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the history as values for JSON, which has None for a loss that is NaN."""
@@ -163,6 +240,11 @@ class LossQueue:
         self._compiled_before = compiled if compiled_before is None else compiled_before
         self._since = self._now()
 
+    @property
+    def steps(self) -> int:
+        """Steps taken so far, those that are queued among them."""
+        return len(self._history.losses) + self._steps_queued
+
     def resume(self) -> None:
         """Start the clock: what was before is not training."""
         if not self._queued:
@@ -193,6 +275,7 @@ class LossQueue:
         for epoch, batch, some in queued:
             steps = int(some.shape[0])
             history.samples += steps * batch
+            history.epoch_steps[epoch] += steps
             history.epoch_seconds[epoch] += seconds * steps / len(losses)
         self._learn(len(losses), seconds)
         if self._bar is not None:

@@ -17,33 +17,35 @@ from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.parameters import problem_with_parameters
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.updating import state_of
-from fastnn.training.callbacks import Callback, is_true
+from fastnn.training.callbacks import Callback
 from fastnn.training.evaluation import Evaluation
 from fastnn.training.history import History, LossQueue
 from fastnn.training.interruption import Interruption, defer_interruption
 from fastnn.training.layer_state import LayerState
 from fastnn.training.planner import make_plan
+from fastnn.training.rounds import Rounds, may_change
 from fastnn.training.standstill import StandstillCheck
+from fastnn.training.state import Training
 
 
 def train(
     session: Session,
-    epochs: int,
-    order: np.random.Generator,
-    history: History,
+    training: Training,
     queue: LossQueue,
     held_out: tuple[Array, Array] | None,
     callbacks: Sequence[Callback],
 ) -> None:
     """Go through the epochs, until interrupted or told to end."""
-    standstill = session.standstill()
+    standstill, history = session.standstill(), training.history
     with defer_interruption() as interruption:
+        rounds = Rounds(callbacks, training, interruption)
         try:
+            rounds.begin()
             evaluations = [] if held_out is None else session.evaluations(held_out, history)
-            for _ in range(epochs):
+            while history.epochs < training.epochs and not training.ended:
                 queue.resume()
-                session.epoch(order.permutation(session.samples), history, queue, interruption)
-                if interruption.requested:
+                whole = session.epoch(training.draw_order(), rounds, queue, interruption)
+                if interruption.requested or not whole:
                     break
                 if evaluations or callbacks:
                     queue.flush()
@@ -52,8 +54,7 @@ def train(
                 for (results, _), values in zip(evaluations, found, strict=True):
                     for result, value in zip(results, values, strict=True):
                         result.append(value)
-                if session.callbacks_end_it(callbacks, history, interruption):
-                    break
+                session.call_back(rounds, rounds.due_after_epoch(), "on_epoch_end")
                 if callbacks:
                     interruption.take_over()  # if one has put Python's own handler back
                 if interruption.requested:
@@ -64,6 +65,7 @@ def train(
             session.hand_over_state()
             queue.flush()
             history.interrupted = interruption.requested
+        rounds.end()
     if not history.interrupted:
         standstill.check(history.losses, at_the_end=True)
 
@@ -106,29 +108,38 @@ class Session:
     def epoch(
         self,
         order: np.ndarray[Any, Any],
-        history: History,
+        rounds: Rounds,
         queue: LossQueue,
         interruption: Interruption,
-    ) -> None:
-        """Queue the training on every sample once, in this order, unless interrupted."""
-        history.epoch_seconds.append(0.0)
+    ) -> bool:
+        """Queue the training on every sample of `order`, unless interrupted; give whether it was.
+
+        An epoch that a checkpoint was taken in is gone on with.
+        """
+        training, history = rounds.training, rounds.training.history
+        begins = training.steps_in_epoch == 0
+        if begins:
+            history.epoch_seconds.append(0.0)
+            history.epoch_steps.append(0)
         queued = 0
         try:
-            with closing(self._chunks(order, interruption)) as chunks:
+            with closing(self._chunks(order, rounds, interruption)) as chunks:
                 for rows in chunks:
                     samples = int(rows.shape[0])
                     whole = samples // self.batch_size * self.batch_size
-                    if whole:
-                        queued += self._run(rows[:whole], self.batch_size, queue, interruption)
-                    if whole < samples:
-                        queued += self._run(rows[whole:], samples - whole, queue, interruption)
+                    for some, batch in (
+                        (rows[:whole], self.batch_size),
+                        (rows[whole:], samples - whole),
+                    ):
+                        if batch:
+                            queued += self._run(some, batch, rounds, queue, interruption)
         finally:
-            with self.network._network_lock.alone:
-                self.runner.flush()
-                self.layer_state.attach()
-        history.epochs += queued == len(order)
-        if not queued:
+            self._make_whole()
+        if begins and not queued:
             history.epoch_seconds.pop()
+            history.epoch_steps.pop()
+        history.epochs += queued == len(order)
+        return queued == len(order)
 
     def standstill(self) -> StandstillCheck:
         """Make the check whether training stands still."""
@@ -149,30 +160,31 @@ class Session:
             ((results[1], history.validation_losses), other.with_loss),
         ]
 
-    def callbacks_end_it(
-        self, callbacks: Sequence[Callback], history: History, interruption: Interruption
-    ) -> bool:
-        """Show the network to the callbacks, and take over what they changed.
+    def call_back(self, rounds: Rounds, due: Sequence[Callback], method: str) -> None:
+        """Call callbacks, and take over what those have changed that may change something."""
+        if may_change(due):
+            self._let_change(rounds, due, method)
+        if due:
+            self.hand_over_state()
+            rounds.let_look(due, method)
+
+    def _let_change(self, rounds: Rounds, due: Sequence[Callback], method: str) -> None:
+        """Show the network to callbacks, and take over what they changed.
 
         What could not be trained is refused, and the network put back as it was.
         """
-        if not callbacks:
-            return False
         shown = self._show_copies()
         self.layer_state.show_copies()
         self.hand_over_state(self.backend.copy)
         try:
-            results = [interruption.call(callback, self.network, history) for callback in callbacks]
+            take_note_of_answers = rounds.let_change(due, method)
         finally:
             problem = self._problem(shown)
         if problem is not None:
             self.layer_state.attach()
             raise problem
         self.layer_state.take_over()
-        ended = any([is_true(*called) for called in zip(callbacks, results, strict=True)])
-        if ended:
-            self._take_over_state()
-            return True
+        take_note_of_answers()
         with np.errstate(over="ignore"):
             changed = {
                 name: self.backend.asarray(getattr(*owner), self.dtype)
@@ -184,7 +196,6 @@ class Session:
             setattr(*owner, buffer)
         self._take_over_state()
         self.runner.reload()
-        return False
 
     def hand_over_state(self, given: Callable[[Array], Array] = lambda array: array) -> None:
         """Give the optimizer the state of its rule: the plan's arrays, or what is `given` for them.
@@ -226,20 +237,36 @@ class Session:
         return problem
 
     def _chunks(
-        self, order: np.ndarray[Any, Any], interruption: Interruption
+        self, order: np.ndarray[Any, Any], rounds: Rounds, interruption: Interruption
     ) -> Generator[Array, None, None]:
         """Give the rows of an epoch: at once, or as the data set arrives."""
+
+        def ends() -> bool:
+            return interruption.requested or rounds.training.ended
+
+        if not order.size:
+            return
         if self.feed is None:
             yield self.backend.asarray(order)
         else:
-            yield from self.feed.chunks(order, lambda: interruption.requested)
+            yield from self.feed.chunks(order, ends)
 
-    def _run(self, rows: Array, batch: int, queue: LossQueue, interruption: Interruption) -> int:
-        """Queue a step for each batch of `rows`, unless interrupted; give the samples queued."""
+    def _run(
+        self,
+        rows: Array,
+        batch: int,
+        rounds: Rounds,
+        queue: LossQueue,
+        interruption: Interruption,
+    ) -> int:
+        """Queue a step for each batch of `rows`, unless it ends; give the samples queued."""
         lock, rows = self.network._network_lock, self.backend.xp.reshape(rows, (-1, batch))
         done, steps = 0, int(rows.shape[0])
-        while done < steps and not interruption.requested:
-            some = rows[done : min(done + queue.steps_at_once, steps), ...]
+        while done < steps and not (interruption.requested or rounds.training.ended):
+            most = min(steps - done, queue.steps_at_once)
+            until_next = rounds.steps_until_next(queue.steps)
+            most = most if until_next is None else min(most, until_next)
+            some = rows[done : done + most, ...]
             # The losses show that it diverged.
             with lock.alone, np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 numbers = self.optimizer.hyperparameters_of_steps(int(some.shape[0]))
@@ -250,7 +277,19 @@ class Session:
             done += taken
             if isinstance(self.plan.chain.update, Rule):
                 self.optimizer.iter += taken
+            if until_next == taken:
+                self._make_whole()
+                queue.flush()
+                self.call_back(rounds, rounds.due_after_step(queue.steps), "on_step_end")
+                interruption.take_over()
+                queue.resume()
         return done * batch
+
+    def _make_whole(self) -> None:
+        """Let the layers hold what has been trained so far."""
+        with self.network._network_lock.alone:
+            self.runner.flush()
+            self.layer_state.attach()
 
     def _show_copies(self) -> dict[str, Array]:
         """Let the layers hold copies of their parameters; return these by name."""

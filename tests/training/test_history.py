@@ -127,3 +127,44 @@ def test_without_a_standard_error_training_goes_on(case: str) -> None:
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.stdout.startswith("15 "), case
+
+
+def test_by_epoch(data: Batch) -> None:
+    history = fit(small(), data.x, data.t, epochs=3, batch_size=10, validation=(data.x, data.t),
+                  progress=False)  # fmt: skip
+    columns = history.by_epoch()
+    assert list(columns)[-1] == "seconds"
+    assert {"loss", "train_accuracy", "validation_accuracy"} <= columns.keys()
+    assert history.epoch_steps == [6, 6, 6]
+    for epoch in range(3):
+        mean = np.mean(history.losses[6 * epoch : 6 * epoch + 6])
+        assert columns["loss"][epoch] == pytest.approx(mean)
+    assert columns["validation_accuracy"] == history.validation_accuracies
+    history.epoch_steps += [2]  # as if interrupted
+    history.epoch_seconds += [1.0]
+    history.losses += [1.0, 2.0]
+    columns = history.by_epoch()
+    assert columns["loss"][3] == 1.5
+    assert np.isnan(columns["validation_accuracy"][3])
+    assert History().by_epoch() == {}
+
+
+def test_to_frame(data: Batch) -> None:
+    pytest.importorskip("pandas")
+    history = fit(small(), data.x, data.t, epochs=2, validation=(data.x, data.t), progress=False)
+    frame = history.to_frame()
+    assert frame.index.name == "epoch"
+    assert list(frame.index) == [1, 2]
+    assert list(frame["loss"]) == history.by_epoch()["loss"]
+    assert History().to_frame().empty
+
+
+def test_plot(data: Batch) -> None:
+    history = fit(small(), data.x, data.t, epochs=2, batch_size=10, validation=(data.x, data.t),
+                  progress=False)  # fmt: skip
+    left, right = history.plot(title="a title").axes
+    np.testing.assert_array_equal(left.lines[0].get_ydata(), history.losses)
+    np.testing.assert_array_equal(right.lines[-1].get_ydata(), history.validation_accuracies)
+    fit(small(), data.x, data.t, progress=False).plot()
+    with pytest.raises(ValueError, match="no steps"):
+        History().plot()

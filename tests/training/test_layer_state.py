@@ -12,8 +12,19 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, Affine, BatchNormalization, Dropout, Relu, Sequential, fit
+from fastnn import (
+    SGD,
+    Affine,
+    BatchNormalization,
+    Callback,
+    Checkpoint,
+    Dropout,
+    Relu,
+    Sequential,
+    fit,
+)
 from fastnn.backends import Backend
+from fastnn.training.state import Training
 from tests.helpers.problems import Batch, affine_of, relative_error
 
 Array = np.ndarray[Any, Any]
@@ -230,6 +241,25 @@ class Doubling:
 
     def backward(self, dout: Any) -> Any:
         return dout * 2
+
+
+@pytest.mark.parametrize("step", [2, 7])
+def test_a_checkpoint_goes_on_bit_for_bit(engine: Backend, tmp_path: Path, step: int) -> None:
+    """From inside an epoch: running means and draws are those after that step."""
+
+    class Fail(Callback):
+        every_steps = step + 1
+
+        def on_step_end(self, training: Training) -> None:
+            raise ZeroDivisionError
+
+    whole, path = network(), tmp_path / "training"
+    losses = train(whole)
+    with pytest.raises(ZeroDivisionError):
+        train(network(), callbacks=[Fail(), Checkpoint(path, steps=step)])
+    resumed = network(seed=9)
+    assert train(resumed, seed=9, resume=path) == losses
+    assert same_bits(resumed, whole)
 
 
 def test_beside_layers_of_the_users_own(engine: Backend) -> None:

@@ -51,6 +51,7 @@ def test_flushes_are_far_apart(pace: float, epoch: int, monkeypatch: pytest.Monk
     total = 0
     while device.now < 4:
         history.epoch_seconds.append(0.0)
+        history.epoch_steps.append(0)
         done = 0
         while done < epoch and device.now < 4:
             steps = min(queue.steps_at_once, epoch - done)
@@ -70,7 +71,7 @@ def test_flushes_are_far_apart(pace: float, epoch: int, monkeypatch: pytest.Monk
 
 
 def test_what_was_not_training_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    device, history = Device(0.01), History(epoch_seconds=[0.0])
+    device, history = Device(0.01), History(epoch_seconds=[0.0], epoch_steps=[0])
     monkeypatch.setattr("fastnn.training.history.time.perf_counter", lambda: device.now)
     queue = LossQueue(device, history, None)
     device.now = 7.0
@@ -83,7 +84,7 @@ def test_what_was_not_training_does_not_count(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_compiling_is_not_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    device, history = Device(0.01), History(epoch_seconds=[0.0])
+    device, history = Device(0.01), History(epoch_seconds=[0.0], epoch_steps=[0])
     device.compiled = 3.0  # before fit
     monkeypatch.setattr("fastnn.training.history.time.perf_counter", lambda: device.now)
     queue = LossQueue(device, history, None)

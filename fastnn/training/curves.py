@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from fastnn import History
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def draw_curves(history: History, path: Path, *, title: str) -> None:
+def draw_curves(history: Any, *, title: str = "") -> Figure:
     """Draw the loss of each step and the accuracies of each epoch, or R2 where there are none.
 
     Parameters
     ----------
     history : History
         With at least one step.
-    path : path
-        Where to; its ending chooses the format (.png, .svg, .pdf).
-    title : str
+    title : str, optional
         A line above the picture.
+
+    Returns
+    -------
+    Figure
+        Of no window: it is shown by a notebook, or saved by its ``savefig``.
+
+    Raises
+    ------
+    ValueError
+        If there is no step.
     """
+    from matplotlib.figure import Figure
+
+    if not history.losses:
+        raise ValueError("the history has no steps to draw: train for an epoch, at least")
     losses = np.asarray(history.losses)
     steps = np.arange(1, len(losses) + 1)
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -40,7 +52,8 @@ def draw_curves(history: History, path: Path, *, title: str) -> None:
             measures.append(measure)
     right.set(xlabel="epoch", ylabel=" and ".join(dict.fromkeys(measures)))
     right.xaxis.get_major_locator().set_params(integer=True)
-    right.legend()
+    if measures:
+        right.legend()
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    return figure

@@ -1,0 +1,83 @@
+"""Curves that TensorBoard shows while a network is trained."""
+
+from __future__ import annotations
+
+import time
+from os import PathLike, fspath
+from typing import Any
+
+from fastnn.checks import check_count
+from fastnn.training.callbacks import LOOKS, Callback
+from fastnn.training.state import Training
+
+
+class TensorBoard(Callback):
+    """Writes losses, accuracies and samples a second for ``tensorboard --logdir directory``.
+
+    All are over the steps taken. They are written after each epoch.
+
+    Parameters
+    ----------
+    directory : path
+        Where; made if it is not there. Use another one for each training that is to have a curve of
+        its own.
+    steps : int, optional
+        Of the losses of single steps each `steps`-th is written, as "step/loss"; None for none.
+
+    Raises
+    ------
+    ImportError
+        If tensorboardX is not installed, the extra ``tensorboard``.
+    TypeError, ValueError
+        If `steps` is no integer from 1 on.
+    """
+
+    _turn = LOOKS
+
+    def __init__(self, directory: str | PathLike[str], *, steps: int | None = 10) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "TensorBoard needs tensorboardX: pip install 'fastnn-backends[tensorboard]'"
+            ) from error
+        self._make_writer = SummaryWriter
+        self.directory = fspath(directory)
+        self.steps = None if steps is None else check_count(steps, "steps")
+        self._writer: Any = None
+        self._seen = (0, 0)
+
+    def on_train_begin(self, training: Training) -> None:
+        """Open the file; what another process wrote of later steps is not shown."""
+        self._close()
+        self._seen = training.step, training.history.epochs
+        purged = training.step + 1 if training.step else None
+        # Files are named after the second: one of another process is not to be overwritten.
+        suffix = f".{time.time_ns()}"
+        self._writer = self._make_writer(self.directory, purge_step=purged, filename_suffix=suffix)
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Write what is new."""
+        history, (step, epoch) = training.history, self._seen
+        self._seen = training.step, history.epochs
+        for number, loss in enumerate(history.losses[step:], step + 1):
+            if self.steps is not None and number % self.steps == 0:
+                self._writer.add_scalar("step/loss", loss, number)
+        for number in range(epoch + 1, history.epochs + 1):
+            values = history.of_epoch(number)
+            seconds = values.pop("seconds")
+            if seconds > 0:
+                steps = history.epoch_steps[number - 1]
+                values["samples_per_second"] = steps * training.batch_size / seconds
+            for name, value in values.items():
+                self._writer.add_scalar(f"epoch/{name}", value, sum(history.epoch_steps[:number]))
+        self._writer.flush()
+
+    def on_train_end(self, training: Training) -> None:
+        """Close the file."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
