@@ -27,13 +27,15 @@ from fastnn.backends.plan import (
     StepPlan,
     state_name,
 )
+from fastnn.backends.sparse_rows import SparseRows, take_rows
 
 
 def lay_out(plan: StepPlan) -> None:
     """Fill a plan's steps and buffers from its chain."""
     x = plan.add_batch("x:0", tuple(plan.arrays["x_data"].shape[1:]))
     options = {"dtype": plan.dtype, "scale": plan.scale}
-    plan.steps.append(Step("take_rows", ("x_data", "rows"), (x,), options))
+    take = take_rows if isinstance(plan.arrays["x_data"], SparseRows) else None
+    plan.steps.append(Step("take_rows", ("x_data", "rows"), (x,), options, call=take))
     plan.steps.append(Step("take_rows", ("t_data", "rows"), ("t",)))
     if plan.chain.weighted:
         plan.steps.append(Step("take_rows", ("w_data", "rows"), ("w",)))

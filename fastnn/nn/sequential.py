@@ -11,6 +11,7 @@ import numpy as np
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import load_backend
+from fastnn.backends.sparse_rows import SparseRows
 from fastnn.chunks import chunks
 from fastnn.nn.entry import alone_at_entry, at_entry
 from fastnn.nn.found_parameters import find, find_in_copy
@@ -28,7 +29,9 @@ from fastnn.nn.validation import (
     check_batch,
     check_not_empty,
     check_same_length,
+    dense,
     real_array,
+    samples_of,
 )
 
 CHUNK = 8192
@@ -126,7 +129,8 @@ class Sequential(NetworkOfLayers):
         ----------
         x : array_like (N, ...), or (D,) for one sample
             Of any library and real dtype; it is brought to the network's device and dtype. NaN
-            and infinity are let through.
+            and infinity are let through. Rows of a matrix of scipy.sparse are made dense some
+            thousand at a time.
         train_flg : bool, optional
             True computes as in training, where layers drop units or normalise by the batch, and
             keeps what `backward` of the layers needs. Otherwise fastnn's layers keep nothing.
@@ -143,7 +147,11 @@ class Sequential(NetworkOfLayers):
         ValueError
             If it is empty or has the wrong number of features.
         """
-        array = real_array(x, self.backend, "x")
+        array = samples_of(x, self.backend, "x")
+        if isinstance(array, SparseRows):
+            if not train_flg:
+                return self._answers(array, lambda scores: scores)
+            array = dense(array)
         single = array.ndim == 1
         batch = check_batch(array[None, :] if single else array, self.backend, self.dtype)
         scores = self._forward(batch, bool(train_flg), bool(train_flg))
@@ -213,7 +221,7 @@ class Sequential(NetworkOfLayers):
 
     def _answers(self, x: object, meaning: Callable[[Array], Array]) -> Array:
         """Give what the scores of many samples mean, or of one."""
-        data = real_array(x, self.backend, "x")
+        data = samples_of(x, self.backend, "x")
         check_not_empty(data)
         single = data.ndim == 1
         data = data[None, :] if single else data
@@ -415,11 +423,11 @@ class Sequential(NetworkOfLayers):
     def batch_and_targets(self, x: object, t: object) -> tuple[Array, Array]:
         """Check a batch and bring it to the device; give its targets too, still to be checked."""
         data, targets = self._samples(x, t)
-        return self.backend.asarray(data, self.dtype), targets
+        return self.backend.asarray(dense(data), self.dtype), targets
 
     def _samples(self, x: object, t: object) -> tuple[Array, Array]:
         """Check that inputs and targets have a first axis of the same length."""
-        data, targets = real_array(x, self.backend, "x"), real_array(t, self.backend, "t")
+        data, targets = samples_of(x, self.backend, "x"), real_array(t, self.backend, "t")
         if data.ndim == 1:
             data = data[None, :]
             targets = targets if tuple(targets.shape) == (1,) else targets[None, ...]

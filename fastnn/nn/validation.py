@@ -10,6 +10,7 @@ import numpy as np
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
 from fastnn.backends.no_arrays import no_numbers, unreadable
+from fastnn.backends.sparse_rows import SparseRows, is_sparse
 from fastnn.checks import dtype_name
 from fastnn.chunks import chunks
 
@@ -38,6 +39,27 @@ def real_array(given: Any, backend: Backend, name: str) -> Array:
             return array.astype(np.float32)  # bfloat16 and other small numbers, of ml_dtypes
     check_real(array, name, given)
     return array
+
+
+def samples_of(given: Any, backend: Backend, name: str) -> Array | SparseRows:
+    """Give what a user handed over as inputs: as `real_array`, or a sparse matrix as rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `real_array`.
+    """
+    if isinstance(given, SparseRows):
+        return given
+    if not is_sparse(given):
+        return real_array(given, backend, name)
+    check_real(np.empty(0, given.dtype), name, given)
+    return SparseRows(given)
+
+
+def dense(samples: Array | SparseRows) -> Array:
+    """Give inputs as an array."""
+    return samples[:] if isinstance(samples, SparseRows) else samples
 
 
 def check_real(array: Array, name: str, given: object = None) -> None:

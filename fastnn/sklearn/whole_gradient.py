@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from fastnn.backends.arrays import host_array
+from fastnn.chunks import chunks
 from fastnn.nn.layers import Affine
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.sequential import CHUNK, Sequential
 from fastnn.sklearn.networks import Arrays
-from fastnn.training.data import data_set
+from fastnn.training.data import data_set, weights_of
 
 
 class WholeGradient:
@@ -42,10 +44,12 @@ class WholeGradient:
         self._affine = [each for each in network.layers.values() if isinstance(each, Affine)]
         with network.backend.current():
             self._data, self._targets = data_set(network, X, y)
-        self._weights = sample_weight
+            if sample_weight is not None:
+                weights_of(network, self._data, sample_weight)
         samples = int(self._data.shape[0])
-        total = samples if sample_weight is None else float(np.sum(sample_weight, dtype="float64"))
-        self._decay = alpha / total if total > 0 else 0.0  # weights of 0 are refused below
+        self._weights = np.ones(samples) if sample_weight is None else np.asarray(sample_weight)
+        self._total = float(np.sum(self._weights, dtype=np.float64))
+        self._decay = alpha / self._total
 
     def __call__(self, coefs: Arrays, intercepts: Arrays) -> tuple[float, Arrays, Arrays]:
         """Give the loss with the L2 term, and its gradients by weights and by biases."""
@@ -55,10 +59,32 @@ class WholeGradient:
             for layer, W, b in zip(self._affine, coefs, intercepts, strict=True):
                 layer.W = backend.asarray(np.ascontiguousarray(W), network.dtype)
                 layer.b = backend.asarray(np.ascontiguousarray(b), network.dtype)
-            network.gradient(self._data, self._targets, sample_weight=self._weights)
-            loss = float(network.last_layer.loss) / self._outputs
-            by_W = [host_array(layer.dW) for layer in self._affine]
-            by_b = [host_array(layer.db) for layer in self._affine]
+            loss = 0.0
+            gradients = [np.zeros_like(each) for each in coefs + intercepts]
+            for share in self._shares():
+                loss += share * float(network.last_layer.loss) / self._outputs
+                found = [host_array(layer.dW) for layer in self._affine]
+                found += [host_array(layer.db) for layer in self._affine]
+                for total, each in zip(gradients, found, strict=True):
+                    total += share * each
+        by_W, by_b = gradients[: len(self._affine)], gradients[len(self._affine) :]
         penalty = self._decay / 2 * sum(float(np.vdot(W, W)) for W in coefs)
         by_W = [dW + self._decay * W for dW, W in zip(by_W, coefs, strict=True)]
         return loss + penalty, by_W, by_b
+
+    def _shares(self) -> Iterator[float]:
+        """Take the gradient of all samples, or of some after the other if they are not at hand.
+
+        Give what each counts beside the others.
+        """
+        samples = int(self._data.shape[0])
+        whole = self._network.backend.owns(self._data)
+        for some in chunks(samples, samples if whole else CHUNK):
+            weights = self._weights[some]
+            total = float(np.sum(weights, dtype=np.float64))
+            if total == 0:
+                continue
+            different = weights if np.ptp(weights) else None
+            t = self._targets[some, ...]
+            self._network.gradient(self._data[some, ...], t, sample_weight=different)
+            yield total / self._total

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.backends.arrays import Array
+from fastnn.backends.arrays import Array, host_array
+from fastnn.backends.base import Backend
 from fastnn.backends.plan import DATA_DTYPES
 from fastnn.backends.selection import backend_of, load_backend
+from fastnn.backends.sparse_rows import SparseRows
 from fastnn.checks import dtype_name
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine
@@ -22,6 +24,7 @@ from fastnn.nn.validation import (
     check_not_empty,
     check_same_length,
     real_array,
+    samples_of,
 )
 
 
@@ -68,8 +71,11 @@ def data_set(network: Sequential, x: object, t: object, *, which: str = "") -> t
     checked is that one: no index is read from an array that somebody else may write to.
     """
     backend, names = network.backend, (f"{which}x", f"{which}t")
+    rows = samples_of(x, backend, names[0])
+    if isinstance(rows, SparseRows):
+        return _of_compressed_rows(network, rows, real_array(t, backend, names[1])[...], names)
     # Views of our own: another shape or dtype that is given to the caller's array is not ours.
-    data, labels = real_array(x, backend, names[0])[...], real_array(t, backend, names[1])[...]
+    data, labels = rows[...], real_array(t, backend, names[1])[...]
     data = bits_as_bytes(data)
     if data.ndim < 2:
         shape = tuple(data.shape)
@@ -87,6 +93,36 @@ def data_set(network: Sequential, x: object, t: object, *, which: str = "") -> t
     if isinstance(targets, Targets):
         return data, targets.array
     return data, backend.copy(targets)  # for a loss of the user's own
+
+
+def _of_compressed_rows(
+    network: Sequential, rows: SparseRows, labels: Array, names: tuple[str, str]
+) -> tuple[SparseRows, Array]:
+    """Check a data set of compressed rows, which stay on the host: no engine makes all dense."""
+    backend = network.backend
+    check_not_empty(rows, names[0])
+    check_same_length(rows, labels, names)
+    if not backend.on_host and type(backend).feed is Backend.feed:
+        raise TypeError(
+            f"{names[0]} is sparse, and the {backend.name} backend trains from dense arrays alone: "
+            f"pass {names[0]}.toarray()"
+        )
+    with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused below
+        if dtype_name(rows) == "bool":
+            rows = rows.astype("uint8")
+        elif dtype_name(rows) not in DATA_DTYPES:
+            rows = rows.astype(network.dtype)
+    wrong = np.flatnonzero(~np.isfinite(rows.matrix.data))
+    if wrong.size:
+        row = int(np.searchsorted(rows.matrix.indptr, wrong[0], "right")) - 1
+        place = f"{row}, {int(rows.matrix.indices[wrong[0]])}"
+        raise ValueError(
+            f"{names[0]}[{place}] is {rows.matrix.data[wrong[0]]}: training needs finite inputs"
+        )
+    outputs = _outputs(network, rows, names[0])
+    check = network.targets if backend.on_host else network.targets_on_host
+    targets = check(labels, outputs, name=names[1])
+    return rows, targets.array if isinstance(targets, Targets) else host_array(targets).copy()
 
 
 def weights_of(network: Sequential, data: Array, sample_weight: object) -> Array:

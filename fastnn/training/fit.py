@@ -65,6 +65,8 @@ def fit(
         The data set, finite. Brought to the network's device once; uint8 and bool stay a byte
         there. What is there already, in a dtype that is trained from, is used as it is, so that a
         change while training may be seen or not (docs/reproducibility.md tells when).
+        A matrix of scipy.sparse is not made dense: where training is compiled for the CPU the step
+        takes its rows as they are, and elsewhere one batch is made dense after the other.
     t : array_like (K,) or (K, C)
         Labels: indices of classes, or one-hot; for other losses what they take. They are copied: no
         later change is seen.

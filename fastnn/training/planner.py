@@ -22,6 +22,7 @@ from fastnn.backends.plan import (
     StepPlan,
     state_name,
 )
+from fastnn.backends.sparse_rows import SparseRows
 from fastnn.backends.steps import lay_out
 from fastnn.nn import activations
 from fastnn.nn.batch_normalization import BatchNormalization
@@ -85,7 +86,7 @@ def make_plan(
     """
     owners = network.owners()
     parameters = {name: getattr(layer, attribute) for name, (layer, attribute) in owners.items()}
-    if _begins_flat(list(network.layers.values())):
+    if not isinstance(x, SparseRows) and _begins_flat(list(network.layers.values())):
         x = network.backend.xp.reshape(x, (x.shape[0], -1))
     state = {
         name: network.backend.copy(network.backend.asarray(getattr(*owner)))

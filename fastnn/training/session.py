@@ -12,6 +12,7 @@ import numpy as np
 from fastnn.backends.arrays import Array
 from fastnn.backends.loop import Loop
 from fastnn.backends.plan import DATA_DTYPES, Rule, state_name
+from fastnn.backends.sparse_rows import SparseRows
 from fastnn.checks import dtype_name
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.parameters import problem_with_parameters
@@ -97,7 +98,8 @@ class Session:
         self.owners = network.owners()
         self._show_copies()
         self.feed = None
-        if not self.backend.owns(x):
+        is_here = self.backend.on_host and isinstance(x, SparseRows)
+        if not self.backend.owns(x) and not is_here:
             kept = dtype_name(x) if dtype_name(x) in DATA_DTYPES else self.dtype
             self.feed = self.backend.feed(x, t, kept, batch_size, weights)
             x, t, weights = self.feed.x, self.feed.t, self.feed.w

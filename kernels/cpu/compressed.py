@@ -96,6 +96,22 @@ def compress(x: Array, block_starts: Array, base: int, into: Any) -> int:
     return end
 
 
+@kernel
+def find_blocks(starts: Array, positions: Array, block_starts: Array, offsets: Array) -> None:
+    """Fill the `offsets` of a `Compressed` from its other parts, positions in order.
+
+    starts (K + 1,) also says where the last sample ends.
+    """
+    blocks = block_starts.size - 1
+    for k in range(starts.size - 1):
+        j = starts[k]
+        for block in range(blocks):
+            offsets[k * (blocks + 1) + block] = j - starts[k]
+            while j < starts[k + 1] and positions[j] < block_starts[block + 1]:
+                j += 1
+        offsets[k * (blocks + 1) + blocks] = starts[k + 1] - starts[k]
+
+
 @inner_kernel
 def locate(data: Any, batch: Array, blocks: int, bounds: Array) -> None:
     """Write where the blocks of each sample of a batch begin and end to `bounds`."""

@@ -20,6 +20,7 @@ from fastnn.kernels.cpu.compressed import Compressed
 
 import fastnn
 from fastnn.backends.loop import Loop
+from fastnn.backends.numba import compression
 from fastnn.backends.numba import layout as numba_layout
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba.layout import Layout
@@ -158,13 +159,13 @@ def guard_everything(*, at_end: bool) -> None:
             self.x = place(self.x)
 
     CompiledStep.__init__ = initialise  # type: ignore[assignment,method-assign]
-    compress = numba_runner.compress
+    compress = compression.compress
 
     def compress_guarded(x: Any, block_starts: Any, scale: Any) -> Compressed:
         data = compress(place(x), place(block_starts), scale)
         return Compressed(*[place(part) for part in data[:-2]], *data[-2:])
 
-    numba_runner.compress = compress_guarded
+    vars(numba_runner)["compress"] = compress_guarded
     rooms = Layout.rooms
 
     def guarded_rooms(self: Layout, threads: int) -> list[tuple[Any, Any]]:

@@ -18,10 +18,11 @@ COUNTS = (1, 2, 3, 5, 8, 13)
 
 def check_bits(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training on Numba gives the same bits with any number of threads."""
+    from fastnn.backends.numba import compression
     from fastnn.backends.numba import runner as numba_runner
 
     monkeypatch.setattr(numba_runner, "OPERATIONS_OF_A_THREAD", 1e-9)
-    monkeypatch.setattr(numba_runner, "INPUTS_OF_A_THREAD", 1e-9)
+    monkeypatch.setattr(compression, "INPUTS_OF_A_THREAD", 1e-9)
     results = []
     for count in COUNTS:
         monkeypatch.setattr(threads, "_chosen", count)

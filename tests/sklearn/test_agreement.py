@@ -14,6 +14,7 @@ from sklearn import neural_network
 import fastnn
 from fastnn import sklearn as ours
 from fastnn.backends import Backend
+from fastnn.sklearn import answers, whole_gradient
 from tests.helpers.exhaustive import exhaustive_but
 from tests.helpers.sklearn_problems import classes, difference, numbers, outputs
 
@@ -221,3 +222,28 @@ def test_weights_of_classes() -> None:
                 assert difference(own, by_hand) < 1e-12
         with pytest.raises(ValueError, match="needs all samples"):
             own.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("kind", ["csr_array", "csr_matrix", "csc_matrix"])
+def test_sparse_data(kind: str, solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scipy import sparse
+
+    monkeypatch.setattr(whole_gradient, "CHUNK", 50)
+    monkeypatch.setattr(answers, "CHUNK", 50)
+    X = numbers(6)
+    y = classes(X, 3)
+    X[np.abs(X) < 1] = 0
+    weights = np.random.default_rng(0).integers(0, 4, len(X)) / 2
+    weights[50:100] = 0
+    with fastnn.use_backend("numpy"):
+        theirs, own = both("MLPClassifier", getattr(sparse, kind)(X), y, solver=solver)
+        check_alike(theirs, own)
+        given = [
+            ours.MLPClassifier((9,), solver=solver, batch_size=BATCH, random_state=5, max_iter=5)
+            .fit(data, y, sample_weight=weights)
+            for data in (X, getattr(sparse, kind)(X))
+        ]  # fmt: skip
+        assert difference(*given) < 1e-9
+        of_rows = own.predict_proba(getattr(sparse, kind)(X))
+        np.testing.assert_allclose(of_rows, own.predict_proba(X), rtol=1e-12)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import time
 from collections.abc import Mapping
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from fastnn.backends.arrays import Array
+from fastnn.backends.numba.compression import compress, for_a_kernel
 from fastnn.backends.numba.layout import Layout
 from fastnn.backends.numba.pace import Pace
 from fastnn.backends.numba.stages import stages_of
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
 from fastnn.backends.numba.update import numbers_of, rule_of
 from fastnn.backends.plan import Counter, Numbers, Rule, Runner, StepPlan
+from fastnn.backends.sparse_rows import SparseRows
 from fastnn.backends.stop import Stop
 from fastnn.kernels.cpu import (
     barrier,
@@ -38,9 +39,6 @@ SPARSE_UP_TO = {"fast products": 0.3, "others": 0.45}
 
 OPERATIONS_OF_A_THREAD = 1e6
 """Multiplications and additions of a step for which a thread is worth waking; some 10 us."""
-
-INPUTS_OF_A_THREAD = 1e6
-"""Inputs of a data set for which a thread is worth waking to compress them; some 1 ms."""
 
 BY_FEATURE_FROM = 6
 """Strips of the first layer for which sorting a batch by features is made up for."""
@@ -64,18 +62,18 @@ class CompiledStep(Runner):
     def __init__(self, plan: StepPlan) -> None:
         self.plan = plan
         layers = stages_of(plan.chain.blocks)
-        self.x = for_a_kernel(plan.arrays["x_data"])
+        self.x = rows_for_a_kernel(plan.arrays["x_data"])
         assert isinstance(plan.chain.loss, str)
         self.loss = losses_in_strips.BY_NAME[plan.chain.loss]
         self.labels = for_a_kernel(plan.arrays["t_data"]).reshape(-1)
         weights = plan.arrays.get("w_data")
         self.weights = None if weights is None else for_a_kernel(weights)
         sizes = [self.x.shape[1], *[layer.affine.units for layer in layers]]
-        some = some_rows(self.x)
-        density = float(some.mean())
+        of_features = density_of_features(self.x)
+        density = float(of_features.mean())
         self.threads = threads_for(sizes, plan.batch_size, density)
         self.pace = Pace(self.threads)
-        self.compressed = density <= sparse_up_to(sizes[1])
+        self.compressed = is_compressed(self.x, density, sizes[1])
         dtype = np.dtype(plan.dtype)
         assert isinstance(plan.chain.update, Rule)
         self.rule = rule_of(plan.chain, dtype)
@@ -89,7 +87,7 @@ class CompiledStep(Runner):
             plan.chain.update.state,
             plan.chain.clips,
         )
-        self.block_starts = layout.block_starts(some.mean(axis=0))
+        self.block_starts = layout.block_starts(of_features)
         self.scale = layout.dtype.type(plan.scale)
         if self.compressed:
             self.data = compress(self.x, self.block_starts, self.scale)
@@ -99,7 +97,7 @@ class CompiledStep(Runner):
             self.norms = np.full(layout.groups * layout.records["strip_count"][0], np.inf)
             del self.x
         else:
-            self.x = self.x.reshape(-1)
+            self.x = for_a_kernel(plan.arrays["x_data"]).reshape(-1)
         widths = layout.records["strip_width"]
         self.form = net.Form(
             strips.kinds_of(widths[:1]),
@@ -210,8 +208,9 @@ class CompiledStep(Runner):
             return None
         data, labels = self.data, self.labels
         if held_out is not None:
-            x = for_a_kernel(held_out[0].reshape(len(held_out[0]), -1))
-            if float(some_rows(x).mean()) > sparse_up_to(self.layout.sizes[1]):
+            x = rows_for_a_kernel(held_out[0])
+            density = float(density_of_features(x).mean())
+            if not is_compressed(x, density, self.layout.sizes[1]):
                 return None
             data, labels = compress(x, self.block_starts, self.scale), for_a_kernel(held_out[1])
         samples, sizes = len(labels), self.layout.sizes
@@ -247,9 +246,21 @@ class CompiledStep(Runner):
         return sum(counts)
 
 
-def some_rows(x: Array) -> Array:
-    """Tell of some rows, all over a data set (K, D), which entries are not zero."""
-    return x[:: max(1, len(x) // ROWS_FOR_DENSITY)] != 0
+def rows_for_a_kernel(x: Array | SparseRows) -> Array | SparseRows:
+    """Give a data set as (K, D), as `for_a_kernel` does; compressed rows as they are."""
+    return x if isinstance(x, SparseRows) else for_a_kernel(x.reshape(len(x), -1))
+
+
+def density_of_features(x: Array | SparseRows) -> Array:
+    """Give the share (D,) of entries that are not zero, of dense rows estimated from some."""
+    if isinstance(x, SparseRows):
+        return x.density_of_features()
+    return (x[:: max(1, len(x) // ROWS_FOR_DENSITY)] != 0).mean(axis=0)
+
+
+def is_compressed(x: Array | SparseRows, density: float, outputs: int) -> bool:
+    """Whether a first layer with so many outputs skips the zeros of a data set."""
+    return isinstance(x, SparseRows) or density <= sparse_up_to(outputs)
 
 
 def sparse_up_to(outputs: int) -> float:
@@ -283,60 +294,3 @@ def threads_for(sizes: list[int], batch_size: int, density: float) -> int:
     weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
     operations = 2 * batch_size * (2 * density * weights[0] + 3 * sum(weights[1:]))
     return max(1, min(get_num_threads(), int(operations / OPERATIONS_OF_A_THREAD)))
-
-
-def for_a_kernel(array: Array) -> Array:
-    """Give an array contiguous, aligned and writable, though a kernel only reads it.
-
-    Numba compiles a kernel anew for an array that may not be written or is not aligned, so a
-    read-only one is wrapped rather than copied.
-    """
-    array = np.require(array, requirements=["C", "A"])
-    if array.flags.writeable:
-        return array
-    memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
-    memory.owner = array  # kept alive as long as the wrapper is
-    return np.frombuffer(memory, array.dtype).reshape(array.shape)
-
-
-def compress(x: Array, block_starts: Array, scale: np.floating[Any]) -> compressed.Compressed:
-    """Compress a data set (K, D), leaving out its zeros; each thread takes some of its samples.
-
-    Floats are scaled now, bytes when they are used.
-    """
-    samples, features = x.shape
-    threads = max(1, min(get_num_threads(), samples, int(x.size / INPUTS_OF_A_THREAD)))
-    shares = [(i * samples // threads, (i + 1) * samples // threads) for i in range(threads)]
-    counts = [0] * threads
-
-    def count(thread: int) -> None:
-        first, last = shares[thread]
-        counts[thread] = compressed.count_nonzero(x[first:last].reshape(-1))
-
-    share_out(count, threads)
-    ends = list(accumulate(counts, initial=0))
-    small = np.uint16 if features < 1 << 16 else np.uint32
-    starts = np.empty(samples, np.int64)
-    offsets = np.empty((samples, len(block_starts)), small)
-    positions, values = np.empty(ends[-1], small), np.empty(ends[-1], x.dtype)
-
-    def fill(thread: int) -> None:
-        first, last = shares[thread]
-        begin, end = ends[thread], ends[thread + 1]
-        into = compressed.Compressed(
-            starts[first:last], offsets[first:last].reshape(-1), positions[begin:end],
-            values[begin:end], None, 0.0,
-        )  # fmt: skip
-        found = compressed.compress(x[first:last].reshape(-1), block_starts, begin, into)
-        if found != end - begin:
-            raise RuntimeError("x was changed while fit read it: it must stay as it is meanwhile")
-
-    share_out(fill, threads)
-    most = max(float(values.max()), -float(values.min())) if values.size else 0.0
-    later: np.floating[Any] | None = None
-    if scale != 1 and values.dtype == scale.dtype:
-        values *= scale
-    elif scale != 1:
-        later = scale
-    most *= abs(float(scale))
-    return compressed.Compressed(starts, offsets.reshape(-1), positions, values, later, most)

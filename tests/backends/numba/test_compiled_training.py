@@ -22,7 +22,7 @@ pytest.importorskip("numba")
 import fastnn
 from fastnn.backends import selection
 from fastnn.backends.known_parts import KnownParts
-from fastnn.backends.numba import runner as numba_runner
+from fastnn.backends.numba import compression
 from fastnn.backends.numba import team as numba_team
 from fastnn.backends.numba.runner import CompiledStep
 from fastnn.backends.plan import Activation, Block, Rule
@@ -190,7 +190,7 @@ def test_compressed_data_holds_what_is_not_zero(
     x = (10 * x).astype(kind)
     x[samples // 2] = 0
     starts = np.unique([0, features // 3, features])
-    data = numba_runner.compress(x, starts, np.float32(1))
+    data = compression.compress(x, starts, np.float32(1))
     offsets = data.offsets.reshape(samples, len(starts)).astype(np.int64)
     assert data.largest == np.max(np.abs(x.astype("float64")))
     assert data.values.size == np.count_nonzero(x)
@@ -211,7 +211,7 @@ def test_data_that_changes_while_it_is_compressed(
     for wrong in (0, 50 * 30):
         monkeypatch.setattr(compressed, "count_nonzero", lambda x, wrong=wrong: wrong)
         with pytest.raises(RuntimeError, match="x was changed"):
-            numba_runner.compress(x, np.array([0, 10, 30]), np.float64(1))
+            compression.compress(x, np.array([0, 10, 30]), np.float64(1))
 
 
 @pytest.mark.parametrize(("dtype", "kind"), [*zip(FLOATS, FLOATS, strict=True), *BYTES])
