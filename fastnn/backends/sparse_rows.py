@@ -64,6 +64,10 @@ class SparseRows:
         rows = index[0] if isinstance(index, tuple) else index
         return np.asarray(self.matrix[rows].toarray())
 
+    def part(self, some: slice) -> SparseRows:
+        """Give some rows, compressed."""
+        return SparseRows(self.matrix[some])
+
     def astype(self, dtype: str) -> SparseRows:
         """Give the same rows with values of a dtype; themselves, if they have it already."""
         if self.dtype == dtype:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastnn.backends.arrays import Array
+from fastnn.backends.sparse_rows import SparseRows
 from fastnn.checks import check_fraction
 from fastnn.nn.loss import Loss
 from fastnn.nn.sequential import Sequential
@@ -45,9 +46,13 @@ def split_off(
     """Cut a checked data set in what is trained on, `kept` samples, and what is held out."""
     if kept == int(data.shape[0]):
         return (data, labels), None
-    held_out = data[kept:, ...], labels[kept:, ...]
+    held_out = _part(data, slice(kept, None)), labels[kept:, ...]
     _check_scored(network, *held_out)
-    return (data[:kept, ...], labels[:kept, ...]), held_out
+    return (_part(data, slice(kept)), labels[:kept, ...]), held_out
+
+
+def _part(data: Array, some: slice) -> Array:
+    return data.part(some) if isinstance(data, SparseRows) else data[some, ...]
 
 
 def _check_scored(network: Sequential, data: Array, labels: Array) -> None:

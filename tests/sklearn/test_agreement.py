@@ -227,8 +227,7 @@ def test_weights_of_classes() -> None:
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("kind", ["csr_array", "csr_matrix", "csc_matrix"])
 def test_sparse_data(kind: str, solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from scipy import sparse
-
+    sparse = pytest.importorskip("scipy.sparse")
     monkeypatch.setattr(whole_gradient, "CHUNK", 50)
     monkeypatch.setattr(answers, "CHUNK", 50)
     X = numbers(6)

@@ -32,7 +32,8 @@ def problem(dtype: str = "float64") -> tuple[np.ndarray[Any, Any], np.ndarray[An
 def trained(x: Any, t: Any, **options: Any) -> tuple[fastnn.TwoLayerNet, fastnn.History]:
     network = fastnn.TwoLayerNet(D, 20, C, seed=1)
     options = {"scale": 0.125, "epochs": 2, "batch_size": 33, **options}
-    history = fastnn.fit(network, x, t, seed=3, progress=False, validation=(x, t), **options)
+    options = {"validation": (x, t), **options}
+    history = fastnn.fit(network, x, t, seed=3, progress=False, **options)
     return network, history
 
 
@@ -70,6 +71,12 @@ def test_weights_and_layers_that_are_not_compiled(backend: Backend) -> None:
     _, history = trained(x, t, sample_weight=weights)
     _, of_sparse = trained(sparse.csr_array(x), t, sample_weight=weights)
     assert of_sparse.losses == history.losses
+    _, history = trained(x, t, sample_weight=weights, validation=None, validation_split=0.2)
+    _, of_sparse = trained(
+        sparse.csr_array(x), t, sample_weight=weights, validation=None, validation_split=0.2
+    )
+    assert of_sparse.losses == history.losses
+    assert of_sparse.validation_losses == history.validation_losses
     losses = []
     for data in (x, sparse.csr_array(x)):
         layers = list(fastnn.TwoLayerNet(D, 6, C, seed=2).layers.values())
