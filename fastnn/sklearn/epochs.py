@@ -69,8 +69,7 @@ class Epochs:
         self._queue.flush()
         if self._interruption.requested:
             raise KeyboardInterrupt
-        losses = np.array(self._history.losses)
-        self._history.losses.clear()
+        losses = np.array(self._history.losses[-len(self._sizes) :])
         with np.errstate(over="ignore", invalid="ignore"):  # the loss shows that it diverged
             return float(losses @ self._sizes) / self._session.samples
 

@@ -104,7 +104,8 @@ class Multilayer(BaseEstimator):
             if self.shuffle:
                 order = shuffle(order, random_state=self._random_state)
             self.loss_ = epochs(order) / self._optimizer.penalty_in_loss
-            read_back(self, epochs.network)
+            if self.early_stopping:
+                read_back(self, epochs.network)
             self.n_iter_ += 1
             self.t_ += samples
             self.loss_curve_.append(self.loss_)
