@@ -50,6 +50,7 @@ from fastnn.nn.schedules import Constant, Cosine, StepDecay, Warmup
 from fastnn.nn.sequential import Sequential
 from fastnn.reports import plot_weights
 from fastnn.threads import get_num_threads, set_num_threads
+from fastnn.training.batches import Batches, batches
 from fastnn.training.callbacks import Callback
 from fastnn.training.checkpoint import Checkpoint
 from fastnn.training.csv_logger import CSVLogger
@@ -79,6 +80,7 @@ __all__ = [
     "BackendInfo",
     "BackendUnavailableError",
     "BatchNormalization",
+    "Batches",
     "CSVLogger",
     "Callback",
     "CaptureWarning",
@@ -115,6 +117,7 @@ __all__ = [
     "TwoLayerNet",
     "Warmup",
     "available_backends",
+    "batches",
     "check_gradients",
     "cross_entropy_error",
     "explain",

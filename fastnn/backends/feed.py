@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +26,9 @@ class Feed(Protocol):
     t: Array
     w: Array | None
 
-    def chunks(self, order: np.ndarray[Any, Any], stop: Callable[[], bool]) -> Iterator[Array]:
+    def chunks(
+        self, order: np.ndarray[Any, Any], stop: Callable[[], bool]
+    ) -> Generator[Array, None, None]:
         """Bring the samples to the device in this order, in chunks of whole batches.
 
         However it ends, also closed half way, nothing is under way any more when it has.

@@ -20,8 +20,9 @@ Mend = str | Callable[[Any, str], str | None]
 """What to do instead, with ``{name}`` for the argument; or a function of the thing and its name."""
 
 LOOP = (
-    "fastnn takes whole arrays: loop over it with network.gradient(x, t) and "
-    "optimizer.update(network.params, grads), or stack its batches to one array"
+    "train on its batches, fastnn.fit(network, fastnn.batches({name})); or loop over it with "
+    "network.gradient(x, t) and optimizer.update(network.params, grads), or stack its batches to "
+    "one array"
 )
 GAP = "fill the gap with a number, or leave the sample out"
 CHECKED_ELEMENTS = 100_000
@@ -63,8 +64,8 @@ NEVER_READ: tuple[tuple[str | type, Mend], ...] = (
     (Set, "it has no order: pass a list, sorted({name})"),
     (
         Iterator,
-        "stack what it gives, np.stack(list({name})); or, where that is batches, loop over it "
-        "with network.gradient(x, t) and optimizer.update(network.params, grads)",
+        "stack what it gives, np.stack(list({name})); or, where that is batches, train on them, "
+        "fastnn.fit(network, fastnn.batches({name}))",
     ),
     (types.FunctionType, "call it, {name}(...), and pass what it returns"),
     (types.MethodType, "call it, {name}(...), and pass what it returns"),

@@ -351,6 +351,14 @@ class Runner(Protocol):
     def reload(self) -> None:
         """Read the plan's parameters and state again: somebody may have changed them."""
 
+    def renew(self, samples: int) -> None:
+        """Train on other samples from now on: so many, in the leading rows of the data set.
+
+        Somebody has written them to the plan's arrays. A runner that reads these as it trains has
+        nothing to do.
+        """
+        return
+
     def counter(self, held_out: tuple[Array, Array] | None = None) -> Counter | None:
         """Give what counts the right answers of the network as it is between two calls of `run`.
 

@@ -19,7 +19,12 @@ from fastnn.nn.validation import bits_as_bytes, real_array
 
 
 def check_sample_weight(
-    given: object, samples: int, backend: Backend, *, name: str = "sample_weight"
+    given: object,
+    samples: int,
+    backend: Backend,
+    *,
+    name: str = "sample_weight",
+    may_be_zero: bool = False,
 ) -> Array:
     """Check the weights of samples, and bring them to a device.
 
@@ -33,6 +38,8 @@ def check_sample_weight(
         Where they are to be.
     name : str, optional
         What errors call them.
+    may_be_zero : bool, optional
+        Whether all of them may be: those of one batch among others.
 
     Returns
     -------
@@ -62,7 +69,7 @@ def check_sample_weight(
         raise _wrong_weight(host_array(w), name)
     with np.errstate(over="ignore"):
         total = float(xp.sum(w))
-    if total == 0:
+    if total == 0 and not may_be_zero:
         raise ValueError(f"{name} is 0 for every sample: at least one has to count")
     if not math.isfinite(total):
         raise ValueError(

@@ -65,17 +65,19 @@ def check_parameters(network: Sequential) -> None:
         )
 
 
-def check_batches(network: Sequential, samples: int, batch_size: int) -> None:
-    """Refuse batches that a layer cannot be trained on."""
+def check_batches(network: Sequential, samples: int, batch_size: int, *, which: str = "") -> None:
+    """Refuse batches that a layer cannot be trained on; `which` names one of a stream of them."""
     last = samples % batch_size or batch_size
     for name, layer in network.layers.items():
         least = layer.least_batch if isinstance(layer, Layer) else 1
         if min(last, batch_size) < least:
             left = f", which leaves a last batch of {last}" if last < batch_size else ""
+            trains = f"layer {name!r} ({type(layer).__name__}) trains on batches of {least} or more"
+            if which:
+                raise ValueError(f"{which}it has {samples} samples, and {trains}: leave it out")
             raise ValueError(
-                f"batch_size is {batch_size} for {samples} samples{left}, and layer {name!r} "
-                f"({type(layer).__name__}) trains on batches of {least} or more: choose another "
-                "batch_size, or leave samples out"
+                f"batch_size is {batch_size} for {samples} samples{left}, and {trains}: choose "
+                "another batch_size, or leave samples out"
             )
 
 

@@ -64,8 +64,17 @@ def _in_order(array: Array, order: np.ndarray[Any, Any]) -> Array:
         return backend.xp.take(array, backend.asarray(order, "int64"), axis=0)
 
 
-def data_set(network: Sequential, x: object, t: object, *, which: str = "") -> tuple[Array, Array]:
+def data_set(
+    network: Sequential,
+    x: object,
+    t: object,
+    *,
+    which: str = "",
+    outputs: tuple[int, ...] | None = None,
+) -> tuple[Array, Array]:
     """Check a data set and bring it to the network's device, in a dtype that it is trained from.
+
+    `outputs` is the shape of the scores of a sample, where it is known; else one is computed.
 
     What has no room there stays on the host. Labels become an array of our own, and what has been
     checked is that one: no index is read from an array that somebody else may write to.
@@ -84,12 +93,13 @@ def data_set(network: Sequential, x: object, t: object, *, which: str = "") -> t
     check_same_length(data, labels, names)
     if not backend.owns(data) and not backend.holds(_bytes_on_device(data, network.dtype)):
         check_finite(data, load_backend("numpy"), name=names[0])
-        outputs = _outputs(network, data, names[0])
+        outputs = outputs or outputs_of(network, data, names[0])
         return data, network.targets_on_host(labels, outputs, name=names[1])
     with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused below
         data = backend.asarray(data, None if dtype_name(data) in DATA_DTYPES else network.dtype)
     check_finite(data, backend, name=names[0])
-    targets = network.targets(labels, _outputs(network, data, names[0]), name=names[1])
+    outputs = outputs or outputs_of(network, data, names[0])
+    targets = network.targets(labels, outputs, name=names[1])
     if isinstance(targets, Targets):
         return data, targets.array
     return data, backend.copy(targets)  # for a loss of the user's own
@@ -119,20 +129,28 @@ def _of_compressed_rows(
         raise ValueError(
             f"{names[0]}[{place}] is {rows.matrix.data[wrong[0]]}: training needs finite inputs"
         )
-    outputs = _outputs(network, rows, names[0])
+    outputs = outputs_of(network, rows, names[0])
     check = network.targets if backend.on_host else network.targets_on_host
     targets = check(labels, outputs, name=names[1])
     return rows, targets.array if isinstance(targets, Targets) else host_array(targets).copy()
 
 
-def weights_of(network: Sequential, data: Array, sample_weight: object) -> Array:
+def weights_of(
+    network: Sequential,
+    data: Array,
+    sample_weight: object,
+    *,
+    which: str = "",
+    may_be_zero: bool = False,
+) -> Array:
     """Check the weights of a data set, and bring them to where that is: float64 (K,)."""
     check_takes_weights(network.last_layer)
     home = network.backend if network.backend.owns(data) else load_backend("numpy")
-    return check_sample_weight(sample_weight, int(data.shape[0]), home)
+    name, samples = f"{which}sample_weight", int(data.shape[0])
+    return check_sample_weight(sample_weight, samples, home, name=name, may_be_zero=may_be_zero)
 
 
-def _outputs(network: Sequential, data: Array, name: str) -> tuple[int, ...]:
+def outputs_of(network: Sequential, data: Array, name: str) -> tuple[int, ...]:
     """Give the shape of the scores that the network gives for a sample of the data set.
 
     Features that do not fit are said in terms of the data set; whatever else a layer refuses is its

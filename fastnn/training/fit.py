@@ -19,6 +19,8 @@ from fastnn.training.arguments import (
     check_scale,
     check_what_fit_calls,
 )
+from fastnn.training.batch_feed import BatchFeed
+from fastnn.training.batches import Batches
 from fastnn.training.callbacks import Callback, CallbackFunction, check_callbacks
 from fastnn.training.data import data_set, weights_of
 from fastnn.training.draws import begin_draws
@@ -29,6 +31,7 @@ from fastnn.training.resuming import resume as go_on_from
 from fastnn.training.session import Session, train
 from fastnn.training.standstill import warn_of_magnitude
 from fastnn.training.state import Training
+from fastnn.training.streamed import StreamedSession
 
 DEFAULT_BATCH_SIZE = 100
 
@@ -36,7 +39,7 @@ DEFAULT_BATCH_SIZE = 100
 def fit(
     network: Sequential,
     x: object,
-    t: object,
+    t: object = None,
     *,
     epochs: int = 1,
     batch_size: int | None = None,
@@ -61,12 +64,15 @@ def fit(
     network : Sequential
         Trained in place: when an epoch is over its parameters are new arrays, and those that were
         handed out before keep their values, as do those that layers were made from.
-    x : array_like (K, ...)
+    x : array_like (K, ...), or Batches
         The data set, finite. Brought to the network's device once; uint8 and bool stay a byte
         there. What is there already, in a dtype that is trained from, is used as it is, so that a
         change while training may be seen or not (docs/reproducibility.md tells when).
         A matrix of scipy.sparse is not made dense: where training is compiled for the CPU the step
-        takes its rows as they are, and elsewhere one batch is made dense after the other.
+        takes its rows as they are, and elsewhere one batch is made dense after the other. Or what
+        `fastnn.batches` makes of batches that come one after the other: these have targets, sizes,
+        an order and perhaps weights of their own, so that `t`, `batch_size`, `sample_weight` and
+        `validation_split` are not given.
     t : array_like (K,) or (K, C)
         Labels: indices of classes, or one-hot; for other losses what they take. They are copied: no
         later change is seen.
@@ -89,7 +95,8 @@ def fit(
         and optimizer, are one of 5.
     validation : tuple (x, t), optional
         If given, the accuracies of the training and of this data are evaluated after each epoch;
-        with `MeanSquaredError` it is R2. So is the loss of this data.
+        with `MeanSquaredError` it is R2. So is the loss of this data. Of batches that come one
+        after the other there is no accuracy.
     validation_split : float, optional
         In place of `validation` the fraction, from 0 to below 1, of the samples that are held out:
         the last ones, as they were given, so shuffle data that are in an order. Their weights
@@ -165,20 +172,30 @@ def fit(
     check_what_fit_calls(network, optimizer)
     scale = check_scale(scale, network)
     fraction = check_validation(validation, validation_split)
+    if isinstance(x, Batches):
+        not_given = {"t": t, "batch_size": batch_size, "sample_weight": sample_weight}
+        x.check_options(epochs, {**not_given, "validation_split": fraction or None})
     order = check_seed(seed)
     with network._network_lock.training(), network.backend.current():
         compiled_before = network.backend.seconds_compiling()
-        data, labels = data_set(network, x, t)
-        weights = None if sample_weight is None else weights_of(network, data, sample_weight)
-        samples = split_point(int(data.shape[0]), fraction)
-        (data, labels), held_out = split_off(network, data, labels, samples)
-        if weights is not None and held_out is not None:
-            weights = weights_of(network, data, weights[:samples])
-        if batch_size is None:
-            batch_size = min(DEFAULT_BATCH_SIZE, samples)
-        if batch_size > samples:
-            raise ValueError(f"batch_size is {batch_size}, but there are {samples} samples")
-        check_batches(network, samples, batch_size)
+        held_out = weights = None
+        if isinstance(x, Batches):
+            feed = BatchFeed(network, x)
+            data, labels = feed.first
+            samples, batch_size = 0, int(data.shape[0])
+        else:
+            data, labels = data_set(network, x, t)
+            if sample_weight is not None:
+                weights = weights_of(network, data, sample_weight)
+            samples = split_point(int(data.shape[0]), fraction)
+            (data, labels), held_out = split_off(network, data, labels, samples)
+            if weights is not None and held_out is not None:
+                weights = weights_of(network, data, weights[:samples])
+            if batch_size is None:
+                batch_size = min(DEFAULT_BATCH_SIZE, samples)
+            if batch_size > samples:
+                raise ValueError(f"batch_size is {batch_size}, but there are {samples} samples")
+            check_batches(network, samples, batch_size)
         network.find_parameters(data[:batch_size, ...], labels[:batch_size, ...])
         check_parameters(network)
         if validation is not None:
@@ -197,8 +214,12 @@ def fit(
             begin_draws(network, order, goes_on=goes_on)
         else:
             go_on_from(resume, training, called)
-        session = Session(network, data, labels, optimizer, batch_size, scale, weights)
-        steps = math.ceil(samples / batch_size) * epochs
+        if isinstance(x, Batches):
+            session: Session = StreamedSession(network, feed, optimizer, scale)
+            steps = None if feed.steps is None else feed.steps * epochs
+        else:
+            session = Session(network, data, labels, optimizer, batch_size, scale, weights)
+            steps = math.ceil(samples / batch_size) * epochs
         with ProgressBar(steps, progress) as bar:
             queue = LossQueue(network.backend, history, bar, compiled_before)
             try:

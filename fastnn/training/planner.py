@@ -7,7 +7,7 @@ This is where layers become data: which of them run as one block, and which take
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastnn.backends.arrays import Array
@@ -104,6 +104,17 @@ def make_plan(
     plan = StepPlan(network.dtype, batch_size, scale, arrays, chain)
     lay_out(plan)
     return plan
+
+
+def plan_over(plan: StepPlan, data: Mapping[str, Array], batch_size: int) -> StepPlan:
+    """Lay out the same step over another data set, for batches of another size.
+
+    `data` are ``x_data``, of as many axes as in `plan`, ``t_data``, and ``w_data`` if samples have
+    weights; parameters and state are those of `plan`.
+    """
+    other = StepPlan(plan.dtype, batch_size, plan.scale, {**plan.arrays, **data}, plan.chain)
+    lay_out(other)
+    return other
 
 
 def make_chain(

@@ -20,12 +20,12 @@ class ProgressBar:
     Parameters
     ----------
     steps : int
-        Of the whole training.
+        Of the whole training; None if that is not known.
     shown : bool
         Whether there is to be a bar at all.
     """
 
-    def __init__(self, steps: int, shown: bool) -> None:
+    def __init__(self, steps: int | None, shown: bool) -> None:
         self._bar: Any = None
         if shown and sys.stderr is not None:
             with contextlib.suppress(Exception):

@@ -126,13 +126,10 @@ class Session:
         queued = 0
         try:
             with closing(self._chunks(order, rounds, interruption)) as chunks:
-                for rows in chunks:
+                for rows, size in chunks:
                     samples = int(rows.shape[0])
-                    whole = samples // self.batch_size * self.batch_size
-                    for some, batch in (
-                        (rows[:whole], self.batch_size),
-                        (rows[whole:], samples - whole),
-                    ):
+                    whole = samples // size * size
+                    for some, batch in ((rows[:whole], size), (rows[whole:], samples - whole)):
                         if batch:
                             queued += self._run(some, batch, rounds, queue, interruption)
         finally:
@@ -140,8 +137,9 @@ class Session:
         if begins and not queued:
             history.epoch_seconds.pop()
             history.epoch_steps.pop()
-        history.epochs += queued == len(order)
-        return queued == len(order)
+        was_whole = queued == self._samples_of_epoch(order)
+        history.epochs += was_whole
+        return was_whole
 
     def standstill(self) -> StandstillCheck:
         """Make the check whether training stands still."""
@@ -240,8 +238,8 @@ class Session:
 
     def _chunks(
         self, order: np.ndarray[Any, Any], rounds: Rounds, interruption: Interruption
-    ) -> Generator[Array, None, None]:
-        """Give the rows of an epoch: at once, or as the data set arrives."""
+    ) -> Generator[tuple[Array, int], None, None]:
+        """Give the rows of an epoch, and the size of a batch: at once, or as the data arrive."""
 
         def ends() -> bool:
             return interruption.requested or rounds.training.ended
@@ -249,9 +247,15 @@ class Session:
         if not order.size:
             return
         if self.feed is None:
-            yield self.backend.asarray(order)
-        else:
-            yield from self.feed.chunks(order, ends)
+            yield self.backend.asarray(order), self.batch_size
+            return
+        with closing(self.feed.chunks(order, ends)) as chunks:
+            for rows in chunks:
+                yield rows, self.batch_size
+
+    def _samples_of_epoch(self, order: np.ndarray[Any, Any]) -> int | None:
+        """Tell how many samples were to be trained on; None if it ended before that was known."""
+        return len(order)
 
     def _run(
         self,

@@ -77,10 +77,11 @@ BAD_X: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "raw bytes": (lambda x: np.zeros(7, "V4"), TypeError, r"void.*x\.view"),
     "None": (lambda x: None, TypeError, "x is None"),
     "a generator": (
-        lambda x: (row for row in x), TypeError, r"x is a generator: .*list\(x\).*\.update",
+        lambda x: (row for row in x), TypeError,
+        r"x is a generator: .*list\(x\).*fastnn\.batches\(x\)",
     ),
     "an iterator": (lambda x: iter(x), TypeError, r"x is an iterator: .*list\(x\)"),
-    "pairs": (lambda x: zip(x, x, strict=True), TypeError, r"x is a zip: .*optimizer\.update"),
+    "pairs": (lambda x: zip(x, x, strict=True), TypeError, r"x is a zip: .*fastnn\.batches"),
     "a dictionary": (lambda x: {"pixels": x}, TypeError, r"x is a dict: .*x\[\.\.\.\], of 'pix"),
     "values": (lambda x: {"x": x}.values(), TypeError, r"x is a dict_values: .*list\(x\)"),
     "a set": (lambda x: {1.0, 2.0}, TypeError, r"x is a set: .*sorted\(x\)"),

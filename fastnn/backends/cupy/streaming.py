@@ -9,7 +9,7 @@ waiting room, at the speed of device memory: the arrays that the step plan reads
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -71,7 +71,9 @@ class PinnedFeed:
             # The waiting room is used from now on by another stream than it was allocated on.
             self._taken.record()
 
-    def chunks(self, order: np.ndarray[Any, Any], stop: Callable[[], bool]) -> Iterator[Array]:
+    def chunks(
+        self, order: np.ndarray[Any, Any], stop: Callable[[], bool]
+    ) -> Generator[Array, None, None]:
         """See `Feed.chunks`. When a chunk is given, the next one is under way already."""
         starts = range(0, len(order), self._samples)
         some = [order[start : start + self._samples] for start in starts]

@@ -197,6 +197,20 @@ class CompiledStep(Runner):
         if self.compressed:
             self.norms[:] = np.inf
 
+    def renew(self, samples: int) -> None:
+        """See `Runner.renew`. Where the features are cut, and whether zeros are skipped, stays."""
+        arrays = {
+            name: for_a_kernel(array[:samples])
+            for name, array in self.plan.arrays.items()
+            if name in ("x_data", "t_data", "w_data")
+        }
+        self.labels, self.weights = arrays["t_data"].reshape(-1), arrays.get("w_data")
+        if self.compressed:
+            self.data = compress(arrays["x_data"], self.block_starts, self.scale)
+            self.room = room_for_sorting(self.data, self.layout)
+        else:
+            self.x = arrays["x_data"].reshape(-1)
+
     def counter(self, held_out: tuple[Array, Array] | None = None) -> Counter | None:
         """See `Runner.counter`: from compressed data, which the data set is already.
 
