@@ -272,7 +272,8 @@ def test_without_the_package(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_network_that_is_trained_meanwhile_goes_on(path: Path, batch: Batch) -> None:
     """A file that a callback writes holds the parameters of that moment."""
-    network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
+    with fastnn.use_backend("numpy"):
+        network = TwoLayerNet(12, 6, 4, 0.5, seed=3)
     states: list[dict[str, Any]] = []
 
     def write(network: Sequential, _: fastnn.History) -> None:

@@ -109,20 +109,20 @@ def test_all_right_and_classes_that_are_missing(path: Path) -> None:
 
 def test_samples_that_are_no_pictures(path: Path) -> None:
     batch = Batch(30, 7, 3)
-    write_report(TwoLayerNet(7, 5, 3, seed=0), batch.x, batch.t, path)
+    write_report(TwoLayerNet(7, 5, 3, seed=0), batch.x, batch.t, path, samples=4)
     assert re.search(r"Rows of x, the worst first: \d+, \d+", Page(path).text)
 
 
 def test_pictures_of_another_shape_and_one_hot_labels(path: Path) -> None:
     batch = Batch(30, 6, 3)
     images = batch.x.reshape(30, 1, 2, 3)
-    write_report(TwoLayerNet(6, 5, 3, seed=0), images, batch.one_hot, path, shape=(2, 3))
+    write_report(TwoLayerNet(6, 5, 3, seed=0), images, batch.one_hot, path, shape=(2, 3), samples=4)
     assert "Rows of x" not in Page(path).text
 
 
 def test_many_classes(path: Path) -> None:
     batch = Batch(100, 9, 30)
-    write_report(TwoLayerNet(9, 5, 30, seed=0), batch.x, batch.t, path)
+    write_report(TwoLayerNet(9, 5, 30, seed=0), batch.x, batch.t, path, samples=4)
     assert isinstance(answers_to(TwoLayerNet(9, 5, 30, seed=0), batch.x, batch.t), Answers)
 
 
@@ -141,5 +141,5 @@ def test_what_is_refused_leaves_nothing(path: Path, batch: Batch) -> None:
 def test_a_network_without_weights(path: Path, batch: Batch) -> None:
     with fastnn.use_backend("numpy"):
         network = Sequential([fastnn.Relu()])
-    write_report(network, batch.x[:, :4], batch.t, path)
+    write_report(network, batch.x[:, :4], batch.t, path, samples=4)
     assert "weights" not in Page(path).text
