@@ -16,6 +16,7 @@ import pytest
 
 import fastnn
 from fastnn.backends import Backend
+from tests.helpers.exhaustive import exhaustive_but
 
 BOOK = Path(__file__).parent.parent / "examples" / "book"
 
@@ -47,7 +48,15 @@ def test_every_script_is_run() -> None:
     assert {path.stem for path in BOOK.glob("*.py")} == set(SMALL)
 
 
-@pytest.mark.parametrize("name", SMALL)
+QUICK = [
+    "ch04_gradient_descent",
+    "ch04_train_two_layer_net",
+    "ch06_optimizers_on_a_valley",
+    "ch06_overfitting_dropout",
+]
+
+
+@pytest.mark.parametrize("name", exhaustive_but(QUICK, SMALL))
 def test_a_script_draws_its_picture(backend: Backend, name: str, tmp_path: Path) -> None:
     """And prints what it prints on NumPy, as far as float32 has it."""
     if backend.name == "strict":

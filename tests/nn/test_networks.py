@@ -98,7 +98,10 @@ def test_parts_leave_the_initial_weights_alone() -> None:
             np.testing.assert_array_equal(network.params[name], array)
 
 
-@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "leaky_relu", "gelu", "ReLU"])
+@pytest.mark.parametrize(
+    "activation",
+    exhaustive_but(["tanh", "ReLU"], ["relu", "sigmoid", "tanh", "leaky_relu", "gelu", "ReLU"]),
+)
 @pytest.mark.parametrize("hidden", exhaustive_but([[7, 5, 6]], [[], [7], [7, 5, 6]]))
 def test_networks_of_any_parts_are_differentiated_and_trained(
     backend: Backend, activation: str, hidden: list[int], batch: Batch
@@ -120,7 +123,10 @@ def test_networks_of_any_parts_are_differentiated_and_trained(
     assert network.loss(batch.x, batch.t) < before
 
 
-@pytest.mark.parametrize("options", [{}, {"use_dropout": True}, {"use_batchnorm": True}])
+@pytest.mark.parametrize(
+    "options",
+    exhaustive_but([{"use_batchnorm": True}], [{}, {"use_dropout": True}, {"use_batchnorm": True}]),
+)
 def test_files_of_networks_of_any_parts(
     backend: Backend, options: dict[str, Any], batch: Batch, tmp_path: Any
 ) -> None:

@@ -76,7 +76,9 @@ def reference_of(network: MultiLayerNet, options: dict[str, Any]) -> BookNetwork
 
 
 @pytest.mark.parametrize("dtype", exhaustive_but(["float64"], ["float32", "float64"]))
-@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize(
+    "name", exhaustive_but(["SGD", "Adam", "weight decay", "all of it"], CURVES)
+)
 def test_the_first_100_losses(backend: Backend, dtype: str, name: str, mnist: DataSet) -> None:
     if backend.name == "strict":
         pytest.skip("an engine for tests, on which this takes minutes")

@@ -55,7 +55,7 @@ def batches(samples: int, batch: int, steps: int, seed: int = 3) -> Any:
 
 @pytest.mark.parametrize(
     ("dtype", "density"),
-    exhaustive_but([("float32", 0.2), ("float64", 1.0)], itertools.product(FLOATS, [0.2, 1.0])),
+    exhaustive_but([("float64", 1.0)], itertools.product(FLOATS, [0.2, 1.0])),
 )
 def test_every_size_in_every_role(dtype: str, density: float) -> None:
     for sizes, batch in awkward_cases():
@@ -66,7 +66,7 @@ def test_every_size_in_every_role(dtype: str, density: float) -> None:
 
 
 @pytest.mark.parametrize("sizes", NETWORKS, ids=str)
-@pytest.mark.parametrize("density", [0.2, 1.0])
+@pytest.mark.parametrize("density", exhaustive_but([0.2], [0.2, 1.0]))
 @pytest.mark.parametrize("dtype", exhaustive_but(["float64"], ["float32", "float64"]))
 def test_any_number_of_threads_agrees_with_numpy(
     sizes: tuple[int, ...], density: float, dtype: str, threads: int
