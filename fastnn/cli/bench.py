@@ -11,8 +11,9 @@ import typer
 
 from fastnn.backends import available_backends
 from fastnn.cli.options import DtypeOption, sizes
-from fastnn.cli.output import is_terminal, say_aside
+from fastnn.cli.output import say_aside
 from fastnn.diagnostics.speed import MNIST_SHAPE, Measurement, best, measure_backends
+from fastnn.system.standard_streams import is_terminal
 
 
 def bench(

@@ -26,14 +26,6 @@ def say_aside(line: str) -> None:
     _say_or_silence(line, sys.stderr)
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a stream, which may be None or closed, is a terminal."""
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:
-        return False
-
-
 @contextlib.contextmanager
 def warnings_as_lines() -> Iterator[None]:
     """Let fastnn's warnings be a line each on standard error."""

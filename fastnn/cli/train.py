@@ -20,10 +20,11 @@ from fastnn.cli.options import (
     select_backend,
     sizes,
 )
-from fastnn.cli.output import is_terminal, say, say_aside, warnings_as_lines
+from fastnn.cli.output import say, say_aside, warnings_as_lines
 from fastnn.datasets import load_idx, load_mnist
 from fastnn.datasets.directory import DataSet
 from fastnn.nn.optimizer_names import OPTIMIZERS, optimizer_class
+from fastnn.system.standard_streams import is_terminal
 
 Tell = Callable[[str], None]
 
@@ -130,7 +131,7 @@ class _Report:
             f"  {history.epoch_seconds[-1]:.2f} s"
         )
         if self.progress:
-            from tqdm.auto import tqdm
+            from tqdm import tqdm
 
             with tqdm.external_write_mode():
                 self.tell(line)

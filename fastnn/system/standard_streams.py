@@ -12,6 +12,14 @@ from typing import Any
 from fastnn.system.caller import depth_of_caller
 
 
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream, which may be None, closed, or no stream at all, is a terminal."""
+    try:
+        return bool(stream.isatty())
+    except Exception:
+        return False
+
+
 def say(line: str, stream: Any) -> bool:
     """Print a line on a standard stream; give whether that worked."""
     if stream is None:  # for which print would take standard output

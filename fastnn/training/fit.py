@@ -22,6 +22,7 @@ from fastnn.training.arguments import (
 from fastnn.training.batch_feed import BatchFeed
 from fastnn.training.batches import Batches
 from fastnn.training.callbacks import Callback, CallbackFunction, check_callbacks
+from fastnn.training.compile_notice import CompileNotice, described
 from fastnn.training.data import data_set, weights_of
 from fastnn.training.draws import begin_draws
 from fastnn.training.held_out import check_validation, held_out_data, split_off, split_point
@@ -51,7 +52,7 @@ def fit(
     sample_weight: object = None,
     callbacks: Sequence[Callback | CallbackFunction] = (),
     resume: str | PathLike[str] | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> History:
     """Train a network by mini-batches.
 
@@ -118,7 +119,8 @@ def fit(
         a new optimizer. The seed is not read: the generator goes on as it was saved. The history is
         of all of the training. A training that a callback had ended stays ended.
     progress : bool, optional
-        Show a progress bar on standard error, if that can be written to.
+        Whether to show a progress bar on standard error, or a line in a notebook; by default where
+        standard error is a terminal, and in a notebook.
 
     Returns
     -------
@@ -220,7 +222,8 @@ def fit(
         else:
             session = Session(network, data, labels, optimizer, batch_size, scale, weights)
             steps = math.ceil(samples / batch_size) * epochs
-        with ProgressBar(steps, progress) as bar:
+        notice = CompileNotice(network.backend, described(network, optimizer), compiled_before)
+        with ProgressBar(history, notice, steps, epochs, progress) as bar:
             queue = LossQueue(network.backend, history, bar, compiled_before)
             try:
                 train(session, training, queue, held_out, called)
