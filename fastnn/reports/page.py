@@ -12,8 +12,9 @@ import numpy as np
 from fastnn.backends.arrays import to_numpy
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.validation import real_array
+from fastnn.picture import embedded
 from fastnn.reports.answers import Answers, answers_to
-from fastnn.reports.picture import embedded, image_shape
+from fastnn.reports.picture import image_shape
 from fastnn.reports.pictures_of_answers import draw_confusion, draw_samples
 from fastnn.reports.weights import plot_weights
 from fastnn.system.atomic_file import write_atomically

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnn.picture import Picture
 from fastnn.reports.answers import Answers, Array
-from fastnn.reports.picture import Picture
 
 MOST_NUMBERS = 20
 """Classes up to which counts are written into the matrix."""

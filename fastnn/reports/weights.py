@@ -12,7 +12,7 @@ from fastnn.nn.sequential import Sequential
 from fastnn.wording import did_you_mean, shown
 
 if TYPE_CHECKING:
-    from fastnn.reports.picture import Picture
+    from fastnn.picture import Picture
 
 UNITS = 64
 """Units that are drawn of a layer that has more."""
@@ -52,7 +52,8 @@ def plot_weights(
     ValueError
         If there is no such layer, it has no weights, or the inputs are no pictures of that shape.
     """
-    from fastnn.reports.picture import Picture, image_shape, mosaic
+    from fastnn.picture import Picture
+    from fastnn.reports.picture import image_shape, mosaic
 
     if not isinstance(network, Sequential):
         raise TypeError(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from fastnn.picture import Picture
 
 
-def draw_curves(history: Any, *, title: str = "") -> Figure:
+def draw_curves(history: Any, *, title: str = "") -> Picture:
     """Draw the loss of each step and the accuracies of each epoch, or R2 where there are none.
 
     Parameters
@@ -22,7 +21,7 @@ def draw_curves(history: Any, *, title: str = "") -> Figure:
 
     Returns
     -------
-    Figure
+    Picture
         Of no window: it is shown by a notebook, or saved by its ``savefig``.
 
     Raises
@@ -30,13 +29,11 @@ def draw_curves(history: Any, *, title: str = "") -> Figure:
     ValueError
         If there is no step.
     """
-    from matplotlib.figure import Figure
-
     if not history.losses:
         raise ValueError("the history has no steps to draw: train for an epoch, at least")
     losses = np.asarray(history.losses)
     steps = np.arange(1, len(losses) + 1)
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Picture(figsize=(10, 4), layout="constrained")
     figure.suptitle(title, fontsize=10)
     left, right = figure.subplots(1, 2)
     left.plot(steps, losses, color="C0", alpha=0.3, linewidth=0.5, label="each step")

@@ -79,7 +79,7 @@ def test_compiling_is_told_and_left_out(tmp_path: object) -> None:
     assert 0 < training <= passed - compiling
     assert second[1] == 0
     assert "compiling kernels" in done.stderr
-    told = "compiled kernels for Scale, SoftmaxWithLoss with SGD in float64" in done.stderr
+    told = "compiled kernels for Scale, SoftmaxWithLoss with SGD in float32" in done.stderr
     assert told == (compiling >= 1)
 
 
