@@ -86,7 +86,7 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, training: Training) -> bool:
         """Give whether to end."""
         monitored = self._monitored(training)
-        value = training.history.of_epoch(training.history.epochs)[monitored]
+        value = training.history.of_epoch(training.history.epochs).get(monitored, math.nan)
         sign = -1 if monitored.endswith("loss") else 1
         if math.isfinite(value) and not sign * (value - self.best) <= self.min_delta:
             self.best, self.best_epoch, self.waited = value, training.history.epochs, 0
@@ -131,7 +131,8 @@ class EarlyStopping(Callback):
         measure = "accuracy" if training.network._measure() == "accuracy" else "score"
         there = ["loss"]
         if training.validated:
-            there += [name for name in EVALUATED if name.endswith((measure, "loss"))]
+            names = [name for name in EVALUATED if name.endswith((measure, "loss"))]
+            there += [name for name in names if training.samples or not name.startswith("train")]
         names = [self.monitor] if self.monitor is not None else VALIDATED
         found = next((name for name in names if name in there), None)
         if found is None:

@@ -34,7 +34,8 @@ class Training:
     history : History
         So far.
     epochs, batch_size, samples : int
-        How many epochs are to be trained in all, and of which batches and data set.
+        How many epochs are to be trained in all, and of which batches and data set; 0 samples
+        where the batches come one after the other.
     scale : float
         What inputs are multiplied by.
     sample_shape : tuple of int

@@ -50,7 +50,7 @@ class TensorBoard(Callback):
     def on_train_begin(self, training: Training) -> None:
         """Open the file; what another process wrote of later steps is not shown."""
         self._close()
-        self._seen = training.step, training.history.epochs
+        self._seen = training.step, training.history.samples
         purged = training.step + 1 if training.step else None
         # Files are named after the second: one of another process is not to be overwritten.
         suffix = f".{time.time_ns()}"
@@ -58,19 +58,17 @@ class TensorBoard(Callback):
 
     def on_epoch_end(self, training: Training) -> None:
         """Write what is new."""
-        history, (step, epoch) = training.history, self._seen
-        self._seen = training.step, history.epochs
+        history, (step, samples) = training.history, self._seen
+        self._seen = training.step, history.samples
         for number, loss in enumerate(history.losses[step:], step + 1):
             if self.steps is not None and number % self.steps == 0:
                 self._writer.add_scalar("step/loss", loss, number)
-        for number in range(epoch + 1, history.epochs + 1):
-            values = history.of_epoch(number)
-            seconds = values.pop("seconds")
-            if seconds > 0:
-                steps = history.epoch_steps[number - 1]
-                values["samples_per_second"] = steps * training.batch_size / seconds
-            for name, value in values.items():
-                self._writer.add_scalar(f"epoch/{name}", value, sum(history.epoch_steps[:number]))
+        values = history.of_epoch(history.epochs)
+        seconds = values.pop("seconds")
+        if seconds > 0:
+            values["samples_per_second"] = (history.samples - samples) / seconds
+        for name, value in values.items():
+            self._writer.add_scalar(f"epoch/{name}", value, training.step)
         self._writer.flush()
 
     def on_train_end(self, training: Training) -> None:
