@@ -9,7 +9,9 @@ import numpy as np
 
 from fastnn.backends.arrays import Array, host_array, views_share_memory
 from fastnn.backends.base import BATCH_NORM_EPSILON, CLIP_EPSILON, Backend, BackendInfo
+from fastnn.backends.feed import Feed
 from fastnn.backends.kernel_or_formula import FLOATS
+from fastnn.backends.mapped import MappedFeed
 from fastnn.backends.processor import matrix_product_threads, physical_memory, processor_name
 from fastnn.checks import is_masked
 from fastnn.chunks import chunks
@@ -51,6 +53,17 @@ class NumpyBackend(Backend):
     def library_version(self) -> str:
         """Version of the library underneath."""
         return np.__version__
+
+    def feed(
+        self,
+        x: np.ndarray[Any, Any],
+        t: np.ndarray[Any, Any],
+        dtype: str,
+        batch_size: int,
+        w: np.ndarray[Any, Any] | None = None,
+    ) -> Feed:
+        """See `Backend.feed`: of a data set that stays in its file."""
+        return MappedFeed(x, t, dtype, batch_size, w)
 
     def owns(self, array: object) -> bool:
         """See `Backend.owns`."""

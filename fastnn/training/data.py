@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
+from fastnn.backends.mapped import stays_in_its_file
 from fastnn.backends.plan import DATA_DTYPES
 from fastnn.backends.selection import backend_of, load_backend
 from fastnn.backends.sparse_rows import SparseRows
@@ -76,8 +77,9 @@ def data_set(
 
     `outputs` is the shape of the scores of a sample, where it is known; else one is computed.
 
-    What has no room there stays on the host. Labels become an array of our own, and what has been
-    checked is that one: no index is read from an array that somebody else may write to.
+    What has no room there stays on the host, and a large mapped file on its disk. Labels become an
+    array of our own, and what has been checked is that one: no index is read from an array that
+    somebody else may write to.
     """
     backend, names = network.backend, (f"{which}x", f"{which}t")
     rows = samples_of(x, backend, names[0])
@@ -91,7 +93,7 @@ def data_set(
         raise ValueError(f"{names[0]} has shape {shape}: expected (K, features, ...)")
     check_not_empty(data, names[0])
     check_same_length(data, labels, names)
-    if not backend.owns(data) and not backend.holds(_bytes_on_device(data, network.dtype)):
+    if _has_no_room(data, network):
         check_finite(data, load_backend("numpy"), name=names[0])
         outputs = outputs or outputs_of(network, data, names[0])
         return data, network.targets_on_host(labels, outputs, name=names[1])
@@ -171,6 +173,12 @@ def outputs_of(network: Sequential, data: Array, name: str) -> tuple[int, ...]:
         raise
 
 
-def _bytes_on_device(data: np.ndarray[Any, Any], dtype: str) -> int:
-    kept = data.dtype if dtype_name(data) in DATA_DTYPES else np.dtype(dtype)
-    return data.size * kept.itemsize
+def _has_no_room(data: Array, network: Sequential) -> bool:
+    """Whether a data set stays on the host, or on its disk, and arrives in chunks."""
+    backend = network.backend
+    if backend.on_host:
+        return stays_in_its_file(data)
+    if backend.owns(data):
+        return False
+    kept = data.dtype if dtype_name(data) in DATA_DTYPES else np.dtype(network.dtype)
+    return not backend.holds(data.size * kept.itemsize)

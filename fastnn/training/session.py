@@ -11,8 +11,8 @@ import numpy as np
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.loop import Loop
+from fastnn.backends.mapped import stays_in_its_file
 from fastnn.backends.plan import DATA_DTYPES, Rule, state_name
-from fastnn.backends.sparse_rows import SparseRows
 from fastnn.checks import dtype_name
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.parameters import problem_with_parameters
@@ -98,8 +98,9 @@ class Session:
         self.owners = network.owners()
         self._show_copies()
         self.feed = None
-        is_here = self.backend.on_host and isinstance(x, SparseRows)
-        if not self.backend.owns(x) and not is_here:
+        on_host = self.backend.on_host
+        is_here = not stays_in_its_file(x) if on_host else self.backend.owns(x)
+        if not is_here:
             kept = dtype_name(x) if dtype_name(x) in DATA_DTYPES else self.dtype
             self.feed = self.backend.feed(x, t, kept, batch_size, weights)
             x, t, weights = self.feed.x, self.feed.t, self.feed.w
@@ -150,8 +151,10 @@ class Session:
         self, held_out: tuple[Array, Array], history: History
     ) -> list[tuple[tuple[list[float], ...], Callable[[], tuple[float, ...]]]]:
         """For both data sets give the lists of results to append to, and what evaluates them."""
-        own = Evaluation(self.network, self.data, self.labels, self.scale, self.runner.counter())
-        other = Evaluation(self.network, *held_out, self.scale, self.runner.counter(held_out))
+        count = None if self.feed is not None else self.runner.counter()
+        count_other = None if stays_in_its_file(held_out[0]) else self.runner.counter(held_out)
+        own = Evaluation(self.network, self.data, self.labels, self.scale, count)
+        other = Evaluation(self.network, *held_out, self.scale, count_other)
         results = (history.train_scores, history.validation_scores)
         if self.network._measure() == "accuracy":
             results = (history.train_accuracies, history.validation_accuracies)
@@ -251,6 +254,7 @@ class Session:
             return
         with closing(self.feed.chunks(order, ends)) as chunks:
             for rows in chunks:
+                self.runner.renew(int(rows.shape[0]))
                 yield rows, self.batch_size
 
     def _samples_of_epoch(self, order: np.ndarray[Any, Any]) -> int | None:
