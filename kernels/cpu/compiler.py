@@ -13,7 +13,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
-from fastnn.kernels.cpu.machine_code import Store, cache_directory, keep_machine_code, symbols
+from fastnn.kernels.cpu.machine_code import (
+    Store,
+    cache_directory,
+    filled_directories,
+    keep_machine_code,
+    symbols,
+)
 from fastnn.kernels.cpu.machine_code.compiling import seconds_compiling
 from fastnn.kernels.cpu.machine_code.passes import KernelCompiler, PieceCompiler
 from numba import types
@@ -37,7 +43,7 @@ Signature = tuple[Any, ...]
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 FOR_KERNELS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **OPTIONS}
 
-_store = Store(cache_directory)
+_store = Store(cache_directory, filled_directories)
 
 
 def kernel(function: Function) -> Function:

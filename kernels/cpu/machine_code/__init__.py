@@ -7,6 +7,6 @@ that they call, and `compiling` tells the user that kernels are compiled, and ho
 
 from fastnn.kernels.cpu.machine_code.cache import keep_machine_code
 from fastnn.kernels.cpu.machine_code.files import Store
-from fastnn.kernels.cpu.machine_code.places import cache_directory
+from fastnn.kernels.cpu.machine_code.places import cache_directory, filled_directories
 
-__all__ = ["Store", "cache_directory", "keep_machine_code"]
+__all__ = ["Store", "cache_directory", "filled_directories", "keep_machine_code"]

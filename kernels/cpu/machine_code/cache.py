@@ -32,9 +32,8 @@ class KernelCache(_Cache):  # type: ignore[misc]
 
     @property
     def cache_path(self) -> str | None:
-        """The directory of the files."""
-        directory = self._store.directory
-        return None if directory is None else str(directory)
+        """The directory of the files; None if nothing can be kept there."""
+        return str(self._store.directory) if self._store.keeps else None
 
     def enable(self) -> None:
         """Load and save from now on."""

@@ -13,9 +13,10 @@ directory costs a compilation and one warning, and nothing else.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
@@ -41,10 +42,16 @@ class Store:
     ----------
     find : callable
         Gives the directory, or None if there is none; called when it is first needed.
+    find_filled : callable, optional
+        Gives directories that are read as well, where the first has no such file.
     """
 
-    def __init__(self, find: Callable[[], Path | None]) -> None:
-        self._find = find
+    def __init__(
+        self,
+        find: Callable[[], Path | None],
+        find_filled: Callable[[], Sequence[Path]] = tuple,
+    ) -> None:
+        self._find, self._find_filled = find, find_filled
         self._warned = False
 
     @cached_property
@@ -57,6 +64,11 @@ class Store:
                 "anew; set NUMBA_CACHE_DIR to one that you may write to"
             )
         return directory
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a directory that may be written to."""
+        return self.directory is not None and os.access(self.directory, os.W_OK)
 
     @cached_property
     def locks(self) -> ProcessLocks | None:
@@ -81,11 +93,17 @@ class Store:
         """Rebuild what was saved under a name; None if nothing was, or it is damaged."""
         if self.directory is None:
             return None
-        path = self.directory / name
+        for directory in (self.directory, *self._find_filled()):
+            found = self._load(directory / name, rebuild)
+            if found is not None:
+                return found
+        return None
+
+    def _load(self, path: Path, rebuild: Callable[[bytes], Any]) -> Any:
         try:
             with open_regular(path) as file:
                 content = file.read()
-            return rebuild(_unsealed(name, content))
+            return rebuild(_unsealed(path.name, content))
         except FileNotFoundError:
             return None
         except Exception as error:

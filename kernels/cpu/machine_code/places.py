@@ -37,6 +37,32 @@ def cache_directory() -> Path | None:
     return next(filter(_writable, candidates), None) or next(filter(_readable, candidates), None)
 
 
+@cache
+def filled_directories() -> tuple[Path, ...]:
+    """Where machine code may be read besides: `_places` that somebody trusted has filled.
+
+    So it is where an administrator sets ``NUMBA_CACHE_DIR`` for all users, runs ``fastnn warmup
+    --shared``, and lets nobody else write there.
+    """
+    name = f"fastnn-{_fingerprint()}"
+    own = cache_directory()
+    candidates = [place / name for place in _places()]
+    return tuple(each for each in candidates if each != own and _readable(each))
+
+
+def share(directory: Path) -> None:
+    """Let all users read the machine code in a directory.
+
+    Raises
+    ------
+    OSError
+        If they cannot be let: it is somebody else's.
+    """
+    directory.chmod(0o755)
+    for path in directory.glob("*.nbc"):
+        path.chmod(0o644)
+
+
 def _places() -> Iterator[Path]:
     if config.CACHE_DIR:
         yield Path(config.CACHE_DIR)
@@ -75,18 +101,28 @@ def _private(directory: Path, *others: int) -> bool:
     if not hasattr(os, "getuid"):
         return True
     user, root = os.getuid(), 0
-    return _trusted(directory, user, *others) and _trusted(directory.parent, user, root)
+    status = directory.lstat()
+    open_to_others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return (
+        not open_to_others
+        and _is_directory_of(status, user, *others)
+        and _keeps_names(directory.parent, user, root)
+    )
 
 
-def _trusted(directory: Path, *owners: int) -> bool:
-    """Whether only these users can put a file there: what is loaded from there is run.
+def _is_directory_of(status: os.stat_result, *owners: int) -> bool:
+    return stat.S_ISDIR(status.st_mode) and status.st_uid in owners
+
+
+def _keeps_names(directory: Path, *owners: int) -> bool:
+    """Whether only these users can replace what is in a directory: what is loaded is run.
 
     Among the temporary files somebody may have been first. Where the sticky bit is set, as it is
     on ``/tmp``, everybody may write but nobody may replace what is another's.
     """
     status = directory.lstat()
     open_to_all = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
-    return stat.S_ISDIR(status.st_mode) and status.st_uid in owners and not open_to_all
+    return _is_directory_of(status, *owners) and not open_to_all
 
 
 def _fingerprint() -> str:

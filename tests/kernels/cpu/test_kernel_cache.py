@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -288,3 +289,90 @@ def test_kernels_that_do_not_import_are_a_reason(monkeypatch: pytest.MonkeyPatch
     reason = NumbaBackend.unavailable_reason()
     assert reason is not None
     assert "do not import (OSError: cannot allocate memory)" in reason
+
+
+ADMINISTRATORS = """
+import sys
+from fastnn.kernels.cpu.compiler import kernel
+@kernel
+def first(x):
+    x[0] = 1
+@kernel
+def second(x):
+    x[0] = 2
+import numpy as np
+from fastnn.kernels.cpu.machine_code import places
+for function in (first, second)[: int(sys.argv[1])]:
+    function(np.zeros(2))
+if sys.argv[2:] == ["share"]:
+    places.share(places.cache_directory())
+kept = [sum(function.stats.cache_hits.values()) for function in (first, second)]
+print(kept, str(places.cache_directory()), len(places.filled_directories()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="needs an administrator")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_code_of_an_administrator_is_used_by_all(tmp_path: Path, shared: bool) -> None:
+    """For real, as another user; what is not there is kept in a place of that user's own."""
+    everybodys = Path(tempfile.mkdtemp())
+    everybodys.chmod(0o755)
+    theirs = everybodys / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 12345, 12345)
+    as_user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+    environment = {
+        **os.environ, "NUMBA_CACHE_DIR": str(everybodys), "HOME": str(theirs),
+        "XDG_CACHE_HOME": str(theirs), "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+
+    def run(user: list[str], *arguments: str) -> str:
+        done = subprocess.run(
+            [*user, sys.executable, "-c", ADMINISTRATORS, *arguments],
+            env=environment, capture_output=True, text=True, check=False, timeout=100, cwd="/",
+        )  # fmt: skip
+        if user and "Permission denied" in done.stderr:
+            pytest.skip("another user may not read the project")
+        assert done.returncode == 0, done.stderr
+        assert "Warning" not in done.stderr
+        return done.stdout
+
+    try:
+        run([], "1", *(["share"] if shared else []))
+        for round_ in range(2):
+            kept = [int(shared or round_ > 0), int(round_ > 0)]
+            assert run(as_user, "2").startswith(f"{kept} {theirs}/fastnn-")
+    finally:
+        shutil.rmtree(everybodys)
+
+
+def test_who_may_have_filled_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root and the user, where nobody else can put a file."""
+    if not hasattr(os, "getuid"):
+        pytest.skip("no owners here")
+    own = directory_among(monkeypatch, tmp_path / "own")
+    assert own is not None
+    filled = tmp_path / "filled" / own.name
+    filled.mkdir(parents=True)
+    filled.parent.chmod(0o755)
+    monkeypatch.setattr(places, "cache_directory", lambda: own)
+
+    def found() -> tuple[Path, ...]:
+        monkeypatch.setattr(places, "_places", lambda: iter([filled.parent, own.parent]))
+        return cast("tuple[Path, ...]", places.filled_directories.__wrapped__())
+
+    for mode, trusted in ((0o755, True), (0o555, True), (0o775, False), (0o757, False),
+                          (0o1777, False)):  # fmt: skip
+        filled.chmod(mode)
+        assert found() == ((filled,) if trusted else ()), oct(mode)
+    filled.chmod(0o755)
+    filled.parent.chmod(0o777)
+    assert found() == ()
+    filled.parent.chmod(0o1777)
+    assert found() == (filled,)
+    if os.getuid() == 0:
+        os.chown(filled, 12345, 12345)
+        assert found() == ()
+        own_of_root = filled.lstat()
+        assert own_of_root.st_uid == 12345
