@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 
 import fastnn
 from fastnn import (
+    Affine,
+    BatchNormalization,
     CorruptFileError,
+    Dropout,
     Gelu,
     LeakyRelu,
     MeanSquaredError,
@@ -31,7 +35,7 @@ from fastnn.exports import onnx_nodes
 from fastnn.exports.onnx_nodes import OPSET
 from fastnn.nn import losses, saving
 from tests.helpers.layers import Scale, SquaredError
-from tests.helpers.problems import Batch
+from tests.helpers.problems import Batch, affine_of
 
 onnx = pytest.importorskip("onnx")
 
@@ -284,3 +288,51 @@ def test_a_network_that_is_trained_meanwhile_goes_on(path: Path, batch: Batch) -
     found = fastnn.from_onnx(path).state_dict()
     for name, array in states[-1].items():
         np.testing.assert_array_equal(found[name], array)
+
+
+def by_chance(seed: int) -> tuple[Sequential, Any]:
+    """Give a network of any layers, sizes, dtype and loss, that has seen some data, and data."""
+    rng = np.random.default_rng(seed)
+    width, dtype = int(rng.integers(1, 9)), str(rng.choice(["float32", "float64"]))
+    x = rng.standard_normal((int(rng.integers(2, 20)), width)) * 10.0 ** rng.integers(-2, 3)
+    layers: list[Any] = []
+    for _ in range(rng.integers(1, 8)):
+        kind = rng.choice(saving.LAYERS)
+        if kind is Affine:
+            units = int(rng.integers(1, 9))
+            arrays = rng.standard_normal((width, units)), rng.standard_normal(units)
+            layers.append(affine_of(*(array.astype(dtype) for array in arrays)))
+            width = units
+        elif kind is BatchNormalization:
+            arrays = rng.uniform(0.5, 2, width), rng.standard_normal(width)
+            layers.append(kind(*(array.astype(dtype) for array in arrays)))
+        elif kind is Dropout:
+            layers.append(kind(float(rng.uniform(0, 0.9)), seed=seed))
+        else:
+            layers.append(kind())
+    network = Sequential(layers, rng.choice(losses.LOSSES)()).astype(dtype)
+    network.predict(x, train_flg=True)
+    return network, x
+
+
+def hold_by_chance(path: Path, seeds: Iterable[int]) -> None:
+    for seed in seeds:
+        with fastnn.use_backend("numpy"):
+            network, x = by_chance(seed)
+        network.to_onnx(path)
+        found, expected = run(path, x.astype(network.dtype))["scores"], network.predict(x)
+        scale = 1e-5 * max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=scale, err_msg=str(seed))
+        state, before = fastnn.from_onnx(path).state_dict(), network.state_dict()
+        assert state.keys() == before.keys()
+        for name, array in before.items():
+            assert state[name].tobytes() == array.tobytes(), (seed, name)
+
+
+def test_networks_by_chance(path: Path) -> None:
+    hold_by_chance(path, range(30))
+
+
+@pytest.mark.exhaustive
+def test_many_networks_by_chance(path: Path) -> None:
+    hold_by_chance(path, range(30, 800))
