@@ -48,7 +48,7 @@ def draw_samples(images: Array, answers: Answers, indices: Array) -> Picture:
         axes.set_axis_off()
     for axes, index in zip(grid.flat, indices, strict=False):
         label, said = answers.labels[index], answers.classes[index]
-        axes.imshow(images[index], cmap="gray_r")
+        axes.imshow(images[index], cmap="gray_r", interpolation="nearest")
         axes.set_title(
             f"{label}, not {said}\n{answers.probabilities[index, said]:.0%} sure", fontsize=8
         )

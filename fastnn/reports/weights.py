@@ -83,7 +83,7 @@ def plot_weights(
         what = f"{some.shape[1]} of {weights.shape[1]} units"
     figure = Picture(figsize=(8, 8 if picture_shape else 5), layout="constrained")
     axes = figure.subplots()
-    pixels = axes.imshow(drawn, cmap="RdBu_r", vmin=-scale, vmax=scale)
+    pixels = axes.imshow(drawn, cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest")
     axes.set_aspect("equal" if picture_shape else "auto")
     axes.set_title(f"Weights of {name}: {what}")
     if picture_shape is None:

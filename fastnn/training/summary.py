@@ -105,7 +105,10 @@ class Summary:
 
         # In plain characters, which every terminal and file has.
         file = io.StringIO()
-        console = Console(file=file, width=WIDTH, color_system=None, force_terminal=False)
+        # In a notebook rich would show the table by itself.
+        console = Console(
+            file=file, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False
+        )
         console.print(self._rendered(box=box.MARKDOWN))
         return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 

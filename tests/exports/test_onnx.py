@@ -297,20 +297,20 @@ def by_chance(seed: int) -> tuple[Sequential, Any]:
     x = rng.standard_normal((int(rng.integers(2, 20)), width)) * 10.0 ** rng.integers(-2, 3)
     layers: list[Any] = []
     for _ in range(rng.integers(1, 8)):
-        kind = rng.choice(saving.LAYERS)
+        kind: Any = saving.LAYERS[rng.integers(len(saving.LAYERS))]
         if kind is Affine:
             units = int(rng.integers(1, 9))
             arrays = rng.standard_normal((width, units)), rng.standard_normal(units)
             layers.append(affine_of(*(array.astype(dtype) for array in arrays)))
             width = units
         elif kind is BatchNormalization:
-            arrays = rng.uniform(0.5, 2, width), rng.standard_normal(width)
-            layers.append(kind(*(array.astype(dtype) for array in arrays)))
+            gamma, beta = rng.uniform(0.5, 2, width), rng.standard_normal(width)
+            layers.append(BatchNormalization(gamma.astype(dtype), beta.astype(dtype)))
         elif kind is Dropout:
             layers.append(kind(float(rng.uniform(0, 0.9)), seed=seed))
         else:
             layers.append(kind())
-    network = Sequential(layers, rng.choice(losses.LOSSES)()).astype(dtype)
+    network = Sequential(layers, losses.LOSSES[seed % len(losses.LOSSES)]()).astype(dtype)
     network.predict(x, train_flg=True)
     return network, x
 
