@@ -15,6 +15,7 @@ from fastnn.cli.output import say_aside
 from fastnn.cli.predict import predict
 from fastnn.cli.report import report
 from fastnn.cli.train import train
+from fastnn.cli.warmup import warmup
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(train)
@@ -23,6 +24,7 @@ app.command()(info)
 app.command()(predict)
 app.command()(report)
 app.command()(bench)
+app.command()(warmup)
 
 
 def _print_version(wanted: bool) -> None:
