@@ -14,8 +14,20 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Affine, MultiLayerNet, Relu, Sequential, SoftmaxWithLoss, TwoLayerNet, fit
+from fastnn import (
+    Affine,
+    BatchNormalization,
+    Dropout,
+    MultiLayerNet,
+    Relu,
+    Sequential,
+    SoftmaxWithLoss,
+    TwoLayerNet,
+    fit,
+)
 from fastnn.backends import Backend, selection
+from fastnn.nn import losses, saving
+from fastnn.nn.activations import BY_PRIMITIVE
 from fastnn.nn.layer import Layer
 from tests.helpers.layers import AnyScale, Scale, Square, SquaredError
 from tests.helpers.problems import Batch, affine_of
@@ -145,6 +157,45 @@ def test_layers_that_have_a_name_of_their_own(duplicate: Any) -> None:
         network = Named()
     twin = duplicate(network)
     assert twin.scale is twin.layers["Scale1"] is not network.scale
+
+
+LAYERS_ALONE: dict[str, Callable[[], Any]] = {
+    "Affine": lambda: affine_of(np.ones((40, 40), "float32"), np.zeros(40, "float32")),
+    "BatchNormalization": lambda: BatchNormalization([1.0] * 40, [0.0] * 40),
+    "Dropout": lambda: Dropout(0.3, seed=1),
+    "Relu": Relu,
+    **{cls.__name__: cls for cls in BY_PRIMITIVE},
+}
+
+
+def test_all_layers_are_looked_at_alone() -> None:
+    assert {cls.__name__ for cls in saving.LAYERS} == LAYERS_ALONE.keys()
+
+
+@pytest.mark.parametrize("name", list(LAYERS_ALONE))
+def test_a_layer_alone_carries_nothing_of_the_data(backend: Backend, name: str) -> None:
+    layer = LAYERS_ALONE[name]()
+    sizes = []
+    for samples in (0, 500):
+        if samples:
+            x = backend.asarray(Batch(samples, 40, 4).x)
+            layer.backward(layer.forward(x))
+        twins = copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))
+        sizes.append([len(pickle.dumps(twin)) for twin in (layer, *twins)])
+        for twin in twins:
+            kept = [one for one in vars(twin).values() if getattr(one, "shape", ())[:1] == (500,)]
+            assert kept == []
+    assert max(sizes[1]) < min(sizes[0]) + 200
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_a_loss_alone_carries_nothing_of_the_data(backend: Backend, loss: Any) -> None:
+    last, batch = loss(), Batch(500, 4, 4)
+    unused = len(pickle.dumps(last))
+    last.forward(backend.asarray(batch.x), backend.asarray(batch.one_hot))
+    last.backward()
+    for twin in (last, copy.copy(last), copy.deepcopy(last), pickle.loads(pickle.dumps(last))):
+        assert len(pickle.dumps(twin)) <= unused + 8
 
 
 class Remembering(Layer):
