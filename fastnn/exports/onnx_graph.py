@@ -12,6 +12,7 @@ from fastnn.exports.onnx_nodes import LAYERS, PROBABILITIES, Nodes
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.saving import arrays_of_state
 from fastnn.nn.sequential import Sequential
+from fastnn.wording import shown
 
 X, SCORES, PROBABILITY = "x", "scores", "probabilities"
 """What the input and the outputs are called."""
@@ -27,6 +28,10 @@ def check_exportable(network: Sequential) -> None:
     TypeError
         If a layer or the way through the layers is of the user's own.
     """
+    if not isinstance(network, Sequential):
+        raise TypeError(
+            f"network must be one of fastnn's, such as TwoLayerNet, got {shown(network)}"
+        )
     for name, layer in network.layers.items():
         if not any(is_unmodified(layer, cls) for cls in LAYERS):
             known = ", ".join(cls.__name__ for cls in LAYERS)

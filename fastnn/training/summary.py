@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 import math
 from collections.abc import Iterator
@@ -116,6 +115,8 @@ class Summary:
         return str(self)
 
     def _repr_html_(self) -> str:
+        import html
+
         def line(kind: str, cells: tuple[str, ...]) -> str:
             return "".join(
                 f'<{kind} style="text-align: {"right" if column == "parameters" else "left"}">'

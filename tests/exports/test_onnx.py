@@ -169,6 +169,8 @@ def test_what_is_of_your_own_is_refused(path: Path) -> None:
             (Sequential([Doubling()]), "layer 'Doubling1', a Doubling of your own"),
             (Shifted(12, 6, 4), r"Shifted has a predict of its own.*Sequential\(network\.layers"),
         ]
+    with pytest.raises(TypeError, match="network must be one of fastnn's"):
+        fastnn.to_onnx(networks[2][0].layers["Affine1"], path)
     for network, message in networks:
         with pytest.raises(TypeError, match=message):
             network.to_onnx(path)

@@ -139,3 +139,22 @@ def test_parameters_that_nobody_has_named_yet() -> None:
     network.load_state_dict(names)
     np.testing.assert_array_equal(network.layers["Book1"].W, 0)
     assert network.state_dict().keys() == names.keys()
+
+
+def test_a_callback_sets_all_of_it(backend: Backend, batch: Batch) -> None:
+    """What the layers keep for themselves in training is set, too, and trained on from there."""
+    network = MultiLayerNet(12, [6], 4, use_batchnorm=True, seed=0)
+    states: list[dict[str, Any]] = []
+
+    def go_back(network: Sequential, history: fastnn.History) -> None:
+        states.append(network.state_dict())
+        if history.epochs == 2:
+            network.load_state_dict(states[0])
+
+    fastnn.fit(
+        network, batch.x, batch.t, epochs=2, batch_size=7, seed=0, progress=False,
+        callbacks=[go_back],
+    )  # fmt: skip
+    assert np.any(states[1]["BatchNorm1.running_mean"] != states[0]["BatchNorm1.running_mean"])
+    for name, array in network.state_dict().items():
+        np.testing.assert_array_equal(array, states[0][name])
