@@ -12,7 +12,7 @@ import typer
 
 from fastnn import Sequential, SoftmaxWithLoss, to_numpy
 from fastnn.cli.options import BackendOption, select_backend
-from fastnn.datasets import read_idx
+from fastnn.datasets import read_digit, read_idx
 from fastnn.datasets.idx import GZIP_MAGIC
 from fastnn.system.regular_file import open_regular
 
@@ -27,9 +27,9 @@ def predict(
 ) -> None:
     """Predict the class of each image, with its probability.
 
-    A picture of any format and size is made grey, as large as the network takes it, and light on
-    dark, as MNIST's digits are: one with a light border is inverted. Prints a line an image: its
-    number in the file, the class, the probability.
+    A picture of one digit, of any format and size, is prepared as MNIST's images were: light on
+    dark, the digit 20 pixels high or wide, its centre of mass in the middle. Prints a line an
+    image: its number in the file, the class, the probability.
     """
     select_backend(backend)
     network = Sequential.load(model)
@@ -42,6 +42,11 @@ def predict(
     features = int(W.shape[0])
     x = _pixels(images, features)
     y = to_numpy(network.predict_proba(x))
+    if not np.isfinite(y).all():
+        raise ValueError(
+            f"{model} gives no probabilities but {y[~np.isfinite(y)][0]}: the training that made "
+            "it has diverged; train again, with a smaller learning rate"
+        )
     classes = y.argmax(axis=1).tolist()
     probabilities = y.max(axis=1).astype("float64").tolist()
     if as_json:
@@ -68,23 +73,10 @@ def _pixels(path: Path, features: int) -> np.ndarray[Any, Any]:
             )
         rows = stored.reshape(len(stored), -1)
     else:
-        rows = _picture(path, features)
+        side = math.isqrt(features)
+        if side * side != features:
+            raise ValueError(f"the network takes {features} numbers, which are no square picture")
+        rows = read_digit(path, side).reshape(1, -1)
     if rows.shape[1] != features:
         raise ValueError(f"{path}: images of {rows.shape[1]} pixels, the network takes {features}")
     return rows.astype("float32") / np.float32(255)
-
-
-def _picture(path: Path, features: int) -> np.ndarray[Any, Any]:
-    from PIL import Image, UnidentifiedImageError
-
-    side = math.isqrt(features)
-    if side * side != features:
-        raise ValueError(f"the network takes {features} numbers, which are no square picture")
-    try:
-        with Image.open(path) as picture:
-            grey = np.asarray(picture.convert("L").resize((side, side), Image.Resampling.BOX))
-    except UnidentifiedImageError:
-        raise ValueError(f"{path}: neither an IDX file nor a picture") from None
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    light = border.mean() > 127
-    return (255 - grey if light else grey).reshape(1, -1)

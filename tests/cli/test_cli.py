@@ -395,6 +395,14 @@ def test_predict_refuses(trained: Path, tmp_path: Path, content: bytes, words: s
         run("predict", trained, tmp_path / "file")
 
 
+def test_predict_by_a_network_that_has_diverged(tmp_path: Path) -> None:
+    network = fastnn.TwoLayerNet(784, 5, 10, seed=0)
+    network.params["b2"][3] = np.nan
+    network.save(tmp_path / "network")
+    with pytest.raises(ValueError, match=r"network gives no probabilities but nan: .* diverged"):
+        run("predict", tmp_path / "network", MNIST_DIRECTORY / "t10k-images-idx3-ubyte")
+
+
 def test_predict_by_a_network_of_no_size(tmp_path: Path) -> None:
     fastnn.Sequential([fastnn.Relu()]).save(tmp_path / "network")
     with pytest.raises(ValueError, match="holds no Affine layer"):
