@@ -3,6 +3,9 @@
 The same layers and networks run on the backend that is selected: ``fastnn.set_backend("cupy")``.
 """
 
+import importlib
+from typing import Any
+
 from fastnn.backends import (
     Backend,
     BackendInfo,
@@ -143,3 +146,14 @@ __all__ = [
     "to_onnx",
     "use_backend",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "datasets":  # which most scripts need, but not all
+        return importlib.import_module("fastnn.datasets")
+    raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what a script uses; pieces of the library are there as well."""
+    return sorted({*__all__, "__version__", "datasets"})

@@ -45,11 +45,17 @@ def imports_of(module: str, modules: Mapping[str, Path]) -> set[str]:
 
 
 def folders_of(graph: Graph, modules: Mapping[str, Path]) -> Graph:
-    """Give the imports between folders; ``__init__.py`` of the whole package stands by itself."""
+    """Give the imports between folders.
+
+    ``__init__.py`` of the whole package and ``__main__.py``, which nothing imports, stand by
+    themselves.
+    """
 
     def folder(module: str) -> str:
         if "." not in module:
             return f"{module}/__init__.py"
+        if module.endswith(".__main__"):
+            return module
         return module if modules[module].name == "__init__.py" else module.rpartition(".")[0]
 
     folders: Graph = {}

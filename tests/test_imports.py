@@ -49,6 +49,24 @@ def test_numba_is_imported_when_it_is_selected() -> None:
     assert {"numba", "fastnn.kernels.cpu"} <= loaded
 
 
+def test_data_sets_are_there_without_another_import() -> None:
+    assert "fastnn.datasets" not in loaded_after("import fastnn")
+    assert "fastnn.datasets" in loaded_after("import fastnn; fastnn.datasets.load_mnist")
+    with pytest.raises(AttributeError, match="module 'fastnn' has no attribute 'dataset'"):
+        fastnn.dataset  # noqa: B018
+
+
+def test_dir_shows_what_a_script_uses() -> None:
+    assert set(dir(fastnn)) == {*fastnn.__all__, "__version__", "datasets"}
+
+
+def test_the_command_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fastnn", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"fastnn {fastnn.__version__}\n"
+
+
 def test_all_names_exist() -> None:
     assert sorted(fastnn.__all__) == sorted(set(fastnn.__all__))
     for name in fastnn.__all__:
