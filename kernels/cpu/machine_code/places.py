@@ -41,13 +41,14 @@ def cache_directory() -> Path | None:
 def filled_directories() -> tuple[Path, ...]:
     """Where machine code may be read besides: `_places` that somebody trusted has filled.
 
-    So it is where an administrator sets ``NUMBA_CACHE_DIR`` for all users, runs ``fastnn warmup
-    --shared``, and lets nobody else write there.
+    This user may not write there. So it is where an administrator sets ``NUMBA_CACHE_DIR`` for all
+    users, runs ``fastnn warmup --shared``, and lets nobody else write.
     """
     name = f"fastnn-{_fingerprint()}"
     own = cache_directory()
     candidates = [place / name for place in _places()]
-    return tuple(each for each in candidates if each != own and _readable(each))
+    others = [each for each in candidates if each != own and not os.access(each, os.W_OK)]
+    return tuple(filter(_readable, others))
 
 
 def share(directory: Path) -> None:
