@@ -8,7 +8,9 @@ import sklearn.neural_network
 from sklearn.utils._param_validation import StrOptions
 
 from fastnn.sklearn.class_weights import with_class_weight
-from fastnn.sklearn.multilayer import CONSTRAINTS, Multilayer
+from fastnn.sklearn.multilayer import CONSTRAINTS, Multilayer, check_hooks
+
+check_hooks(sklearn.neural_network.MLPClassifier)
 
 
 class MLPClassifier(Multilayer, sklearn.neural_network.MLPClassifier):

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import sklearn
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -38,6 +39,29 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
 }
 """What scikit-learn checks of the parameters that its own estimators do not have."""
+
+
+HOOKS = (
+    "_backprop", "_fit", "_fit_lbfgs", "_fit_stochastic", "_forward_pass_fast", "_initialize",
+    "_update_no_improvement_count",
+)  # fmt: skip
+"""The methods of scikit-learn's estimators, none of them public, in whose place fastnn computes."""
+
+
+def check_hooks(cls: type) -> None:
+    """Refuse a scikit-learn whose estimators would not call what replaces their methods.
+
+    Raises
+    ------
+    ImportError
+        If `cls`, one of its estimators, lacks one of the `HOOKS`.
+    """
+    missing = [name for name in HOOKS if not hasattr(cls, name)]
+    if missing:
+        raise ImportError(
+            f"fastnn.sklearn knows scikit-learn from 1.7 to 1.9, and {cls.__name__} of "
+            f"{sklearn.__version__} has no {' and no '.join(missing)}: install one of these"
+        )
 
 
 class Multilayer(BaseEstimator):
@@ -207,4 +231,5 @@ class Multilayer(BaseEstimator):
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         with num_threads(self.n_threads):
-            return answers(make_network(self, self.backend), X, self.out_activation_)
+            network = make_network(self, self.backend, copies=False)
+            return answers(network, X, self.out_activation_)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.backends.arrays import host_array
+from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import get_backend, use_backend
 from fastnn.nn.activations import Sigmoid, Tanh
@@ -48,9 +48,13 @@ def initial_normalization(units: int, dtype: Any) -> Arrays:
 
 
 def make_network(
-    estimator: Any, backend: str | Backend | None, *, dtype: str | None = None
+    estimator: Any,
+    backend: str | Backend | None,
+    *,
+    dtype: str | None = None,
+    copies: bool = True,
 ) -> Sequential:
-    """Make a network of copies of an estimator's arrays.
+    """Make a network of an estimator's arrays, or of copies of them.
 
     Parameters
     ----------
@@ -60,6 +64,8 @@ def make_network(
         Where it computes; None for the active backend.
     dtype : str, optional
         What it computes in; by default that of `coefs_`.
+    copies : bool, optional
+        False for a network that only predicts: a copy is made where there is no other way, then.
     """
     activation, ratio = ACTIVATIONS[estimator.activation], float(estimator.dropout)
     last = len(estimator.coefs_)
@@ -67,13 +73,13 @@ def make_network(
         layers: dict[str, Layer] = {}
         pairs = zip(estimator.coefs_, estimator.intercepts_, strict=True)
         for number, pair in enumerate(pairs, 1):
-            W, b = [chosen.copy(chosen.asarray(np.ascontiguousarray(each), dtype)) for each in pair]
+            W, b = [_placed(each, chosen, dtype, copies) for each in pair]
             layers[f"Affine{number}"] = Affine(W, b)
             if number == last:
                 break
             if estimator.batch_norm:
                 gamma, beta, mean, var = estimator.normalizations_[number - 1]
-                scale, shift = (chosen.copy(chosen.asarray(each)) for each in (gamma, beta))
+                scale, shift = (_placed(each, chosen, dtype, copies) for each in (gamma, beta))
                 layers[f"BatchNorm{number}"] = BatchNormalization(
                     scale, shift, running_mean=mean, running_var=var
                 )
@@ -84,6 +90,14 @@ def make_network(
         network = Sequential(layers, LOSSES[estimator.out_activation_]())
     let_go(network.params.values())
     return network
+
+
+def _placed(
+    array: np.ndarray[Any, Any], backend: Backend, dtype: str | None, copies: bool
+) -> Array:
+    """Bring an array to where a network computes, as one that a layer takes as it is."""
+    placed = backend.asarray(np.ascontiguousarray(array), dtype)
+    return backend.copy(placed) if copies or not array.flags.writeable else placed
 
 
 def read_back(estimator: Any, network: Sequential) -> None:

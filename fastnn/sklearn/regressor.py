@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 import sklearn.neural_network
 
-from fastnn.sklearn.multilayer import CONSTRAINTS, Multilayer
+from fastnn.sklearn.multilayer import CONSTRAINTS, Multilayer, check_hooks
+
+check_hooks(sklearn.neural_network.MLPRegressor)
 
 
 class MLPRegressor(Multilayer, sklearn.neural_network.MLPRegressor):

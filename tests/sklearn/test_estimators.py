@@ -26,6 +26,7 @@ import fastnn
 from fastnn import sklearn as ours
 from fastnn.backends import Backend
 from fastnn.sklearn import MLPClassifier, MLPRegressor
+from fastnn.sklearn.multilayer import check_hooks
 from tests.helpers.sklearn_problems import classes, difference, numbers, outputs
 
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -171,6 +172,17 @@ def test_what_is_refused() -> None:
 
 
 @ignore_convergence
+def test_arrays_that_may_not_be_written() -> None:
+    fitted = classifier().fit(X, Y)
+    expected = fitted.predict_proba(X)
+    for array in fitted.coefs_ + fitted.intercepts_:
+        array.flags.writeable = False
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+    fitted.partial_fit(X, Y)
+    assert np.any(fitted.predict_proba(X) != expected)
+
+
+@ignore_convergence
 def test_the_backend_is_the_parameters_or_the_active_one(backend: Backend) -> None:
     assert classifier(backend=None).fit(X, Y).to_network().backend is backend
     assert classifier(backend="numpy").fit(X, Y).to_network().backend is backend
@@ -244,3 +256,9 @@ def test_without_scikit_learn_the_error_names_the_extra() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "pip install 'fastnn-backends[sklearn]'" in done.stdout
+
+
+def test_a_scikit_learn_without_what_is_replaced_is_refused() -> None:
+    check_hooks(MLPClassifier)
+    with pytest.raises(ImportError, match=r"has no _backprop and no .*_update_no_improvement"):
+        check_hooks(object)
