@@ -188,7 +188,7 @@ class Optimizer:
         return self
 
     def _kind(self) -> str:
-        if self.rule is None:
+        if self.rule is None or not isinstance(self.described_update(), Rule):
             raise TypeError(
                 f"{type(self).__name__} has no rule that says what its state is: pickle it"
             )

@@ -42,6 +42,7 @@ class Epochs:
         training = Training(
             session.network, solver, self._history, epochs=1, batch_size=session.batch_size,
             samples=session.samples, scale=session.scale, sample_shape=session.data.shape[1:],
+            data_dtype=session.dtype,
             validated=False, weighted=False, order=np.random.default_rng(0),
         )  # fmt: skip
         self._rounds = Rounds((), training, interruption)

@@ -7,6 +7,7 @@ of one moment. What is no array is JSON in its metadata; a digest covers all of 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any, NamedTuple
@@ -86,14 +87,15 @@ def write_checkpoint(path: str | PathLike[str], training: Training) -> None:
         arrays |= _named(HISTORY, {name: np.array(some, float) for name, some in lists.items()})
         kept = []
         for number, callback in enumerate(training.callbacks):
-            state = callback.state_dict()
-            kind = type(callback).__name__
-            found = {name: value for name, value in state.items() if hasattr(value, "shape")}
-            arrays |= _named(
-                f"{CALLBACKS}{number}:",
-                {name: _on_host(f"{kind}.{name}", array) for name, array in found.items()},
-            )
-            kept.append([kind, {name: state[name] for name in state.keys() - found.keys()}])
+            kind, state = type(callback).__name__, callback.state_dict()
+            found = {
+                name: _on_host(f"{kind}.state_dict()[{name!r}]", value)
+                for name, value in state.items()
+                if hasattr(value, "shape")
+            }
+            arrays |= _named(f"{CALLBACKS}{number}:", found)
+            values = {name: state[name] for name in state.keys() - found.keys()}
+            kept.append([kind, _for_json(kind, values)])
         described = {
             "network": description_of(saved),
             "optimizer": {
@@ -149,10 +151,21 @@ def _on_host(name: str, array: Any) -> np.ndarray[Any, Any]:
     host = np.asarray(to_numpy(array), order="C")
     if host.dtype not in (np.float32, np.float64):
         raise TypeError(
-            f"{name} is of {host.dtype.name}: a checkpoint holds float32 and float64, and single "
-            "values"
+            f"{name} is of {host.dtype.name}: a checkpoint holds arrays of float32 and float64, "
+            "and Python's own numbers"
         )
     return host
+
+
+def _for_json(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(values)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{kind}.state_dict() has what a checkpoint does not hold ({error}): it may have "
+            "arrays of float32 and float64, and numbers, texts, lists and dictionaries of these"
+        ) from error
+    return values
 
 
 def _named(prefix: str, arrays: Mapping[str, Any]) -> HostArrays:

@@ -8,7 +8,7 @@ from os import PathLike
 
 import numpy as np
 
-from fastnn.checks import check_count, check_seed
+from fastnn.checks import check_count, check_seed, dtype_name
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.optimizers import SGD
 from fastnn.nn.sequential import Sequential
@@ -205,7 +205,7 @@ def fit(
         history = History()
         training = Training(
             network, optimizer, history, epochs, batch_size, samples, scale,
-            tuple(data.shape[1:]), held_out is not None, weights is not None,
+            tuple(data.shape[1:]), dtype_name(data), held_out is not None, weights is not None,
             order, called,
         )  # fmt: skip
         if epochs == 0 and resume is None:

@@ -40,6 +40,8 @@ class Training:
         What inputs are multiplied by.
     sample_shape : tuple of int
         Of one input.
+    data_dtype : str
+        Of the inputs, as they are kept.
     validated : bool
         Whether there are validation data.
     weighted : bool
@@ -62,6 +64,7 @@ class Training:
     samples: int
     scale: float
     sample_shape: tuple[int, ...]
+    data_dtype: str
     validated: bool
     weighted: bool
     order: np.random.Generator
@@ -103,4 +106,6 @@ class Training:
             "validation": self.validated,
             "sample_weight": self.weighted,
             "dtype": self.network.dtype,
+            "dtype of x": self.data_dtype,
+            "weight_decay_lambda": float(self.network.weight_decay_lambda),
         }

@@ -246,6 +246,11 @@ def test_other_trainings_are_refused(data: Batch, path: Path) -> None:
     assert "batch_size 10, and this one has batch_size 9" in refused(data, path, batch_size=9)
     assert "validation True" in refused(data, path, validation=None)
     assert "scale 1.0" in refused(data, path, scale=0.5)
+    penalised = lambda: fastnn.MultiLayerNet(12, [6], 4, weight_decay_lambda=0.1)  # noqa: E731
+    assert "weight_decay_lambda 0.1" in refused(data, path, make=penalised)
+    in_bytes = Batch(53, 12, 4)
+    in_bytes.x = in_bytes.x.astype("uint8")
+    assert "dtype of x float32, and this one has dtype of x uint8" in refused(in_bytes, path)
     fewer = Batch(50, 12, 4)
     assert "samples 53" in refused(fewer, path)
     philox = np.random.Generator(np.random.Philox(0))
@@ -284,6 +289,27 @@ def test_what_cannot_be_saved_is_said_before_training(data: Batch, path: Path) -
 
     with pytest.raises(TypeError, match="Own has no rule"):
         run(data, small, Own(), callbacks=[Checkpoint(path)])
+
+    class Derived(SGD):
+        """Has a rule, which its update does not follow."""
+
+        def update(self, params: Any, grads: Any) -> None:
+            raise AssertionError("a step was taken")
+
+    with pytest.raises(TypeError, match="Derived has no rule"):
+        run(data, small, Derived(0.1), callbacks=[Checkpoint(path)])
+
+    class Remembers(Callback):
+        def __init__(self, what: Any) -> None:
+            self.what = what
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"it": self.what}
+
+    for what in (np.arange(3), {1, 2}, object()):
+        with pytest.raises(TypeError, match=r"Remembers\.state_dict"):
+            run(data, small, SGD(0.1), callbacks=[Remembers(what), Checkpoint(path)])
+    assert not path.exists()
     with pytest.raises(ValueError, match="every"):
         Checkpoint(path, every=0)
     network = small()
