@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fastnn.checks import check_count
 
@@ -20,6 +22,12 @@ BLAS_VARIABLES = (
 """Environment variables by which users set the threads of BLAS."""
 
 _chosen: int | None = None
+
+_lock = threading.Lock()
+_for_now: dict[object, int] = {}
+"""What `num_threads` has set, the last one at the end."""
+_blas_before: list[Any] = []
+"""What restores the threads of BLAS as each of these found them."""
 
 
 def set_num_threads(threads: int) -> None:
@@ -49,21 +57,34 @@ def set_num_threads(threads: int) -> None:
 def num_threads(threads: int | None) -> Iterator[None]:
     """Use so many threads in the ``with`` statement, as by `set_num_threads`; None changes nothing.
 
-    It holds for the process: what another thread starts meanwhile has the same number.
+    It holds for the process: what another thread starts meanwhile has the same number. Of several
+    threads that use this at the same time the one that came last decides.
     """
-    global _chosen
     if threads is None:
         yield
         return
+    token, count = object(), check_count(threads, "threads")
+    with _lock:
+        _blas_before.append(_limit_blas(count))
+        _for_now[token] = count
+    try:
+        yield
+    finally:
+        with _lock:
+            del _for_now[token]
+            if _for_now:
+                _limit_blas(next(reversed(_for_now.values())))
+            else:
+                _blas_before[0].restore_original_limits()
+                _blas_before.clear()
+
+
+def _limit_blas(threads: int) -> Any:
+    """Set the threads of BLAS; give what restores those from before."""
     import threadpoolctl
 
-    before, _chosen = _chosen, check_count(threads, "threads")
     blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
-    try:
-        with blas.limit(limits=_chosen):
-            yield
-    finally:
-        _chosen = before
+    return blas.limit(limits=threads)
 
 
 def limit_blas_to_cores() -> None:
@@ -82,6 +103,9 @@ def limit_blas_to_cores() -> None:
 
 def get_num_threads() -> int:
     """Give how many threads are used: what was set, or else `default_num_threads`."""
+    for_now = list(_for_now.values())
+    if for_now:
+        return for_now[-1]
     return default_num_threads() if _chosen is None else _chosen
 
 

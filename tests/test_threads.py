@@ -52,6 +52,45 @@ def test_a_backend_lowers_blas_to_the_cores(
     assert matrix_product_threads() in (3 if set_by_user else 2, None)
 
 
+def test_a_number_for_a_while() -> None:
+    from fastnn.backends.processor import matrix_product_threads
+
+    fastnn.set_num_threads(2)
+    seen: list[int | None] = []
+
+    def fail() -> None:
+        with threads.num_threads(1):
+            seen.extend([fastnn.get_num_threads(), matrix_product_threads()])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert seen in ([1, 1], [1, None])
+    assert fastnn.get_num_threads() == 2
+    assert matrix_product_threads() in (2, None)
+    with threads.num_threads(None):
+        assert fastnn.get_num_threads() == 2
+    with pytest.raises(ValueError, match="threads must be at least 1"), threads.num_threads(0):
+        pass
+    assert fastnn.get_num_threads() == 2
+
+
+def test_numbers_for_a_while_that_end_in_another_order() -> None:
+    from fastnn.backends.processor import matrix_product_threads
+
+    fastnn.set_num_threads(2)
+    one, other = threads.num_threads(1), threads.num_threads(3)
+    one.__enter__()
+    other.__enter__()
+    assert fastnn.get_num_threads() == 3
+    one.__exit__(None, None, None)
+    assert fastnn.get_num_threads() == 3
+    assert matrix_product_threads() in (3, None)
+    other.__exit__(None, None, None)
+    assert fastnn.get_num_threads() == 2
+    assert matrix_product_threads() in (2, None)
+
+
 @pytest.mark.parametrize("wrong", [0, -1])
 def test_fewer_than_one(wrong: int) -> None:
     with pytest.raises(ValueError, match="threads must be at least 1"):
