@@ -136,22 +136,30 @@ WORTH_A_WARNING = 1 << 16
 """Bytes of a layer of the user's own that a pickle may hold before it warns, as of a toy."""
 
 
+def kept_beside_parameters(layer: Any, made_with: Iterable[str] = ()) -> dict[str, Array]:
+    """Give the arrays that a layer keeps and that are no parameters, nor gradients or state.
+
+    Nor those that were there when the layer was made, as far as that is known.
+    """
+    known = {*parameter_names(layer), *state_names(layer), *made_with}
+    known |= {f"d{name}" for name in known}
+    return {
+        attribute: value
+        for attribute, value in attributes_of(layer).items()
+        if attribute not in known and len(getattr(value, "shape", ())) > 0
+    }
+
+
 def what_is_kept(layer: Any, name: str, made_with: Iterable[str] = ()) -> str:
     """Name arrays that a layer of the user's own may keep of a batch, and that a pickle would hold.
 
-    Those are all in two or more dimensions that are no parameters, nor gradients of these, nor
-    there when the layer was made, as far as that is known. A class that says what pickles of it
-    hold keeps nothing.
+    Those are all of `kept_beside_parameters` in two or more dimensions. A class that says what
+    pickles of it hold keeps nothing.
     """
     if has_own_pickling(layer):
         return ""
-    known = {*parameter_names(layer), *state_names(layer), *made_with}
-    known |= {f"d{name}" for name in known}
-    kept = {
-        attribute: value
-        for attribute, value in attributes_of(layer).items()
-        if attribute not in known and len(getattr(value, "shape", ())) > 1
-    }
+    arrays = kept_beside_parameters(layer, made_with).items()
+    kept = {attribute: array for attribute, array in arrays if len(array.shape) > 1}
     if sum(getattr(array, "nbytes", 0) for array in kept.values()) < WORTH_A_WARNING:
         return ""
     described = [f"{attribute} {tuple(array.shape)}" for attribute, array in kept.items()]

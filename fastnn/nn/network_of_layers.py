@@ -27,6 +27,7 @@ from fastnn.nn.copies import (
 from fastnn.nn.entry import alone_at_entry
 from fastnn.nn.found_parameters import name_after
 from fastnn.nn.handed_over import let_go, remember, warn_of_copies
+from fastnn.nn.last_batch import of_the_last_batch
 from fastnn.nn.layer import (
     Layer,
     arrays_of_floats,
@@ -231,26 +232,22 @@ class NetworkOfLayers:
         attributes = attributes_of(self)
         for name in ("_network_lock", "_owners", "_unnamed"):
             attributes.pop(name, None)
+        of_batch = of_the_last_batch(
+            self.layers, self.last_layer, self.backend, self.dtype, self.made_with
+        )
         own = {
-            id(layer): _as_carried(layer, self.backend)
+            id(layer): _as_carried(layer, self.backend, of_batch.get(id(layer), frozenset()))
             for layer in self._all_layers()
-            if not isinstance(layer, Layer)
         }
         attributes = {name: own.get(id(value), value) for name, value in attributes.items()}
-        attributes["layers"] = OrderedDict(
-            (name, own.get(id(layer), layer)) for name, layer in self.layers.items()
-        )
-        return carried(attributes, self.backend, self._kept())
-
-    def _kept(self) -> str:
-        """Name what layers that know nothing of fastnn may keep of a batch."""
-        layers = [*self.layers.items(), ("last_layer", self.last_layer)]
-        kept = [
+        layers = {name: own[id(layer)] for name, layer in self.layers.items()}
+        attributes["layers"] = OrderedDict(layers)
+        left = [
             what_is_kept(layer, name, self.made_with.get(name, ()))
-            for name, layer in layers
+            for name, layer in [*layers.items(), ("last_layer", own[id(self.last_layer)])]
             if not isinstance(layer, Layer)
         ]
-        return ", ".join(filter(None, kept))
+        return carried(attributes, self.backend, ", ".join(filter(None, left)))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         set_attributes(self, {**arrived(state), "_network_lock": NetworkLock()})
@@ -411,12 +408,15 @@ def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
     return named
 
 
-def _as_carried(layer: Any, backend: Backend) -> Any:
-    """Give a layer that knows nothing of fastnn as a copy or a pickle carries it."""
-    if backend.on_host or has_own_pickling(layer):
+def _as_carried(layer: Any, backend: Backend, of_batch: frozenset[str]) -> Any:
+    """Give a layer of the user's own as a copy or a pickle carries it."""
+    on_device = not (backend.on_host or isinstance(layer, Layer) or has_own_pickling(layer))
+    if not (of_batch or on_device):
         return layer
     twin = shallow(layer)
-    set_attributes(twin, carried(attributes_of(layer), backend))
+    set_attributes(twin, dict.fromkeys(of_batch))
+    if on_device:
+        set_attributes(twin, carried(attributes_of(twin), backend))
     return twin
 
 
