@@ -84,6 +84,7 @@ def write_checkpoint(path: str | PathLike[str], training: Training) -> None:
         optimizer = training.optimizer
         arrays = _named(NETWORK, saved.arrays) | _named(OPTIMIZER, arrays_of(optimizer.state))
         lists, history = _parted(vars(training.history))
+        history["epochs"] = training.closed_epochs
         arrays |= _named(HISTORY, {name: np.array(some, float) for name, some in lists.items()})
         kept = []
         for number, callback in enumerate(training.callbacks):

@@ -45,8 +45,10 @@ def train(
             evaluations = [] if held_out is None else session.evaluations(held_out, history)
             while history.epochs < training.epochs and not training.ended:
                 queue.resume()
-                whole = session.epoch(training.draw_order(), rounds, queue, interruption)
-                if interruption.requested or not whole:
+                training.epoch_is_open = session.epoch(
+                    training.draw_order(), rounds, queue, interruption
+                )
+                if interruption.requested or not training.epoch_is_open:
                     break
                 if evaluations or callbacks:
                     queue.flush()
@@ -55,6 +57,7 @@ def train(
                 for (results, _), values in zip(evaluations, found, strict=True):
                     for result, value in zip(results, values, strict=True):
                         result.append(value)
+                training.epoch_is_open = False
                 session.call_back(rounds, rounds.due_after_epoch(), "on_epoch_end")
                 if callbacks:
                     interruption.take_over()  # if one has put Python's own handler back

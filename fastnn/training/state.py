@@ -52,6 +52,8 @@ class Training:
         All of them, in the order of their turns.
     ended : bool
         Whether a callback has ended the training.
+    epoch_is_open : bool
+        Whether all steps of an epoch were taken, and its evaluation is to come.
     numbers_at_first : dict of str to Any
         What the optimizer was made with, whatever callbacks make of it.
     """
@@ -70,6 +72,7 @@ class Training:
     order: np.random.Generator
     callbacks: Sequence[Stateful] = ()
     ended: bool = False
+    epoch_is_open: bool = False
     numbers_at_first: Mapping[str, Any] = field(init=False, repr=False)
     _before_epoch: Mapping[str, Any] = field(init=False, repr=False, default_factory=dict)
 
@@ -82,9 +85,14 @@ class Training:
         return len(self.history.losses)
 
     @property
+    def closed_epochs(self) -> int:
+        """Epochs that are over: all steps taken, evaluated, and callbacks called."""
+        return self.history.epochs - self.epoch_is_open
+
+    @property
     def steps_in_epoch(self) -> int:
         """Steps taken in the epoch that is under way; 0 between two."""
-        begun = self.history.epoch_steps[self.history.epochs :]
+        begun = self.history.epoch_steps[self.closed_epochs :]
         return begun[0] if begun else 0
 
     def draw_order(self) -> np.ndarray[Any, Any]:

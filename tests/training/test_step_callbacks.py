@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,24 +168,29 @@ def test_what_is_no_callback_is_refused(data: Batch) -> None:
 
 
 @pytest.mark.usefixtures("on_numpy")
-def test_interrupted_between_steps(data: Batch, tmp_path: Any) -> None:
-    """Ctrl-C in a callback ends the training; the end is told, and saved."""
-    import signal
+@pytest.mark.parametrize("step", [2, STEPS, STEPS + 2])
+def test_interrupted_between_steps(data: Batch, tmp_path: Path, step: int) -> None:
+    """Ctrl-C in a callback ends the training; the end is told, and saved.
+
+    That is so after the last step of an epoch, too, which is then evaluated when it goes on.
+    """
 
     class Press(Callback):
         def on_step_end(self, training: Training) -> None:
-            if training.step == 8:
+            if training.step == step:
                 signal.raise_signal(signal.SIGINT)
 
-    log, path = Log(None), tmp_path / "training"
-    _, history = run(
-        data, [Press(), log, Checkpoint(path), CSVLogger(tmp_path / "log.csv")], epochs=3
-    )
+    log, path, table = Log(None), tmp_path / "training", tmp_path / "log.csv"
+    evaluated: dict[str, Any] = {"epochs": 3, "validation": (data.x, data.t)}
+    _, history = run(data, [Press(), log, Checkpoint(path), CSVLogger(table)], **evaluated)
     assert history.interrupted
-    assert log.calls[-1] == ("end", 8)
-    whole, _ = run(data, [], epochs=3)
-    resumed, longer = run(data, [], epochs=3, resume=path)
+    assert log.calls[-1] == ("end", step)
+    whole, expected = run(data, [], **evaluated)
+    resumed, longer = run(data, [CSVLogger(table)], resume=path, **evaluated)
     assert not longer.interrupted
+    assert longer.losses == expected.losses
+    assert longer.validation_accuracies == expected.validation_accuracies
+    assert longer.epoch_steps == expected.epoch_steps == [STEPS] * 3
     for name, array in parameters(whole).items():
         np.testing.assert_array_equal(parameters(resumed)[name], array)
-    assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+    assert len(table.read_text().splitlines()) == 1 + 3
