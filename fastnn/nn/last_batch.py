@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -27,6 +28,9 @@ from fastnn.nn.modes import call_forward
 
 Shape = tuple[int, ...]
 Shapes = dict[int, dict[str, Shape]]
+_trying = threading.local()
+"""Whether this thread is at it: copies of a layer that knows its network would begin anew."""
+
 SAMPLES = (2, 3)
 MADE_UP = 0.5
 
@@ -47,10 +51,24 @@ def of_the_last_batch(
         for name, layer in [*layers.items(), ("", last_layer)]
         if not has_own_pickling(layer)
     }
-    if not any(kept.values()):
+    if not any(kept.values()) or getattr(_trying, "busy", False):
         return {}
-    tries = itertools.product((_shared(kept), {}), _shapes_of_samples(layers, kept))
-    for shared, shape in tries:
+    _trying.busy = True
+    try:
+        return _found(layers, last_layer, backend, dtype, kept)
+    finally:
+        _trying.busy = False
+
+
+def _found(
+    layers: Mapping[str, Any],
+    last_layer: Any,
+    backend: Backend,
+    dtype: str,
+    kept: Mapping[int, dict[str, Array]],
+) -> dict[int, frozenset[str]]:
+    """Try what a sample may look like, until the layers take it."""
+    for shared, shape in itertools.product((_shared(kept), {}), _shapes_of_samples(layers, kept)):
         seen = [
             _shapes_after(layers, last_layer, kept, shared, backend, dtype, (samples, *shape))
             for samples in SAMPLES

@@ -398,6 +398,21 @@ def test_layers_of_your_own_carry_nothing_of_the_data(
         np.testing.assert_array_equal(pickle.loads(content).predict(batch.x[:5]), expected)
 
 
+def test_layers_that_know_their_network() -> None:
+    batch = Batch(50, 12, 4)
+    with fastnn.use_backend("numpy"):
+        network = Sequential([Affine(np.ones((12, 4)), np.zeros(4)), Square(), Square()])
+    for layer in network.layers.values():
+        layer.network = network
+    network.gradient(batch.x, batch.t)
+    for twin in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+        assert twin.layers["Square2"].network is twin
+        np.testing.assert_array_equal(twin.predict(batch.x), network.predict(batch.x))
+        assert twin.layers["Square1"].x.shape == (50, 4)  # by the prediction
+    content = pickle.dumps(network)
+    assert batch.x.astype("float64").tobytes() not in content
+
+
 def test_what_is_tried_on_copies_shows_nowhere() -> None:
     with fastnn.use_backend("numpy"):
         network = Sequential([Affine(np.ones((12, 4)), np.zeros(4)), Averaging(), Drawing()])
