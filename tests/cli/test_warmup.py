@@ -33,12 +33,12 @@ def run(*arguments: str, status: int = 0) -> str:
 @pytest.mark.skipif(CPU_BACKEND != "numba", reason="Numba is not installed")
 @pytest.mark.parametrize(
     "kind",
-    exhaustive_but(["as it is"], ["as it is", "dense", "bytes", "float64", "deep"]),
+    exhaustive_but(["as it is"], ["as it is", "dense", "bytes", "deep"]),
 )
 def test_nothing_is_left_to_compile(kind: str) -> None:
     options: dict[str, list[str]] = {
         "as it is": ["--zeros", "0.5"], "dense": ["--zeros", "0"],
-        "bytes": ["--zeros", "0.8", "--bytes"], "float64": ["--zeros", "0.5", "--dtype", "float64"],
+        "bytes": ["--zeros", "0.8", "--bytes"],
         "deep": ["--zeros", "0.5", "--hidden", "6,5", "--batch-norm", "--dropout", "0.3",
                  "--optimizer", "Adam", "--clip-norm", "1", "--weight-decay", "0.1"],
     }  # fmt: skip
@@ -56,8 +56,6 @@ def test_nothing_is_left_to_compile(kind: str) -> None:
         elif kind == "bytes":
             x = np.where(np.random.default_rng(0).random(x.shape) < 0.8, 0, 255 * x).astype("uint8")
             how["scale"] = 1 / 255
-        elif kind == "float64":
-            x, made["dtype"] = x.astype("float64"), "float64"
         elif kind == "deep":
             made = {"hidden_size_list": [6, 5], "use_batchnorm": True, "use_dropout": True}
             how["optimizer"] = fastnn.Adam(clip_norm=2.0, weight_decay=0.01)
