@@ -153,6 +153,21 @@ def test_weights_of_any_scale_and_later_changes(backend: Backend) -> None:
         assert relative_error(found[name], right[name]) <= 1e-10
 
 
+def test_weights_of_data_that_have_no_room(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They arrive with the samples."""
+    if type(backend).feed is Backend.feed or backend.on_host:
+        pytest.skip("all data have room")
+    x, t, w = problem(SoftmaxWithLoss)
+    right, losses = trained(x, t, w)
+    monkeypatch.setattr(type(backend), "holds", lambda self, size: False)
+    found, found_losses = trained(x, t, w)
+    assert found_losses == losses
+    for name in right:
+        np.testing.assert_array_equal(found[name], right[name])
+
+
 BAD: dict[str, tuple[Callable[[Array], Any], type[Exception], str]] = {
     "too few": (lambda w: w[:9], ValueError, r"shape \(9,\), but there are 40 samples: .*\(40,\)$"),
     "a column": (lambda w: w[:, None], ValueError, r"pass np\.ravel\(sample_weight\)"),
