@@ -168,16 +168,12 @@ def what_is_kept(layer: Any, name: str, made_with: Iterable[str] = ()) -> str:
 
 def has_own_pickling(layer: Any) -> bool:
     """Whether the class of a layer says itself what copies and pickles hold."""
-    if isinstance(layer, Layer) and "forget" in _methods_above(layer, Layer):
+    cls: Any = type(layer)
+    base: Any = Layer if isinstance(layer, Layer) else object
+    if base is Layer and cls.forget is not Layer.forget:
         return True
-    methods = _methods_above(layer, Layer if isinstance(layer, Layer) else object)
-    return not methods.isdisjoint({"__getstate__", "__reduce__", "__reduce_ex__"})
-
-
-def _methods_above(layer: Any, base: type) -> set[str]:
-    """Name what the classes of a layer define themselves, down to `base`."""
-    classes = type(layer).__mro__
-    return {name for cls in classes[: classes.index(base)] for name in vars(cls)}
+    names = ("__getstate__", "__reduce__", "__reduce_ex__")
+    return any(getattr(cls, name) is not getattr(base, name) for name in names)
 
 
 def names_to_move(layer: Any) -> tuple[str, ...]:
