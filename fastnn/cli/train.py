@@ -6,12 +6,13 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fastnn import SGD, History, MultiLayerNet, Optimizer, Sequential, fit
+from fastnn import SGD, Callback, Checkpoint, History, Sequential, fit
 from fastnn.cli.options import (
     BackendOption,
     DtypeOption,
@@ -21,9 +22,21 @@ from fastnn.cli.options import (
     sizes,
 )
 from fastnn.cli.output import say, say_aside, warnings_as_lines
+from fastnn.cli.run_directory import (
+    CHECKPOINT,
+    CURVES,
+    HISTORY,
+    NETWORK,
+    new_directory,
+    read_settings,
+    remove_run,
+    write_settings,
+)
+from fastnn.cli.settings import RATE_OF_SGD, Settings
 from fastnn.datasets import load_idx, load_mnist
 from fastnn.datasets.directory import DataSet
-from fastnn.nn.optimizer_names import OPTIMIZERS, optimizer_class
+from fastnn.nn.networks import ACTIVATIONS, GAINS
+from fastnn.nn.optimizer_names import OPTIMIZERS
 from fastnn.system.standard_streams import is_terminal
 
 Tell = Callable[[str], None]
@@ -33,11 +46,9 @@ INTERRUPTED = 130
 
 NAMES = [cls.__name__ for cls in OPTIMIZERS.values()]
 
-RATE_OF_SGD = 0.1
-"""The book's, in chapters 4 and 5; `SGD` by itself has that of chapter 6."""
-
 
 def train(
+    context: typer.Context,
     backend: BackendOption = None,
     epochs: Annotated[int, typer.Option(min=0, help="How often to go through the data.")] = 17,
     batch_size: Annotated[
@@ -54,7 +65,27 @@ def train(
             help=f"Learning rate; by default {RATE_OF_SGD}, and the optimizer's own beside SGD.",
         ),
     ] = None,
+    weight_decay: Annotated[
+        float, typer.Option(min=0, help="The optimizer's weight decay; biases are spared.")
+    ] = 0.0,
     hidden: HiddenOption = "50",
+    activation: Annotated[
+        str, typer.Option(help=f"One of {', '.join(ACTIVATIONS)}.", metavar="NAME")
+    ] = "relu",
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Initial weights: {', '.join(GAINS)}, or their standard deviation; by default "
+            "0.01 for one hidden layer, as in the book, else relu.",
+            metavar="NAME",
+        ),
+    ] = None,
+    dropout: Annotated[
+        float, typer.Option(min=0, help="Share of units dropped behind each activation.")
+    ] = 0.0,
+    batch_norm: Annotated[
+        bool, typer.Option("--batch-norm", help="Normalise before each activation.")
+    ] = False,
     dtype: DtypeOption = "float32",
     seed: SeedOption = None,
     data: Annotated[
@@ -62,8 +93,19 @@ def train(
         typer.Option(help="A directory of IDX files, such as Fashion-MNIST; by default MNIST."),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Where the network, the history and the curves are written.")
-    ] = Path("fastnn-run"),
+        Path | None,
+        typer.Option(
+            help="Where the files of the run are written; by default to fastnn-run, or "
+            "fastnn-run-2, ..., where no other run is."
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="The directory of a run to go on with, by its own settings; beside it only "
+            "--epochs, --backend and how it is shown."
+        ),
+    ] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = is_terminal(sys.stderr),
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON, and the rest as errors are.")
@@ -72,22 +114,26 @@ def train(
     """Train the book's network, by default for as long as the book does (10,200 steps).
 
     Prints the loss and the accuracies after each epoch, and writes network.safetensors,
-    history.json and curves.png. Ctrl-C ends the training; what was trained so far is written.
-    Pressed twice, it ends all, and nothing is.
+    history.json, curves.png and what --resume needs. Ctrl-C ends the training; what was trained so
+    far is written. Pressed twice, it ends all at once; whole epochs can be gone on with.
     """
+    settings = Settings(
+        epochs, batch_size, optimizer, lr, weight_decay, hidden, activation, init, dropout,
+        batch_norm, dtype, seed, None if data is None else str(data.resolve()),
+    )  # fmt: skip
+    if resume is not None:
+        settings = _resumed(resume, settings, _given(context))
     engine = select_backend(backend)
-    data_set = load_mnist() if data is None else load_idx(data)
+    data_set = load_mnist() if settings.data is None else load_idx(Path(settings.data))
     (x_train, t_train), (x_test, t_test) = data_set
-    units = [x_train.shape[1], *sizes(hidden, "--hidden"), _classes(data_set)]
-    std = 0.01 if len(units) == 3 else "he"  # deeper networks do not learn from the book's 0.01
-    network = MultiLayerNet(
-        units[0], units[1:-1], units[-1], weight_init_std=std, dtype=dtype, seed=seed
-    )
-    rule = _optimizer(optimizer, lr)
-    out.mkdir(parents=True, exist_ok=True)
+    units = [x_train.shape[1], *sizes(settings.hidden, "--hidden"), _classes(data_set)]
+    network = settings.network(units)
+    rule = settings.make_optimizer()
+    directory = new_directory(out) if resume is None else resume
+    checkpoint = directory / CHECKPOINT
 
     device = f"{engine.name} ({engine.info().device})"
-    title = f"{'-'.join(map(str, units))} on {device}, {dtype}, {rule!r}"
+    title = f"{'-'.join(map(str, units))} on {device}, {settings.dtype}, {rule!r}"
     tell = say_aside if as_json else say
     tell(f"{title}, {len(x_train)} images")
     try:
@@ -96,22 +142,61 @@ def train(
                 network,
                 x_train,
                 t_train,
-                epochs=epochs,
-                batch_size=batch_size,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
                 optimizer=rule,
-                seed=seed,
+                seed=settings.seed,
                 validation=(x_test, t_test),
-                callbacks=[_Report(epochs, progress, tell)],
+                callbacks=[
+                    _Begin(settings, directory, anew=resume is None),
+                    _Report(settings.epochs, progress, tell),
+                    Checkpoint(checkpoint),
+                ],
                 progress=progress,
+                resume=checkpoint if resume else None,
             )
     except KeyboardInterrupt:
-        tell("interrupted; nothing was written")
+        tell(_interrupted(directory))
         raise typer.Exit(INTERRUPTED) from None
-    summary = _finish(network, history, data_set, out, title, tell)
+    summary = _finish(network, history, data_set, directory, title, tell)
     if as_json:
         print(json.dumps(summary, indent=2))
     if history.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Name the parameters that were given, by the command line or else."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name != "DEFAULT"}
+
+
+def _resumed(directory: Path, asked: Settings, given: set[str]) -> Settings:
+    """Give the settings of a run to go on with, with the number of epochs that is asked for."""
+    others = given - {"resume", "epochs", "backend", "progress", "as_json"}
+    if others:
+        names = ", ".join("--" + name.replace("_", "-") for name in sorted(others))
+        raise ValueError(f"a run is gone on with by its own settings: leave out {names}")
+    settings = read_settings(directory)
+    return replace(settings, epochs=asked.epochs) if "epochs" in given else settings
+
+
+def _interrupted(directory: Path) -> str:
+    if (directory / CHECKPOINT).exists():
+        return f"interrupted; fastnn train --resume {directory} goes on after the last whole epoch"
+    return "interrupted; nothing was written"
+
+
+class _Begin(Callback):
+    """Writes the settings when it is certain that there is something to train."""
+
+    def __init__(self, settings: Settings, directory: Path, anew: bool) -> None:
+        self.settings, self.directory, self.anew = settings, directory, anew
+
+    def on_train_begin(self, training: object) -> None:
+        if self.anew:
+            remove_run(self.directory)
+        write_settings(self.settings, self.directory)
 
 
 class _Report:
@@ -144,13 +229,15 @@ def _finish(
 ) -> dict[str, Any]:
     """Write the network, its history and its curves; say and return how it went."""
     accuracy = network.accuracy(*data_set[1])
-    network.save(out / "network.safetensors")
+    if not history.losses:
+        remove_run(out)
+    network.save(out / NETWORK)
     written = {**history.as_dict(), "test_accuracy": accuracy}
-    (out / "history.json").write_text(json.dumps(written, indent=1) + "\n")
-    files = ["network.safetensors", "history.json"]
+    (out / HISTORY).write_text(json.dumps(written, indent=1) + "\n")
+    files = [NETWORK, HISTORY]
     if history.losses:
-        history.plot(title=title).savefig(out / "curves.png", dpi=120)
-        files.append("curves.png")
+        history.plot(title=title).savefig(out / CURVES, dpi=120)
+        files.append(CURVES)
     if history.interrupted:
         tell("interrupted; this is what was trained so far")
     if history.losses and not math.isfinite(history.losses[-1]):
@@ -176,13 +263,6 @@ def _finish(
         "backend": network.backend.name,
         "files": [str(out / name) for name in files],
     }
-
-
-def _optimizer(name: str, lr: float | None) -> Optimizer:
-    kind: Callable[..., Optimizer] = optimizer_class(name)
-    if lr is None:
-        return kind(RATE_OF_SGD) if kind is SGD else kind()
-    return kind(lr)
 
 
 def _classes(data_set: DataSet) -> int:

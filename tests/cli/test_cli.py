@@ -16,46 +16,17 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 from PIL import Image
-from typer.testing import CliRunner
 
 import fastnn
-from fastnn.backends import selection
-from fastnn.cli import app, main
+from fastnn.backends.selection import load_backend
+from fastnn.cli import main
 from fastnn.datasets import load_idx
 from fastnn.datasets.directory import DataSet
 from fastnn.datasets.shipped import MNIST_DIRECTORY
+from tests.helpers.command import run
 from tests.helpers.exhaustive import exhaustive_but
 
 QUICK = ["train", "--epochs", "2", "--batch-size", "8", "--hidden", "6", "--no-progress"]
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A small data set in MNIST's format: 4 x 3 pixels, three classes that differ in a row."""
-    rng = np.random.default_rng(0)
-    place = tmp_path / "data"
-    place.mkdir()
-    for half, samples in (("train", 60), ("t10k", 20)):
-        t = rng.integers(0, 3, samples).astype("uint8")
-        x = rng.integers(0, 60, (samples, 4, 3)).astype("uint8")
-        x[np.arange(samples), t] += 190
-        for kind, array in (("images-idx3", x), ("labels-idx1", t)):
-            lengths = np.array(array.shape, ">u4").tobytes()
-            header = bytes([0, 0, 8, array.ndim]) + lengths
-            (place / f"{half}-{kind}-ubyte").write_bytes(header + array.tobytes())
-    return place
-
-
-def run(*arguments: object, status: int = 0) -> Any:
-    before = selection._active.set(selection._active.get(None))  # type: ignore[arg-type]
-    try:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    finally:
-        selection._active.reset(before)
-    if result.exit_code != status and result.exception is not None:
-        raise result.exception
-    assert result.exit_code == status, result.output
-    return result
 
 
 @pytest.mark.parametrize("name", ["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -202,7 +173,7 @@ def test_check_is_of_every_backend() -> None:
 
 
 def test_check_fails_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = selection.load_backend("numpy")
+    backend = load_backend("numpy")
     right = backend.affine_backward
 
     def wrong(*arguments: Any, **options: Any) -> Any:
@@ -318,6 +289,7 @@ class Report(command._Report):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
 command._Report = Report
+from fastnn.backends.selection import load_backend
 from fastnn.cli import main
 main()
 """
@@ -333,8 +305,11 @@ main()
         assert "interrupted; this is what was trained so far" in done.stdout
         assert json.loads((tmp_path / "history.json").read_text())["epochs"] == 3
     else:
-        assert done.stdout.splitlines()[-1] == "interrupted; nothing was written"
-        assert not list(tmp_path.glob("*.safetensors"))
+        last = f"interrupted; fastnn train --resume {tmp_path} goes on after the last whole epoch"
+        assert done.stdout.splitlines()[-1] == last
+        assert not (tmp_path / "network.safetensors").exists()
+        report = json.loads(run("train", "--resume", tmp_path, "--epochs", "4", "--json").stdout)
+        assert report["epochs"] == 4
 
 
 @pytest.fixture(scope="module")

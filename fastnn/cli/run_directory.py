@@ -1,0 +1,65 @@
+"""The directory of a run of ``fastnn train``, and what it takes to go on with the run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from fastnn.cli.settings import Settings
+
+NAME = "fastnn-run"
+"""Of the first run; others are ``fastnn-run-2``, ``fastnn-run-3``, ..."""
+
+NETWORK, HISTORY, CURVES = "network.safetensors", "history.json", "curves.png"
+CHECKPOINT, SETTINGS = "checkpoint.safetensors", "settings.json"
+
+
+def new_directory(wanted: Path | None) -> Path:
+    """Make a directory for a run: that which is wanted, or else one that is nobody's yet."""
+    if wanted is not None:
+        wanted.mkdir(parents=True, exist_ok=True)
+        return wanted
+    for number in itertools.count(1):
+        directory = Path(NAME if number == 1 else f"{NAME}-{number}")
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            continue
+        return directory
+    raise AssertionError
+
+
+def remove_run(directory: Path) -> None:
+    """Remove the files of a run, so that none is taken for one of the next run."""
+    for name in (NETWORK, HISTORY, CURVES, CHECKPOINT, SETTINGS):
+        (directory / name).unlink(missing_ok=True)
+
+
+def write_settings(settings: Settings, directory: Path) -> None:
+    """Write what a run was started with to its directory."""
+    (directory / SETTINGS).write_text(json.dumps(asdict(settings), indent=1) + "\n")
+
+
+def read_settings(directory: Path) -> Settings:
+    """Read what the run in a directory was started with.
+
+    Raises
+    ------
+    ValueError
+        If there is no run that can be gone on with.
+    """
+    missing = [name for name in (SETTINGS, CHECKPOINT) if not (directory / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{directory} holds no run to go on with: there is no {' and no '.join(missing)}"
+        )
+    try:
+        stored = json.loads((directory / SETTINGS).read_text())
+        names = {field.name for field in fields(Settings)}
+        if set(stored) != names:
+            raise ValueError(f"it has the names {sorted(stored)}, expected {sorted(names)}")
+        return Settings(**stored)
+    except ValueError as error:
+        raise ValueError(f"{directory / SETTINGS} is damaged: {error}") from error
