@@ -289,7 +289,6 @@ class Report(command._Report):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
 command._Report = Report
-from fastnn.backends.selection import load_backend
 from fastnn.cli import main
 main()
 """
