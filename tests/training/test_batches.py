@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,45 @@ def test_errors_of_the_source_name_the_batch(backend: Backend, data: Batch) -> N
     with pytest.raises(OSError, match="no such file") as caught:
         fastnn.fit(network_of(), fastnn.batches(broken), progress=False)
     assert caught.value.__notes__ == ["as fit asked for batch 1"]
+
+
+@pytest.mark.parametrize("chunk", [1, 1 << 26])
+def test_ctrl_c_while_a_batch_is_asked_for(
+    backend: Backend, data: Batch, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, it ends the training; twice, it cuts the source short."""
+    monkeypatch.setattr(batch_feed, "CHUNK_BYTES", chunk)
+    some = pairs(data, np.arange(90), [30])
+    after: list[str] = []
+    for presses in (1, 2):
+
+        def source(presses: int = presses) -> Iterator[Any]:
+            yield from some
+            if len(after) == presses:
+                for _ in range(presses):
+                    signal.raise_signal(signal.SIGINT)
+            after.append("asked")
+            yield from some
+
+        network = network_of()
+        after[:] = ["asked"] * (presses - 1)
+        if presses == 1:
+            history = fastnn.fit(network, fastnn.batches(source), epochs=5, progress=False)
+            assert history.interrupted
+            assert history.epochs == 1
+        else:
+            with pytest.raises(KeyboardInterrupt) as caught:
+                fastnn.fit(network, fastnn.batches(source), epochs=5, progress=False)
+            assert caught.value.history.epochs == 1  # type: ignore[attr-defined]
+        assert np.isfinite(network.loss(data.x, data.t))
+
+
+def test_a_loader_itself_is_told_to_be_wrapped(backend: Backend, data: Batch) -> None:
+    for given in ((pair for pair in [(data.x, data.t)]), zip([data.x], [data.t], strict=True)):
+        with pytest.raises(TypeError, match=r"fastnn\.fit\(network, fastnn\.batches\(x\)\)"):
+            fastnn.fit(network_of(), given)
+    with pytest.raises(TypeError, match="t is None"):
+        fastnn.fit(network_of(), data.x)
 
 
 def test_what_can_be_gone_through_but_once(backend: Backend, data: Batch) -> None:
