@@ -147,6 +147,18 @@ def test_the_best_network_has_its_own_averages() -> None:
         np.testing.assert_array_equal(arrays, expected)
 
 
+def test_a_later_fit_that_finds_nothing_better_leaves_the_best_network() -> None:
+    fitted = classifier(early_stopping=True, warm_start=True, max_iter=90, learning_rate_init=0.1)
+    fitted.fit(X, Y)
+    best, score = copy.deepcopy(fitted), fitted.best_validation_score_
+    handed_out = [array.copy() for array in fitted.coefs_]
+    fitted.set_params(learning_rate_init=1.0).fit(X, Y)
+    assert fitted.best_validation_score_ == score
+    assert difference(fitted, best) == 0
+    for array, before in zip(fitted.coefs_, handed_out, strict=True):
+        np.testing.assert_array_equal(array, before)
+
+
 def test_what_is_refused() -> None:
     for options, words in (
         ({"solver": "lbfgs", "dropout": 0.1}, "depends on the parameters alone"),
