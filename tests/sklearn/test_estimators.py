@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -234,6 +235,15 @@ def test_it_says_that_it_has_not_converged_and_what_it_does(
         classifier(batch_size=200, max_iter=99, tol=10).fit(X, Y)
 
 
+@pytest.fixture
+def python_handles_ctrl_c() -> Iterator[None]:
+    """Python's own handler, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 def test_control_c_ends_the_training_with_what_was_learned() -> None:
     class Interrupted(MLPClassifier):
         def _update_no_improvement_count(self, *arguments: Any) -> None:
