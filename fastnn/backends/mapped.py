@@ -82,5 +82,5 @@ class MappedFeed:
             for some in chunks(len(samples), max(1, GATHER_BYTES // max(1, room[:1].nbytes))):
                 if stop():
                     return
-                with np.errstate(over="ignore"):  # beyond float32: the losses show it
+                with np.errstate(over="ignore"):  # of a file that was changed since it was checked
                     room[places[some]] = source[samples[places[some]]]

@@ -149,14 +149,22 @@ def _namespace(array: Array) -> Any:
     return array_api_compat.array_namespace(array)
 
 
-def check_finite(x: Array, backend: Backend, *, name: str = "x") -> None:
-    """Refuse NaN and infinity, telling where the first one is; in chunks, for large data sets."""
+def check_finite(
+    x: Array, backend: Backend, *, name: str = "x", as_dtype: str | None = None
+) -> None:
+    """Refuse NaN and infinity, telling where the first one is; in chunks, for large data sets.
+
+    With `as_dtype` also what becomes infinite in that dtype.
+    """
     if not dtype_name(x).startswith("float"):
         return
     xp = backend.xp
     rows = max(1, (1 << 20) // max(1, math.prod(x.shape[1:])))
     for some in chunks(x.shape[0], rows):
         chunk = x[some, ...]
+        if as_dtype is not None:
+            with np.errstate(over="ignore"):
+                chunk = backend.astype(chunk, as_dtype)
         # A sum is finite only if every term is, and takes half the time of checking each.
         with np.errstate(over="ignore", invalid="ignore"):
             total = xp.sum(chunk)

@@ -94,7 +94,7 @@ def data_set(
     check_not_empty(data, names[0])
     check_same_length(data, labels, names)
     if _has_no_room(data, network):
-        check_finite(data, load_backend("numpy"), name=names[0])
+        check_finite(data, load_backend("numpy"), name=names[0], as_dtype=network.dtype)
         outputs = outputs or outputs_of(network, data, names[0])
         return data, network.targets_on_host(labels, outputs, name=names[1])
     with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused below

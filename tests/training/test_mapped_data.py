@@ -95,11 +95,16 @@ def test_what_is_a_mapped_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("large_from_here")
-def test_wrong_numbers_are_found_in_the_file(backend: Backend, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("wrong", "shown"), [(np.nan, "nan"), (1e300, "inf")])
+def test_wrong_numbers_are_found_in_the_file(
+    backend: Backend, wrong: float, shown: str, tmp_path: Path
+) -> None:
+    """Also those that a network in float32 does not have."""
     data = Batch(90, 30, 3)
-    data.x[77, 5] = np.nan
-    with pytest.raises(ValueError, match=r"x\[77, 5\] is nan"):
-        fastnn.fit(MultiLayerNet(30, [9], 3), on_disk(data.x, tmp_path / "x.npy"), data.t)
+    x = data.x.astype("float64")
+    x[77, 5] = wrong
+    with pytest.raises(ValueError, match=rf"x\[77, 5\] is {shown}"):
+        fastnn.fit(MultiLayerNet(30, [9], 3), on_disk(x, tmp_path / "x.npy"), data.t)
 
 
 SCRIPT = """

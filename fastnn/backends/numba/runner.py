@@ -115,6 +115,11 @@ class CompiledStep(Runner):
     ) -> Array:
         """See `Runner.run`."""
         rows = np.ascontiguousarray(rows, np.int64)
+        if rows.shape[1] > self.layout.batch_size:
+            raise ValueError(
+                f"batches have {rows.shape[1]} samples, and the step was compiled for at most "
+                f"{self.layout.batch_size}"
+            )
         losses = np.empty(len(rows), self.plan.dtype)
         numbers = numbers_of(
             self.rule, self.plan.chain, hyperparameters, len(rows), self.layout.dtype

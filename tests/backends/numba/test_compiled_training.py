@@ -621,3 +621,12 @@ def test_a_job_elsewhere_needs_a_thread(no_new_threads: Callable[[int], None]) -
     ):
         numba_team.run_together(lambda thread: None, 1, lambda: None, here=False)
     assert found.value.threads == 1
+
+
+def test_batches_larger_than_the_step_was_compiled_for() -> None:
+    x, t = data_set(60, 12, 3)
+    runner = compiled(plan_of((12, 5, 3), x, t, 20, "float64", "numba"))
+    before = runner.layout.memory.copy()
+    with pytest.raises(ValueError, match=r"batches have 21 samples.*at most 20"):
+        runner.run(np.arange(42).reshape(2, 21), {"lr": 0.1})
+    np.testing.assert_array_equal(runner.layout.memory, before)
