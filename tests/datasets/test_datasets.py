@@ -177,7 +177,8 @@ class TestMnist:
         allowed = (sys.stdlib_module_names | {"numpy"}) - {
             *("pickle", "shelve", "urllib", "http", "socket", "subprocess", "multiprocessing")
         }
-        for source in PACKAGE.glob("*.py"):
+        sources = set(PACKAGE.glob("*.py")) - {PACKAGE / "digit_picture.py"}  # which needs Pillow
+        for source in sources:
             for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
                 modules = []
                 if isinstance(node, ast.Import):

@@ -368,7 +368,7 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
 }  # fmt: skip
 NO_GRADIENT = {
     "softmax", "count_correct", "count_exact", "penalised", "clip_factor", "scaled_gradient",
-    "batch_norm_evaluation", *[p for p in IN_PLACE if p != "sgd_update"],
+    "batch_norm_evaluation", "weighted", *[p for p in IN_PLACE if p != "sgd_update"],
 }  # fmt: skip
 BROKEN = [(primitive, fault) for primitive, faults in FAULTS.items() for fault in faults]
 
