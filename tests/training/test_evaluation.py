@@ -68,6 +68,7 @@ def counts(plan: Any, x: Any, t: Any) -> tuple[int, int]:
     return own(), held_out()
 
 
+@pytest.mark.exhaustive
 def test_every_size_in_every_role(dtype: str) -> None:
     for size in (*SIZES, 783):
         for sizes in ((size, 20, 4), (20, size, 4), (20, 30, size), (20, size), (9, 300, size)):

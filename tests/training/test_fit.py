@@ -25,6 +25,7 @@ from fastnn.backends import Backend
 from fastnn.checks import dtype_name
 from fastnn.datasets.directory import DataSet
 from fastnn.training.data import data_set
+from tests.helpers.exhaustive import exhaustive_but
 from tests.helpers.layers import AnyScale, AnySquaredError
 from tests.helpers.networks import parameters, small
 from tests.helpers.problems import Batch, affine_of, relative_error
@@ -77,6 +78,7 @@ def test_fit_is_the_books_loop(
     assert history.samples_per_second == pytest.approx(history.samples / history.seconds)
 
 
+@pytest.mark.parametrize("dtype", exhaustive_but(["float32"], ["float32", "float64"]))
 def test_200_steps_on_mnist_are_the_same_everywhere(
     backend: Backend, dtype: str, mnist: DataSet
 ) -> None:
