@@ -187,6 +187,12 @@ def count(backend: Backend, a: Operands) -> Callable[[], object]:
     return lambda: backend.count(counter)
 
 
+def weighted(backend: Backend, a: Operands) -> Callable[[], object]:
+    (out,) = a.like(a.losses)
+    weights = backend.asarray(np.linspace(0, 2, int(a.losses.shape[0])))
+    return lambda: backend.weighted(a.losses, weights, out=out)
+
+
 def penalised(backend: Backend, a: Operands) -> Callable[[], object]:
     loss = backend.mean(a.losses)
     out = a.empty()
@@ -251,6 +257,7 @@ PREPARED: dict[str, Prepare] = {
         dropout,
         dropout_backward,
         count,
+        weighted,
         penalised,
         clip_factor,
         scaled_gradient,

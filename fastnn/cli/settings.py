@@ -17,6 +17,7 @@ RATE_OF_SGD = 0.1
 class Settings:
     """What a run was started with, and is gone on with. Of the command line: see its help."""
 
+    backend: str | None
     epochs: int
     batch_size: int | None
     optimizer: str

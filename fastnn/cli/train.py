@@ -118,12 +118,13 @@ def train(
     far is written. Pressed twice, it ends all at once; whole epochs can be gone on with.
     """
     settings = Settings(
-        epochs, batch_size, optimizer, lr, weight_decay, hidden, activation, init, dropout,
+        backend, epochs, batch_size, optimizer, lr, weight_decay, hidden, activation, init, dropout,
         batch_norm, dtype, seed, None if data is None else str(data.resolve()),
     )  # fmt: skip
     if resume is not None:
         settings = _resumed(resume, settings, _given(context))
-    engine = select_backend(backend)
+    engine = select_backend(settings.backend)
+    settings = replace(settings, backend=engine.name)
     data_set = load_mnist() if settings.data is None else load_idx(Path(settings.data))
     (x_train, t_train), (x_test, t_test) = data_set
     units = [x_train.shape[1], *sizes(settings.hidden, "--hidden"), _classes(data_set)]
@@ -172,13 +173,14 @@ def _given(context: typer.Context) -> set[str]:
 
 
 def _resumed(directory: Path, asked: Settings, given: set[str]) -> Settings:
-    """Give the settings of a run to go on with, with the number of epochs that is asked for."""
+    """Give the settings of a run to go on with; epochs and backend may be other ones."""
     others = given - {"resume", "epochs", "backend", "progress", "as_json"}
     if others:
         names = ", ".join("--" + name.replace("_", "-") for name in sorted(others))
         raise ValueError(f"a run is gone on with by its own settings: leave out {names}")
     settings = read_settings(directory)
-    return replace(settings, epochs=asked.epochs) if "epochs" in given else settings
+    kept = {name: getattr(asked, name) for name in given & {"epochs", "backend"}}
+    return replace(settings, **kept)
 
 
 def _interrupted(directory: Path) -> str:

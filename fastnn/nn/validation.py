@@ -174,5 +174,6 @@ def check_finite(
         index = np.argwhere(~np.isfinite(host))[0]
         position = ", ".join(str(i) for i in (some.start + int(index[0]), *index[1:].tolist()))
         raise ValueError(
-            f"{name}[{position}] is {host[tuple(index)]}: training needs finite inputs"
+            f"{name}[{position}] is {host[tuple(index)]}: training needs finite inputs; leave "
+            "out the sample, or fill it in"
         )

@@ -31,8 +31,9 @@ class MLPClassifier(Multilayer, sklearn.neural_network.MLPClassifier):
         `fastnn.BatchNormalization`. Not with ``solver="lbfgs"``.
     n_threads : int, optional
         Threads on the CPU while it fits and predicts; None for `fastnn.get_num_threads`.
-    class_weight : dict or "balanced", optional
-        What the weights of samples are multiplied by, for each class; "balanced": by the number of
+    class_weight : dict, list of dict or "balanced", optional
+        What the weights of samples are multiplied by, for each class; a list has a dictionary for
+        each of several labels, ``[{0: 1, 1: 5}, {0: 1, 1: 2}]``. "balanced": by the number of
         samples divided by that of classes and by the samples of the class, as elsewhere in
         scikit-learn. Not "balanced" in `partial_fit`, which does not see all samples.
 
@@ -60,7 +61,7 @@ class MLPClassifier(Multilayer, sklearn.neural_network.MLPClassifier):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **sklearn.neural_network.MLPClassifier._parameter_constraints,
         **CONSTRAINTS,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
 
     def __init__(
@@ -93,7 +94,7 @@ class MLPClassifier(Multilayer, sklearn.neural_network.MLPClassifier):
         dropout: float = 0.0,
         batch_norm: bool = False,
         n_threads: int | None = None,
-        class_weight: dict[Any, float] | str | None = None,
+        class_weight: dict[Any, float] | list[dict[Any, float]] | str | None = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,

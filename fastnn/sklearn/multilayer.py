@@ -93,11 +93,14 @@ class Multilayer(BaseEstimator):
             hidden = layer_units[1:-1]
             self.normalizations_ = [initial_normalization(units, dtype) for units in hidden]
             self._best_normalizations = self.normalizations_
+        elif hasattr(self, "normalizations_"):  # of a training before
+            del self.normalizations_
 
     def _fit_stochastic(self: Any, X: Any, y: Any, sample_weight: Any, *workspace: Any) -> None:
         incremental = workspace[-1]
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
+        self._check_batch_norm()
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = make_solver(self)
         X, y, sample_weight, *held_out = self._split(X, y, sample_weight)
@@ -117,6 +120,20 @@ class Multilayer(BaseEstimator):
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
             if self.batch_norm:
                 self.normalizations_ = self._best_normalizations
+
+    def _check_batch_norm(self) -> None:
+        """Refuse to go on with a network that was made with another `batch_norm`.
+
+        Raises
+        ------
+        ValueError
+            If the parameter was changed since then.
+        """
+        if self.batch_norm != hasattr(self, "normalizations_"):
+            raise ValueError(
+                f"batch_norm is {self.batch_norm}, but the network to go on with was made with "
+                f"batch_norm={not self.batch_norm}: set it back, or fit anew with warm_start=False"
+            )
 
     def _train(
         self: Any, epochs: Epochs, samples: int, held_out: list[Any], incremental: bool

@@ -59,7 +59,7 @@ def make_network(
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-        With `coefs_` and `intercepts_`, and `normalizations_` if it has `batch_norm`.
+        With `coefs_` and `intercepts_`, and `normalizations_` if it was made with `batch_norm`.
     backend : str, Backend or None
         Where it computes; None for the active backend.
     dtype : str, optional
@@ -68,7 +68,7 @@ def make_network(
         False for a network that only predicts: a copy is made where there is no other way, then.
     """
     activation, ratio = ACTIVATIONS[estimator.activation], float(estimator.dropout)
-    last = len(estimator.coefs_)
+    last, normalizations = len(estimator.coefs_), getattr(estimator, "normalizations_", None)
     with use_backend(get_backend() if backend is None else backend) as chosen:
         layers: dict[str, Layer] = {}
         pairs = zip(estimator.coefs_, estimator.intercepts_, strict=True)
@@ -77,8 +77,8 @@ def make_network(
             layers[f"Affine{number}"] = Affine(W, b)
             if number == last:
                 break
-            if estimator.batch_norm:
-                gamma, beta, mean, var = estimator.normalizations_[number - 1]
+            if normalizations is not None:
+                gamma, beta, mean, var = normalizations[number - 1]
                 scale, shift = (_placed(each, chosen, dtype, copies) for each in (gamma, beta))
                 layers[f"BatchNorm{number}"] = BatchNormalization(
                     scale, shift, running_mean=mean, running_var=var

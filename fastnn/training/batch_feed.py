@@ -174,7 +174,9 @@ class BatchFeed:
             raise
         if given is END:
             if not self._number:
-                raise ValueError(f"there is no {place}: {self._source!r} is empty")
+                raise ValueError(
+                    f"there is no {place}: {self._source!r} is empty, or was used up before"
+                )
             return None
         arrays = self._checked(*parts_of(given, self._number), which=f"{place}: ")
         self._number += 1

@@ -59,8 +59,13 @@ class Checkpoint(Callback):
         self._saved_at = (-1, -1)
 
     def on_train_begin(self, training: Training) -> None:
-        """Refuse an optimizer whose state cannot be saved."""
+        """Refuse an optimizer whose state cannot be saved, and a directory that is not there."""
         training.optimizer._kind()
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                f"the checkpoint {self.path} cannot be written: there is no directory "
+                f"{self.path.parent}"
+            )
         self._saved_at = (-1, -1)
 
     def on_step_end(self, training: Training) -> None:

@@ -104,6 +104,8 @@ class ProgressBar:
     ) -> None:
         if self._line is not None:
             with contextlib.suppress(Exception):
+                if self._history.losses:  # its last accuracy came after its last step
+                    self._show(self._history.losses[-1], self._done)
                 self._line.close()
 
 

@@ -122,3 +122,14 @@ def test_a_run_is_gone_on_with_by_its_own_settings(directory: Path, tmp_path: Pa
     (out / "checkpoint.safetensors").write_bytes(before["checkpoint.safetensors"])
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert "after 16 steps" in run("train", "--resume", out).stdout
+
+
+def test_a_run_is_gone_on_with_on_its_own_backend(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(*NUMPY, "--data", directory, "--out", out)
+    monkeypatch.setenv("FASTNN_BACKEND", "numba")
+    lines = run("train", "--resume", out, "--epochs", "3").stdout.splitlines()
+    assert "on numpy (" in lines[0]
+    assert json.loads((out / "settings.json").read_text())["backend"] == "numpy"

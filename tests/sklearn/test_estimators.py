@@ -128,6 +128,39 @@ def test_dropout_and_batch_normalisation(backend: Backend) -> None:
 
 
 @ignore_convergence
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_batch_norm_is_changed_after_a_fit(batch_norm: bool) -> None:
+    fitted = classifier(batch_norm=batch_norm, warm_start=True).fit(X, Y)
+    before = fitted.predict_proba(X)
+    fitted.set_params(batch_norm=not batch_norm)
+    np.testing.assert_array_equal(fitted.predict_proba(X), before)
+    for go_on in (fitted.partial_fit, fitted.fit):
+        with pytest.raises(ValueError, match=f"made with batch_norm={batch_norm}: set it back"):
+            go_on(X, Y)
+    np.testing.assert_array_equal(fitted.predict_proba(X), before)
+    fitted.set_params(warm_start=False).fit(X, Y)
+    assert hasattr(fitted, "normalizations_") is not batch_norm
+
+
+@ignore_convergence
+def test_weights_of_the_classes_of_several_labels() -> None:
+    labels = np.stack([Y == 1, Y > 0], axis=1).astype(int)
+    weights = [{0: 1, 1: 3}, {0: 2, 1: 1}]
+    weighted = classifier(class_weight=weights).fit(X, labels)
+    each = np.prod([[w[t] for t in column] for w, column in zip(weights, labels.T, strict=True)], 0)
+    assert difference(weighted, classifier().fit(X, labels, sample_weight=each)) == 0
+
+
+@pytest.mark.parametrize(
+    ("y", "words"), [(None, "requires y to be passed"), (np.full(len(X), np.nan), "contains NaN")]
+)
+def test_labels_that_are_missing_are_told_as_without_weights_of_classes(y: Any, words: str) -> None:
+    for weights in (None, "balanced"):
+        with pytest.raises(ValueError, match=words):
+            classifier(class_weight=weights).fit(X, y)
+
+
+@ignore_convergence
 def test_masks_differ_from_one_partial_fit_to_the_next() -> None:
     alone = classifier(dropout=0.5, batch_size=len(X), shuffle=False, solver="sgd", momentum=0)
     alone.set_params(alpha=0.0, learning_rate_init=1e-12)

@@ -326,3 +326,14 @@ def test_a_checkpoint_moves_between_engines(backend: Backend, data: Batch, path:
     _, whole = run(data, small, Momentum(0.1))
     np.testing.assert_allclose(history.losses, whole.losses, rtol=1e-4)
     assert Affine is type(next(iter(network.layers.values())))
+
+
+def test_a_directory_that_is_not_there_is_an_error_before_the_first_step(
+    data: Batch, tmp_path: Path
+) -> None:
+    network, path = small(), tmp_path / "nowhere" / "training.safetensors"
+    before = network.state_dict()
+    with pytest.raises(FileNotFoundError, match=r"there is no directory .*nowhere"):
+        fit(network, data.x, data.t, progress=False, callbacks=[Checkpoint(path, every=5)])
+    for name, array in network.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])

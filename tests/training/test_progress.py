@@ -42,7 +42,8 @@ def test_a_bar_that_is_asked_for(data: Batch, capfd: pytest.CaptureFixture[str])
     last = err.replace("\n", "\r").rstrip("\r").split("\r")[-1]
     assert last.startswith("epoch 2/2 100%|")
     assert "12/12 steps" in last
-    assert f"loss {history.losses[-1]:.4f}, accuracy {history.validation_accuracies[0]:.4f}" in last
+    accuracy = history.validation_accuracies[-1]
+    assert f"loss {history.losses[-1]:.4f}, accuracy {accuracy:.4f}" in last
     assert "samples/s]" in last
 
 

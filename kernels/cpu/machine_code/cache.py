@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numba
+from fastnn.kernels.cpu.machine_code.compiling import clock
 from fastnn.kernels.cpu.machine_code.files import Store
 from fastnn.kernels.cpu.machine_code.symbols import names_called, prepare
 from numba.core.caching import CompileResultCacheImpl, _Cache
@@ -112,7 +113,8 @@ def keep_machine_code(dispatcher: Any, store: Store) -> None:
     compile_anew = dispatcher.compile
 
     def compile_locked(sig: Any) -> Any:
-        with global_compiler_lock, _nothing_collected(), store.unlocked_at_the_end():
+        whole = clock.around()
+        with global_compiler_lock, whole, _nothing_collected(), store.unlocked_at_the_end():
             return compile_anew(sig)
 
     dispatcher._cache = KernelCache(dispatcher.py_func, store)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite.binding import ffi
@@ -38,6 +40,17 @@ class _Clock:
         self.depth -= 1
         if self.depth == 0:
             self.total += time.perf_counter() - self.began
+
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """Count all of the time in the ``with`` statement if there was compiling in it.
+
+        To find out what is to be compiled takes Numba some tenths of a second the first time.
+        """
+        began, before = time.perf_counter(), self.total
+        yield
+        if self.depth == 0 and self.total > before:
+            self.total = before + time.perf_counter() - began
 
     def give_up(self) -> None:
         """Forget what is still running: a process forked off does not go on with it."""
