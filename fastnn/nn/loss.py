@@ -190,8 +190,17 @@ class Loss(Layer):
         )
 
     def tally(self, scores: Array, t: Array) -> Array:
-        """Give what tells how good scores (N, C) are; tallies of batches add up."""
-        raise NotImplementedError
+        """Give what tells how good scores (N, C) are; tallies of batches add up.
+
+        Raises
+        ------
+        TypeError
+            If nothing does; a loss of your own says it by this method and `score`.
+        """
+        raise TypeError(
+            f"{type(self).__name__} does not say which answers are good: there is no accuracy and "
+            "no score; network.loss(x, t) gives the loss of them"
+        )
 
     def score(self, tally: Array, t: Array) -> float:
         """Give the `measure` from the tally of all samples and their targets."""

@@ -87,6 +87,19 @@ class Multilayer(BaseEstimator):
         check_is_fitted(self)
         return make_network(self, None)
 
+    def _fit(self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
+        """Leave what was learned before as it was where data are refused."""
+        before = {
+            name: list(value) if isinstance(value, list) else value
+            for name, value in vars(self).items()
+        }
+        try:
+            return super()._fit(X, y, sample_weight=sample_weight, incremental=incremental)
+        except Exception:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     def _initialize(self, y: Any, layer_units: list[int], dtype: Any) -> None:
         super()._initialize(y, layer_units, dtype)
         if self.batch_norm:

@@ -143,6 +143,23 @@ def test_batch_norm_is_changed_after_a_fit(batch_norm: bool) -> None:
 
 
 @ignore_convergence
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_what_was_learned_stays_where_data_are_refused(solver: str) -> None:
+    new = classifier(solver=solver)
+    with pytest.raises(ValueError, match="weight"):
+        new.fit(X, Y, sample_weight=np.full(len(X), -1.0))
+    with pytest.raises(NotFittedError):
+        new.predict(X)
+    fitted = new.fit(X, Y)
+    before, losses = fitted.predict_proba(X), fitted.loss_curve_[:] if solver == "adam" else []
+    for go_on in (fitted.fit, *([fitted.partial_fit] if solver == "adam" else [])):
+        with pytest.raises(ValueError, match="weight"):
+            go_on(X, Y, sample_weight=np.full(len(X), -1.0))
+        np.testing.assert_array_equal(fitted.predict_proba(X), before)
+        assert losses == (fitted.loss_curve_ if solver == "adam" else [])
+
+
+@ignore_convergence
 def test_weights_of_the_classes_of_several_labels() -> None:
     labels = np.stack([Y == 1, Y > 0], axis=1).astype(int)
     weights = [{0: 1, 1: 3}, {0: 2, 1: 1}]
@@ -317,3 +334,13 @@ def test_a_scikit_learn_without_what_is_replaced_is_refused() -> None:
     check_hooks(MLPClassifier)
     with pytest.raises(ImportError, match=r"has no _backprop and no .*_update_no_improvement"):
         check_hooks(object)
+
+
+@ignore_convergence
+def test_a_network_of_counts_has_a_loss_and_no_score() -> None:
+    regressor = MLPRegressor(loss="poisson", max_iter=3, random_state=0, backend="numpy")
+    network = regressor.fit(X, Y).to_network()
+    assert network.loss(X, Y[:, None]) > 0
+    for judge in (network.accuracy, network.score):
+        with pytest.raises(TypeError, match="PoissonWithLoss does not say which answers are good"):
+            judge(X, Y[:, None])
