@@ -315,6 +315,7 @@ def test_errors_of_the_source_name_the_batch(backend: Backend, data: Batch) -> N
     assert caught.value.__notes__ == ["as fit asked for batch 1"]
 
 
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 @pytest.mark.parametrize("chunk", [1, 1 << 26])
 def test_ctrl_c_while_a_batch_is_asked_for(
     backend: Backend, data: Batch, chunk: int, monkeypatch: pytest.MonkeyPatch

@@ -167,14 +167,6 @@ def test_what_is_no_callback_is_refused(data: Batch) -> None:
         run(data, [3])
 
 
-@pytest.fixture
-def python_handles_ctrl_c() -> Iterator[None]:
-    """Python's own handler, also where the tests run in the background of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("on_numpy", "python_handles_ctrl_c")
 @pytest.mark.parametrize("step", [2, STEPS, STEPS + 2])
 def test_interrupted_between_steps(data: Batch, tmp_path: Path, step: int) -> None:
