@@ -11,7 +11,7 @@ import numpy as np
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import load_backend
-from fastnn.backends.sparse_rows import SparseRows
+from fastnn.backends.sparse_rows import SparseRows, is_sparse
 from fastnn.chunks import chunks
 from fastnn.nn.entry import alone_at_entry, at_entry
 from fastnn.nn.found_parameters import find, find_in_copy
@@ -36,6 +36,16 @@ from fastnn.nn.validation import (
 
 CHUNK = 8192
 """Samples that are evaluated at a time where there may be many, which bounds the memory."""
+
+DENSE_NUMBERS = 1 << 24
+"""Of compressed samples, which may have a million features, not more than are so many numbers."""
+
+
+def samples_at_once(data: Any) -> int:
+    """Give how many samples to evaluate at once: of compressed ones as many as may be dense."""
+    if isinstance(data, SparseRows) or is_sparse(data):
+        return max(1, min(CHUNK, DENSE_NUMBERS // max(1, int(data.shape[1]))))
+    return CHUNK
 
 
 class Sequential(NetworkOfLayers):
@@ -225,7 +235,10 @@ class Sequential(NetworkOfLayers):
         check_not_empty(data)
         single = data.ndim == 1
         data = data[None, :] if single else data
-        found = [meaning(self.predict(data[some, ...])) for some in chunks(data.shape[0], CHUNK)]
+        found = [
+            meaning(self.predict(data[some, ...]))
+            for some in chunks(data.shape[0], samples_at_once(data))
+        ]
         answers = found[0] if len(found) == 1 else self.backend.xp.concat(found, axis=0)
         return answers[0, ...] if single else answers
 
@@ -361,7 +374,7 @@ class Sequential(NetworkOfLayers):
 
     def _scores_in_chunks(self, data: Array, scale: float) -> Iterator[tuple[slice, Array]]:
         """Give the scores of samples, times `scale`, for so many at a time."""
-        for some in chunks(int(data.shape[0]), CHUNK):
+        for some in chunks(int(data.shape[0]), samples_at_once(data)):
             batch = self.backend.asarray(data[some, ...], self.dtype)
             batch = batch if scale == 1 else batch * scale
             yield some, self._forward(batch, False, False)

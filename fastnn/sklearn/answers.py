@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.backends.arrays import Array, host_array
 from fastnn.chunks import chunks
 from fastnn.nn.functions import sigmoid, softmax
-from fastnn.nn.sequential import CHUNK, Sequential
+from fastnn.nn.sequential import Sequential, samples_at_once
 
 MEANINGS: dict[str, Callable[[Sequential, Array], Array]] = {
     "identity": lambda network, scores: scores,
@@ -35,7 +35,7 @@ def answers(network: Sequential, X: Any, out_activation: str) -> np.ndarray[Any,
     meaning = MEANINGS[out_activation]
     X = X.tocsr() if hasattr(X, "tocsr") else X
     pieces = []
-    for some in chunks(int(X.shape[0]), CHUNK):
+    for some in chunks(int(X.shape[0]), samples_at_once(X)):
         rows = X[some]
         scores = network.predict(rows.toarray() if hasattr(rows, "toarray") else rows)
         with network.backend.current(), np.errstate(over="ignore", under="ignore"):

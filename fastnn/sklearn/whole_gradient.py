@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.backends.arrays import host_array
 from fastnn.chunks import chunks
 from fastnn.nn.layers import Affine
-from fastnn.nn.sequential import CHUNK, Sequential
+from fastnn.nn.sequential import Sequential, samples_at_once
 from fastnn.sklearn.networks import Arrays
 from fastnn.training.data import data_set, weights_of
 
@@ -79,7 +79,7 @@ class WholeGradient:
         """
         samples = int(self._data.shape[0])
         whole = self._network.backend.owns(self._data)
-        for some in chunks(samples, samples if whole else CHUNK):
+        for some in chunks(samples, samples if whole else samples_at_once(self._data)):
             weights = self._weights[some]
             total = float(np.sum(weights, dtype=np.float64))
             if total == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -171,3 +172,19 @@ def test_an_index_out_of_range_is_refused() -> None:
     rows.indices[3] = D
     with pytest.raises(ValueError, match="indices"):
         fastnn.fit(fastnn.TwoLayerNet(D, 20, C), rows, t, progress=False)
+
+
+def test_samples_of_many_features_are_not_made_dense_together() -> None:
+    features = 1 << 19
+    rng = np.random.default_rng(0)
+    matrix = sparse.random_array((300, features), density=2e-5, format="csr", rng=rng)
+    network = fastnn.MultiLayerNet(features, [2], 2, seed=0)
+    tracemalloc.start()
+    found = fastnn.to_numpy(network.predict(matrix))
+    network.accuracy(matrix, np.arange(300) % 2)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 300 * features * 4 / 2
+    np.testing.assert_allclose(
+        found[7:9], fastnn.to_numpy(network.predict(matrix[[7, 8]].toarray())), rtol=1e-5
+    )
