@@ -14,7 +14,7 @@ from sklearn import neural_network
 import fastnn
 from fastnn import sklearn as ours
 from fastnn.backends import Backend
-from fastnn.sklearn import answers, whole_gradient
+from fastnn.nn import sequential
 from tests.helpers.exhaustive import exhaustive_but
 from tests.helpers.sklearn_problems import classes, difference, numbers, outputs
 
@@ -230,8 +230,7 @@ def test_weights_of_classes() -> None:
 )
 def test_sparse_data(kind: str, solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sparse = pytest.importorskip("scipy.sparse")
-    monkeypatch.setattr(whole_gradient, "CHUNK", 50)
-    monkeypatch.setattr(answers, "CHUNK", 50)
+    monkeypatch.setattr(sequential, "CHUNK", 50)
     X = numbers(6)
     y = classes(X, 3)
     X[np.abs(X) < 1] = 0
