@@ -24,6 +24,11 @@ class SparseRows:
     matrix : scipy.sparse matrix or array, in whatever format
         Compressed rows in order, without duplicates, are used as they are, and else copied.
 
+    Raises
+    ------
+    ValueError
+        If an index is out of range, as after a change of its arrays.
+
     Attributes
     ----------
     matrix : scipy.sparse.csr_array or csr_matrix
@@ -32,11 +37,11 @@ class SparseRows:
     ndim = 2
 
     def __init__(self, matrix: Any) -> None:
+        _check(matrix)
         rows = matrix.tocsr()
         if not rows.has_canonical_format:
             rows = rows.copy() if rows is matrix else rows
             rows.sum_duplicates()
-        rows.check_format(full_check=True)  # that no index is out of range
         self.matrix = rows
 
     @property
@@ -82,6 +87,23 @@ class SparseRows:
         """Give the share (D,) of the samples that have each feature."""
         counts = np.bincount(self.matrix.indices, minlength=self.shape[1])
         return np.asarray(counts / max(1, len(self)))
+
+
+def _check(matrix: Any) -> None:
+    """Refuse what SciPy's compiled code would follow to wherever an index leads."""
+    try:
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)
+        elif matrix.format == "coo":
+            for axis, (places, length) in enumerate(
+                zip((matrix.row, matrix.col), matrix.shape, strict=True)
+            ):
+                if places.size and not 0 <= places.min() <= places.max() < length:
+                    raise ValueError(
+                        f"coordinates along axis {axis} must be from 0 to {length - 1}"
+                    )
+    except ValueError as error:
+        raise ValueError(f"a matrix of scipy.sparse is damaged: {error}") from error
 
 
 def is_sparse(given: object) -> bool:

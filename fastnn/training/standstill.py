@@ -18,7 +18,7 @@ from fastnn.nn.batch_normalization import BatchNormalization
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine, Relu
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.sequential import Sequential, samples_at_once
 from fastnn.system.standard_streams import warn
 
 LARGE, SMALL = 20.0, 0.01
@@ -166,7 +166,7 @@ def _samples_with_room(network: Sequential, data: Array) -> int:
     widths = sorted([math.prod(data.shape[1:]), *(shape[-1] for shape in shapes)])
     numbers = sum(widths[-2:]) + widths[-1]  # what goes in, comes out, and is made on the way
     size = numbers * np.dtype(network.dtype).itemsize
-    samples = min(CHECKED_SAMPLES, int(data.shape[0]))
+    samples = min(CHECKED_SAMPLES, int(data.shape[0]), samples_at_once(data))
     while samples and not network.backend.holds(samples * size):
         samples //= 2
     return samples

@@ -188,3 +188,19 @@ def test_samples_of_many_features_are_not_made_dense_together() -> None:
     np.testing.assert_allclose(
         found[7:9], fastnn.to_numpy(network.predict(matrix[[7, 8]].toarray())), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csc_array", "coo_array", "bsr_array"])
+@pytest.mark.parametrize("place", [10**6, -(10**6)])
+def test_an_index_that_leads_nowhere_is_refused(backend: Backend, kind: str, place: int) -> None:
+    """SciPy's compiled code would read there."""
+    damaged = getattr(sparse, kind)(np.eye(20, 12))
+    network = fastnn.MultiLayerNet(12, [3], 2, seed=0)
+    if kind == "coo_array":
+        damaged.coords[1][3] = place
+    else:
+        damaged.indptr[2] = place
+    t = np.arange(20) % 2
+    for call in (network.predict, lambda x: fastnn.fit(network, x, t, progress=False)):
+        with pytest.raises(ValueError, match=r"a matrix of scipy\.sparse is damaged"):
+            call(damaged)
