@@ -63,8 +63,7 @@ class Checkpoint(Callback):
         training.optimizer._kind()
         if not self.path.parent.is_dir():
             raise FileNotFoundError(
-                f"the checkpoint {self.path} cannot be written: there is no directory "
-                f"{self.path.parent}"
+                f"the checkpoint was not saved: there is no directory {self.path.parent}"
             )
         self._saved_at = (-1, -1)
 
