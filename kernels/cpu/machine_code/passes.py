@@ -33,8 +33,11 @@ class _Kernel(JITCodeLibrary):  # type: ignore[misc]
         module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self) -> None:
-        passes, builder = self._codegen._module_pass_manager()
-        passes.run(self._final_module, builder)
+        made = self._codegen._module_pass_manager()
+        if isinstance(made, tuple):  # passes and what builds them, as LLVM has it today
+            made[0].run(self._final_module, made[1])
+        else:
+            made.run(self._final_module)
 
 
 class _Piece(_Kernel):
