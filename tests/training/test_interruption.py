@@ -8,7 +8,6 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from fastnn.backends import Backend
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba.team import run_together
 from fastnn.training import fit as training
+from fastnn.training.interruption import Interruption
 from fastnn.training.session import Session, train
 from tests.helpers.networks import parameters, small
 from tests.helpers.problems import Batch
@@ -28,14 +28,6 @@ from tests.helpers.problems import Batch
 @pytest.fixture
 def data() -> Batch:
     return Batch(53, 12, 4)
-
-
-@pytest.fixture
-def python_handles_ctrl_c() -> Iterator[None]:
-    """Python's own handler, also where the tests run in the background of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def press_ctrl_c() -> None:
@@ -130,33 +122,36 @@ def test_signals_of_the_users_own_are_left_alone(data: Batch) -> None:
 
 
 class Pressed:
-    """Ctrl-C pressed from another thread, at given times from the first step on."""
+    """Ctrl-C pressed from another thread, at given times from the first step of a `fit` on.
+
+    It ends before `fit` gives the signal back to Python: what comes later is none of `fit`, and
+    would raise in the middle of a test.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
         self._pauses = pauses
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._press)
-        begin = train
+        begin, give_back = train, Interruption.give_back
 
         def begin_and_press(*arguments: Any) -> None:
             self._thread.start()
             begin(*arguments)
 
+        def end_and_give_back(interruption: Interruption) -> None:
+            self._over.set()
+            if self._thread.ident is not None:
+                self._thread.join()
+            give_back(interruption)
+
         monkeypatch.setattr(training, "train", begin_and_press)
+        monkeypatch.setattr(Interruption, "give_back", end_and_give_back)
 
     def _press(self) -> None:
         for pause in self._pauses:
             if self._over.wait(pause):
                 return
             press_ctrl_c()
-
-    def end(self) -> None:
-        """Signals that come too late are none of `fit`."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._over.set()
-        self._thread.join()
-        time.sleep(0.001)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def steps_of(network: Sequential, x: Any, t: Any, order: Any, sizes: list[int]) -> None:
@@ -188,7 +183,7 @@ def test_what_signals_at_any_time_leave_is_whole(
         pauses = [0.1 * dice.random(), *(dice.choice([0.0005, 0.002, 0.01]) for _ in range(3))]
         network = small()
         with monkeypatch.context() as patch:
-            pressed = Pressed(patch, pauses)
+            Pressed(patch, pauses)
             try:
                 history = fit(
                     network, large.x, large.t, epochs=10**6, batch_size=10, seed=4, progress=False,
@@ -197,8 +192,6 @@ def test_what_signals_at_any_time_leave_is_whole(
                 )  # fmt: skip
             except KeyboardInterrupt as error:
                 history = error.history  # type: ignore[attr-defined]
-            finally:
-                pressed.end()
         taken = len(history.losses)
         sizes = [3 if i % steps == steps - 1 else 10 for i in range(taken)]
         assert history.interrupted
@@ -219,11 +212,10 @@ def test_the_second_one_stops_within_a_step(backend: Backend, monkeypatch: Any) 
         pytest.skip("a call is of few steps")
     large = Batch(200_000, 12, 4)
     monkeypatch.setattr(type(backend), "steps_at_once", 200_000)
-    pressed = Pressed(monkeypatch, [0.05, 0.02])
+    Pressed(monkeypatch, [0.05, 0.02])
     began = time.perf_counter()
     with pytest.raises(KeyboardInterrupt) as caught:
         fit(small(), large.x, large.t, batch_size=1, epochs=50, seed=4, progress=False)
-    pressed.end()
     history = caught.value.history  # type: ignore[attr-defined]
     assert 0 < len(history.losses) == history.samples < 50 * 200_000
     assert time.perf_counter() - began < 60
