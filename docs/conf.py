@@ -1,0 +1,45 @@
+"""The site: `python -m sphinx -W --keep-going -b html docs build/docs` makes it."""
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ABOUT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+project = "fastnn"
+author = "the authors of fastnn"
+project_copyright = author
+version = release = ABOUT["version"]
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+]
+exclude_patterns = ["README.md"]  # which a forge shows; index.md includes it
+suppress_warnings = ["toc.empty_glob"]
+
+# Pages are Markdown; those with code cells are notebooks, and run.
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 4
+nb_execution_mode = "force"
+nb_execution_in_temp = True  # a notebook writes nothing into the sources
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+# The reference follows from the docstrings.
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "none"  # the docstrings have types and shapes
+numpydoc_show_class_members = False  # autodoc shows them
+
+html_theme = "pydata_sphinx_theme"
+html_title = "fastnn"
+html_theme_options = {
+    "github_url": ABOUT["urls"]["Source"],
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+}
+html_show_sourcelink = False
+html_copy_source = False
