@@ -43,7 +43,7 @@ from fastnn.nn.functions import (
 )
 from fastnn.nn.layer import Layer
 from fastnn.nn.layers import Affine, Relu
-from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss, SoftmaxWithLoss
+from fastnn.nn.losses import MeanSquaredError, PoissonWithLoss, SigmoidWithLoss, SoftmaxWithLoss
 from fastnn.nn.networks import MultiLayerNet, TwoLayerNet
 from fastnn.nn.numerical_gradient import numerical_gradient
 from fastnn.nn.optimizer import Optimizer
@@ -106,6 +106,7 @@ __all__ = [
     "Nesterov",
     "Optimizer",
     "ParameterCopyWarning",
+    "PoissonWithLoss",
     "RMSprop",
     "Relu",
     "Sequential",

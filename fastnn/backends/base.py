@@ -445,6 +445,27 @@ class Backend:
         with np.errstate(over="ignore", invalid="ignore"):
             return _store((x - t) / x.shape[0], out)
 
+    def poisson_deviance(
+        self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """Losses ``sum(t log(t / y) - t + y)`` and ``y = exp(x)``: half the Poisson deviance.
+
+        x (N, C), the logarithms of means, t (N, C) from 0 on -> losses (N,), y (N, C). The
+        logarithm of y is x itself, and ``t log(t)`` is 0 for t = 0. Cut as the losses of softmax
+        are, also where y overflows.
+        """
+        xp = self.xp
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            y = xp.exp(x)
+            log_t = xp.log(xp.where(t > 0, t, xp.ones_like(t)))
+            missed = xp.where(xp.isinf(y), y, t * (log_t - x) - t + y)
+            losses = self._cut(xp.sum(missed, axis=1))
+        return (losses, y) if out is None else (_store(losses, out[0]), _store(y, out[1]))
+
+    def poisson_deviance_backward(self, y: Array, t: Array, *, out: Array | None = None) -> Array:
+        """Gradient of the mean loss by x, ``(y - t) / N``. y, t (N, C) -> (N, C)."""
+        return _store((y - t) / y.shape[0], out)
+
     def _cut(self, losses: Array) -> Array:
         """Cut losses at half the largest finite number; NaN stays NaN."""
         bound = self.xp.full_like(losses, float(self.xp.finfo(losses.dtype).max) / 2)

@@ -164,6 +164,7 @@ LOSSES: Mapping[str, tuple[str, ...]] = {
     "softmax_cross_entropy": ("losses", "y"),
     "sigmoid_cross_entropy": ("losses", "y"),
     "squared_error": ("losses",),
+    "poisson_deviance": ("losses", "y"),
 }
 """What each loss primitive writes. Its gradient, ``primitive_backward``, reads ``y``, or the scores
 where there is none."""

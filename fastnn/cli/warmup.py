@@ -141,7 +141,8 @@ def _use(
     for labels in (t, t.astype("uint8")):
         network.loss(x, labels)
         network.gradient(x[:batch_size], labels[:batch_size])
-        network.score(x, labels)
+        if network._measure() is not None:
+            network.score(x, labels)
     optimizer.update(network.params, network.gradient(x, t))
     network.predict(x)
 

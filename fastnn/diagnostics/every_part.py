@@ -11,7 +11,7 @@ from fastnn.backends.selection import use_backend
 from fastnn.diagnostics.gradient_check import Comparison, GradientReport, check_gradients
 from fastnn.nn.activations import BY_PRIMITIVE
 from fastnn.nn.layer import Layer
-from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss
+from fastnn.nn.losses import MeanSquaredError, PoissonWithLoss, SigmoidWithLoss
 from fastnn.nn.networks import MultiLayerNet
 from fastnn.nn.sequential import Sequential
 
@@ -25,7 +25,7 @@ def small_networks(seed: int | None = 0) -> Iterator[tuple[tuple[str, ...], Sequ
     All activations are in one: each network has to be compiled, for float32 and for float64.
     """
     yield _all_activations(seed)
-    for loss in (SigmoidWithLoss, MeanSquaredError):
+    for loss in (SigmoidWithLoss, MeanSquaredError, PoissonWithLoss):
         network = MultiLayerNet(FEATURES, [HIDDEN], OUTPUTS, seed=seed)
         network.lastLayer = loss()
         yield (loss.__name__,), network

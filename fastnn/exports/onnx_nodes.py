@@ -18,7 +18,7 @@ from fastnn.nn.activations import Gelu, LeakyRelu, Sigmoid, Tanh
 from fastnn.nn.batch_normalization import BatchNormalization
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.layers import Affine, Relu
-from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss, SoftmaxWithLoss
+from fastnn.nn.losses import MeanSquaredError, PoissonWithLoss, SigmoidWithLoss, SoftmaxWithLoss
 
 OPSET = 17
 """Version of the operators: of 2022, which runtimes of today all know."""
@@ -119,5 +119,6 @@ PROBABILITIES: dict[type, tuple[str, dict[str, int]] | None] = {
     SoftmaxWithLoss: ("Softmax", {"axis": 1}),
     SigmoidWithLoss: ("Sigmoid", {}),
     MeanSquaredError: None,
+    PoissonWithLoss: None,
 }
 """The operator, with its attributes, that makes probabilities of scores, if the loss has some."""

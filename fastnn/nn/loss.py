@@ -25,8 +25,9 @@ class Loss(Layer):
     ----------
     primitive : str
         The method of a `Backend` that gives the loss of each sample.
-    measure : str
-        What `Sequential.score` gives of a network with this loss.
+    measure : {"accuracy", "R2"} or None
+        What `Sequential.score` gives of a network with this loss; None if nothing but the loss
+        tells how good answers are.
     loss : array () or None
         The last mean loss, on the layer's backend.
     y : array (N, C) or None
@@ -39,7 +40,7 @@ class Loss(Layer):
 
     parameters = ()
     primitive: ClassVar[str]
-    measure: ClassVar[str] = "accuracy"
+    measure: ClassVar[str | None] = None
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The losses: of one class among several, of several labels at a time, of numbers."""
+"""The losses: of one class among several, of several labels at a time, of numbers, of counts."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class SoftmaxWithLoss(Loss):
     """
 
     primitive = "softmax_cross_entropy"
+    measure = "accuracy"
 
     def losses(self, x: Array, t: Array) -> tuple[Array, Array]:
         """See `Loss.losses`."""
@@ -79,6 +80,7 @@ class SigmoidWithLoss(Loss):
     """
 
     primitive = "sigmoid_cross_entropy"
+    measure = "accuracy"
 
     def losses(self, x: Array, t: Array) -> tuple[Array, Array]:
         """See `Loss.losses`."""
@@ -148,11 +150,11 @@ class MeanSquaredError(Loss):
 
     def probabilities(self, scores: Array) -> Array:
         """See `Loss.probabilities`: there are none."""
-        raise TypeError(_numbers("probabilities", "predict_proba"))
+        raise TypeError(_no(self, "probabilities", "predict_proba"))
 
     def classes(self, scores: Array) -> Array:
         """See `Loss.classes`: there are none."""
-        raise TypeError(_numbers("classes", "predict_classes"))
+        raise TypeError(_no(self, "classes", "predict_classes"))
 
     def tally(self, scores: Array, t: Array) -> Array:
         """See `Loss.tally`: the sum of squares (C,) of what is left, in float64."""
@@ -171,11 +173,59 @@ class MeanSquaredError(Loss):
         return float(np.mean(1 - ratio))
 
 
-def _numbers(what: str, method: str) -> str:
+class PoissonWithLoss(Loss):
+    """Exponential and half the Poisson deviance, as the last layer of a network that gives counts.
+
+    ``sum(t log(t / y) - t + y)`` over the outputs, ``y = exp(x)``, and its mean over the samples.
+    Scores are logarithms of means; targets are numbers from 0 on, (N, C), with one output also
+    (N,). Nothing is right or wrong, so there is no accuracy, and no score but the loss.
+
+    Attributes
+    ----------
+    loss : array () or None
+        The last mean loss, on the layer's backend.
+    y : array (N, C) or None
+        The last answers, which are means.
+    t : array (N, C) or None
+        The last targets.
+
+    Notes
+    -----
+    It is the ``loss="poisson"`` of scikit-learn's ``MLPRegressor``. PyTorch's ``PoissonNLLLoss``
+    leaves out what does not depend on `x`, ``t log(t) - t``, and takes the mean over the outputs
+    too.
+    """
+
+    primitive = "poisson_deviance"
+
+    def losses(self, x: Array, t: Array) -> tuple[Array, Array]:
+        """See `Loss.losses`."""
+        return self.backend.poisson_deviance(x, self.backend.astype(t, dtype_name(x)))
+
+    def _gradient(self, y: Array, t: Array) -> Array:
+        return self.backend.poisson_deviance_backward(y, self.backend.astype(t, dtype_name(y)))
+
+    def _checked(
+        self, t: object, shape: tuple[int, int], backend: Backend, dtype: str, name: str
+    ) -> Targets:
+        needs = f"{type(self).__name__} needs finite targets from 0 on"
+        between = 0, float(np.finfo(dtype).max)
+        return check_numbers(t, shape, backend, dtype, needs=needs, between=between, name=name)
+
+    def probabilities(self, scores: Array) -> Array:
+        """See `Loss.probabilities`: there are none."""
+        raise TypeError(f"{_no(self, 'probabilities', 'predict_proba')}, logarithms of means")
+
+    def classes(self, scores: Array) -> Array:
+        """See `Loss.classes`: there are none."""
+        raise TypeError(f"{_no(self, 'classes', 'predict_classes')}, logarithms of means")
+
+
+def _no(loss: Loss, what: str, method: str) -> str:
     return (
-        f"a network with MeanSquaredError gives numbers, and no {what}: there is no {method}; "
+        f"a network with {type(loss).__name__} gives numbers, and no {what}: there is no {method}; "
         "network.predict(x) gives the numbers"
     )
 
 
-LOSSES = (SoftmaxWithLoss, SigmoidWithLoss, MeanSquaredError)
+LOSSES = (SoftmaxWithLoss, SigmoidWithLoss, MeanSquaredError, PoissonWithLoss)

@@ -15,10 +15,11 @@ from fastnn.backends.sparse_rows import SparseRows, is_sparse
 from fastnn.chunks import chunks
 from fastnn.nn.entry import alone_at_entry, at_entry
 from fastnn.nn.found_parameters import find, find_in_copy
+from fastnn.nn.judging import hint_for, judge_of, measure_of
 from fastnn.nn.layer import gradient_of, is_unmodified
 from fastnn.nn.layers import Affine
 from fastnn.nn.loss import Loss
-from fastnn.nn.losses import LOSSES, SoftmaxWithLoss
+from fastnn.nn.losses import LOSSES
 from fastnn.nn.modes import call, forward_through
 from fastnn.nn.network_gradient import network_numerical_gradient
 from fastnn.nn.network_of_layers import NetworkOfLayers
@@ -60,7 +61,9 @@ class Sequential(NetworkOfLayers):
         and `accuracy`, as in the book.
     last_layer : layer, optional
         Its ``forward(x, t)`` gives the loss; `SoftmaxWithLoss` by default. fastnn's losses also say
-        what targets are, see `fastnn.nn.losses`; one of your own is given them as they are.
+        what targets are, see `fastnn.nn.losses`; one of your own is given them as they are. Its
+        attribute `measure` says what `score` gives: "accuracy" of classes, "R2" of numbers, None
+        where nothing is told but the loss. One without that attribute is taken for one of classes.
 
     Attributes
     ----------
@@ -226,8 +229,10 @@ class Sequential(NetworkOfLayers):
         ValueError
             If `x` is empty or has the wrong number of features.
         """
-        own = getattr(self.last_layer, "classes", None)
-        return self._answers(x, own if callable(own) else self._judge().classes)
+        judge: Any = self.last_layer
+        if not callable(getattr(judge, "classes", None)):
+            judge = judge_of(judge, self.backend)
+        return self._answers(x, judge.classes)
 
     def _answers(self, x: object, meaning: Callable[[Array], Array]) -> Array:
         """Give what the scores of many samples mean, or of one."""
@@ -297,51 +302,51 @@ class Sequential(NetworkOfLayers):
         Parameters and errors are those of `loss`. Numbers are not right or wrong: a network with
         `MeanSquaredError` has no accuracy, which is a TypeError, but a `score`.
         """
-        judge = self._judge()
-        if judge.measure != "accuracy":
+        measure = measure_of(self.last_layer)
+        if measure not in ("accuracy", None):
             raise TypeError(
-                f"a network with {type(judge).__name__} gives numbers, of which none is right or "
-                f"wrong: there is no accuracy; network.score(x, t) gives {judge.measure}"
+                f"a network with {type(self.last_layer).__name__} gives numbers, of which none is "
+                f"right or wrong: there is no accuracy; network.score(x, t) gives {measure}"
             )
         return self._evaluate(x, t)
 
     @at_entry
     def score(self, x: object, t: object) -> float:
-        """Give how good the answers are, at most 1: R2 where there is no accuracy, else that.
+        """Give how good the answers are, at most 1: what the `measure` of the loss says.
 
-        R2, the coefficient of determination, is 1 where every number is met, and 0 for a network
-        that always gives the mean of `t`; see `MeanSquaredError`. Parameters and errors are those
-        of `loss`.
+        That is accuracy, or R2, the coefficient of determination, which is 1 where every number is
+        met, and 0 for a network that always gives the mean of `t`; see `MeanSquaredError`.
+        Parameters and errors are those of `loss`; with a loss that has no measure, as
+        `PoissonWithLoss`, it is a TypeError.
         """
         return self.accuracy(x, t) if self._measure() == "accuracy" else self._evaluate(x, t)
 
-    def _measure(self) -> str:
-        """Name what `score` gives: "accuracy", or "R2"."""
+    def _measure(self) -> str | None:
+        """Name what `score` gives: "accuracy" or "R2"; None if there is none."""
         own = self.replaced_method("accuracy") is not None
-        return "accuracy" if own else self._judge().measure
-
-    def _judge(self) -> Loss:
-        """Give the loss, which tells good answers; for one of the user's own, that of classes."""
-        if isinstance(self.last_layer, Loss):
-            return self.last_layer
-        judge = SoftmaxWithLoss()
-        judge.backend = self.backend
-        return judge
+        return "accuracy" if own else measure_of(self.last_layer)
 
     @at_entry
     def _evaluate(self, x: object, t: object, *, scale: float = 1) -> float:
         """Give the measure of the network for inputs that are to be multiplied by `scale`."""
         data, targets = self._samples(x, t)
-        samples, judge, total, checked = int(data.shape[0]), self._judge(), None, None
+        judge, total, checked = judge_of(self.last_layer, self.backend), None, None
         for some, scores in self._scores_in_chunks(data, scale):
             if checked is None:
-                outputs = tuple(scores.shape[1:])
-                checked = judge.check_targets(
-                    targets, samples, outputs, self.backend, self.dtype
-                ).array
+                checked = self._judged(targets, tuple(scores.shape[1:])).array
             tally = judge.tally(scores, checked[some, ...])
             total = tally if total is None else total + tally
         return judge.score(total, checked)
+
+    def _judged(self, t: Array, outputs: tuple[int, ...], *, name: str = "t") -> Targets:
+        """Check targets as what judges the answers takes them."""
+        judge = judge_of(self.last_layer, self.backend)
+        try:
+            return judge.check_targets(
+                t, int(t.shape[0]), outputs, self.backend, self.dtype, name=name
+            )
+        except ValueError as error:
+            raise ValueError(f"{error}{hint_for(self.last_layer)}") from None
 
     @at_entry
     def _loss_in_chunks(self, x: object, t: object, *, scale: float = 1) -> float:

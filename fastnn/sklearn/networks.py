@@ -16,9 +16,8 @@ from fastnn.nn.handed_over import let_go
 from fastnn.nn.layer import Layer
 from fastnn.nn.layers import Affine, Relu
 from fastnn.nn.loss import Loss
-from fastnn.nn.losses import MeanSquaredError, SigmoidWithLoss, SoftmaxWithLoss
+from fastnn.nn.losses import MeanSquaredError, PoissonWithLoss, SigmoidWithLoss, SoftmaxWithLoss
 from fastnn.nn.sequential import Sequential
-from fastnn.sklearn.poisson import PoissonWithLoss
 
 Arrays = list[np.ndarray[Any, Any]]
 

@@ -10,7 +10,7 @@ from fastnn.picture import Picture
 
 
 def draw_curves(history: Any, *, title: str = "") -> Picture:
-    """Draw the loss of each step and the accuracies of each epoch, or R2 where there are none.
+    """Draw the loss of each step, and the accuracies of each epoch, or R2, or validation losses.
 
     Parameters
     ----------
@@ -47,6 +47,10 @@ def draw_curves(history: Any, *, title: str = "") -> Picture:
         for measure, values in history.measured(name).items():
             right.plot(np.arange(1, len(values) + 1), values, marker=".", label=label)
             measures.append(measure)
+    if not measures and history.validation_losses:
+        values = history.validation_losses
+        right.plot(np.arange(1, len(values) + 1), values, marker=".", label="test")
+        measures.append("loss")
     right.set(xlabel="epoch", ylabel=" and ".join(dict.fromkeys(measures)))
     right.xaxis.get_major_locator().set_params(integer=True)
     if measures:

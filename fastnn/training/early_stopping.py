@@ -128,10 +128,10 @@ class EarlyStopping(Callback):
         ValueError
             If it will not be there.
         """
-        measure = "accuracy" if training.network._measure() == "accuracy" else "score"
+        measured = {"accuracy": ("accuracy",), "R2": ("score",), None: ()}[training.measure]
         there = ["loss"]
         if training.validated:
-            names = [name for name in EVALUATED if name.endswith((measure, "loss"))]
+            names = [name for name in EVALUATED if name.endswith((*measured, "loss"))]
             there += [name for name in names if training.samples or not name.startswith("train")]
         names = [self.monitor] if self.monitor is not None else VALIDATED
         found = next((name for name in names if name in there), None)

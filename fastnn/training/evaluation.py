@@ -36,17 +36,21 @@ class Evaluation:
         self._x, self._t, self._scale = x, t, scale
         self._count = count
 
-    def with_loss(self) -> tuple[float, float]:
-        """Evaluate the network as it is now; give its loss, too, which is ``loss(x, t)``."""
+    def of_both(self) -> tuple[float, float]:
+        """Evaluate the network as it is now; give its score, and its loss, ``loss(x, t)``."""
         network = self._network
         if self._count is None or network.replaced_method("accuracy", "score", "predict"):
-            return self._score(), network._loss_in_chunks(self._x, self._t, scale=self._scale)
+            return self._score(), *self.of_loss()
         losses = np.empty(int(self._x.shape[0]))
         right = self._count(losses)
         return right / len(losses), network._with_penalty(float(losses.mean()))
 
-    def without_loss(self) -> tuple[float]:
-        """Evaluate the network as it is now."""
+    def of_loss(self) -> tuple[float]:
+        """Evaluate the network as it is now; give its loss."""
+        return (self._network._loss_in_chunks(self._x, self._t, scale=self._scale),)
+
+    def of_measure(self) -> tuple[float]:
+        """Evaluate the network as it is now; give its score."""
         return (self._score(),)
 
     def _score(self) -> float:

@@ -25,7 +25,13 @@ from fastnn.training.callbacks import Callback, CallbackFunction, check_callback
 from fastnn.training.compile_notice import CompileNotice, described
 from fastnn.training.data import data_set, weights_of
 from fastnn.training.draws import begin_draws
-from fastnn.training.held_out import check_validation, held_out_data, split_off, split_point
+from fastnn.training.held_out import (
+    check_validation,
+    held_out_data,
+    measured_by,
+    split_off,
+    split_point,
+)
 from fastnn.training.history import History, LossQueue
 from fastnn.training.progress import ProgressBar
 from fastnn.training.resuming import resume as go_on_from
@@ -95,9 +101,12 @@ def fit(
         generator goes on from where it is: a fit of 2 epochs, and one of 3 with the same generator
         and optimizer, are one of 5.
     validation : tuple (x, t), optional
-        If given, the accuracies of the training and of this data are evaluated after each epoch;
-        with `MeanSquaredError` it is R2. So is the loss of this data. Of batches that come one
-        after the other there is no accuracy.
+        If given, the loss of this data is evaluated after each epoch, and the accuracies of the
+        training and of this data; with `MeanSquaredError` it is R2. Other losses say by their
+        `measure` which it is, and with `PoissonWithLoss` it is the loss alone. So it is with one
+        of your own that has no `measure`, if there is one output or a target has a fraction; else
+        it is taken for one of classes. Of batches that come one after the other there is no
+        accuracy of the training.
     validation_split : float, optional
         In place of `validation` the fraction, from 0 to below 1, of the samples that are held out:
         the last ones, as they were given, so shuffle data that are in an order. Their weights
@@ -190,7 +199,7 @@ def fit(
             if sample_weight is not None:
                 weights = weights_of(network, data, sample_weight)
             samples = split_point(int(data.shape[0]), fraction)
-            (data, labels), held_out = split_off(network, data, labels, samples)
+            (data, labels), held_out = split_off(data, labels, samples)
             if weights is not None and held_out is not None:
                 weights = weights_of(network, data, weights[:samples])
             if batch_size is None:
@@ -202,11 +211,16 @@ def fit(
         check_parameters(network)
         if validation is not None:
             held_out = held_out_data(network, validation)
+        measure = None
+        if held_out is not None:
+            measure = measured_by(
+                network, labels, held_out, evaluates_training=not isinstance(x, Batches)
+            )
         history = History()
         training = Training(
             network, optimizer, history, epochs, batch_size, samples, scale,
             tuple(data.shape[1:]), dtype_name(data), held_out is not None, weights is not None,
-            order, called,
+            order, called, measure,
         )  # fmt: skip
         if epochs == 0 and resume is None:
             return history

@@ -51,7 +51,8 @@ class History:
     interrupted : bool
         Whether Ctrl-C ended the training.
     train_scores, validation_scores : list of float
-        In the place of the accuracies, of a network that has none: ``network.score``, that is R2.
+        In the place of the accuracies, of a network that has R2: ``network.score``. Of one that has
+        neither, both are empty.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -77,12 +78,15 @@ class History:
         """Samples trained on in a second; 0 before the first."""
         return self.samples / self.seconds if self.seconds else 0.0
 
+    def results(self, name: str, measure: str) -> list[float]:
+        """Give what was evaluated of the "train" or the "validation" data, by a measure."""
+        kind = "accuracies" if measure == "accuracy" else "scores"
+        found: list[float] = getattr(self, f"{name}_{kind}")
+        return found
+
     def measured(self, name: str) -> dict[str, list[float]]:
-        """Give what was evaluated of the "train" or the "validation" data, by what it is called."""
-        found = {
-            "accuracy": getattr(self, f"{name}_accuracies"),
-            "R2": getattr(self, f"{name}_scores"),
-        }
+        """Give all that was evaluated of the "train" or the "validation" data, by measures."""
+        found = {measure: self.results(name, measure) for measure in ("accuracy", "R2")}
         return {measure: values for measure, values in found.items() if values}
 
     def by_epoch(self) -> dict[str, list[float]]:
@@ -130,6 +134,8 @@ class History:
 
     def plot(self, *, title: str = "") -> Any:
         """Draw the loss of each step, and the accuracies or scores of each epoch.
+
+        Where there are neither, it is the validation loss.
 
         Parameters
         ----------

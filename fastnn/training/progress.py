@@ -85,7 +85,10 @@ class ProgressBar:
     def _show(self, loss: float, done: int) -> None:
         history = self._history
         parts = [f"loss {loss:.4f}"]
-        for measure, values in history.measured("validation").items():
+        measured = history.measured("validation")
+        if not measured and history.validation_losses:
+            measured = {"validation loss": history.validation_losses}
+        for measure, values in measured.items():
             parts.append(f"{measure} {values[-1]:.4f}")
         parts.append(f"{history.samples_per_second:,.0f} samples/s")
         where = f"epoch {len(history.epoch_steps)}/{self._epochs}"

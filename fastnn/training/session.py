@@ -20,7 +20,7 @@ from fastnn.nn.sequential import Sequential
 from fastnn.nn.updating import state_of
 from fastnn.training.callbacks import Callback
 from fastnn.training.evaluation import Evaluation
-from fastnn.training.history import History, LossQueue
+from fastnn.training.history import LossQueue
 from fastnn.training.interruption import Interruption, defer_interruption
 from fastnn.training.layer_state import LayerState
 from fastnn.training.planner import make_plan
@@ -42,7 +42,7 @@ def train(
         rounds = Rounds(callbacks, training, interruption)
         try:
             rounds.begin()
-            evaluations = [] if held_out is None else session.evaluations(held_out, history)
+            evaluations = [] if held_out is None else session.evaluations(held_out, training)
             while history.epochs < training.epochs and not training.ended:
                 queue.resume()
                 training.epoch_is_open = session.epoch(
@@ -151,19 +151,20 @@ class Session:
         return StandstillCheck(self.network, self.data, self.scale, steps)
 
     def evaluations(
-        self, held_out: tuple[Array, Array], history: History
+        self, held_out: tuple[Array, Array], training: Training
     ) -> list[tuple[tuple[list[float], ...], Callable[[], tuple[float, ...]]]]:
         """For both data sets give the lists of results to append to, and what evaluates them."""
+        history, measure = training.history, training.measure
         count = None if self.feed is not None else self.runner.counter()
         count_other = None if stays_in_its_file(held_out[0]) else self.runner.counter(held_out)
         own = Evaluation(self.network, self.data, self.labels, self.scale, count)
         other = Evaluation(self.network, *held_out, self.scale, count_other)
-        results = (history.train_scores, history.validation_scores)
-        if self.network._measure() == "accuracy":
-            results = (history.train_accuracies, history.validation_accuracies)
+        if measure is None:
+            return [((history.validation_losses,), other.of_loss)]
+        train, validation = (history.results(name, measure) for name in ("train", "validation"))
         return [
-            ((results[0],), own.without_loss),
-            ((results[1], history.validation_losses), other.with_loss),
+            ((train,), own.of_measure),
+            ((validation, history.validation_losses), other.of_both),
         ]
 
     def call_back(self, rounds: Rounds, due: Sequence[Callback], method: str) -> None:

@@ -50,6 +50,8 @@ class Training:
         What the batches are drawn by.
     callbacks : sequence of Callback
         All of them, in the order of their turns.
+    measure : {"accuracy", "R2"} or None
+        What is evaluated after each epoch, besides the loss of the validation data.
     ended : bool
         Whether a callback has ended the training.
     epoch_is_open : bool
@@ -71,6 +73,7 @@ class Training:
     weighted: bool
     order: np.random.Generator
     callbacks: Sequence[Stateful] = ()
+    measure: str | None = None
     ended: bool = False
     epoch_is_open: bool = False
     numbers_at_first: Mapping[str, Any] = field(init=False, repr=False)

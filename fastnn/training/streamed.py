@@ -15,13 +15,13 @@ from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.sequential import Sequential
 from fastnn.training.batch_feed import BatchFeed, Chunk
 from fastnn.training.evaluation import Evaluation
-from fastnn.training.history import History
 from fastnn.training.interruption import Interruption
 from fastnn.training.layer_state import LayerState
 from fastnn.training.planner import plan_over
 from fastnn.training.rounds import Rounds
 from fastnn.training.session import Session
 from fastnn.training.standstill import StandstillCheck
+from fastnn.training.state import Training
 
 
 class StreamedSession(Session):
@@ -50,14 +50,14 @@ class StreamedSession(Session):
         return StandstillCheck(self.network, self.batches.first[0], self.scale, steps)
 
     def evaluations(
-        self, held_out: tuple[Array, Array], history: History
+        self, held_out: tuple[Array, Array], training: Training
     ) -> list[tuple[tuple[list[float], ...], Callable[[], tuple[float, ...]]]]:
         """Give where the results of the validation data go, and what evaluates them."""
-        found = Evaluation(self.network, *held_out, self.scale, None)
-        results = history.validation_scores
-        if self.network._measure() == "accuracy":
-            results = history.validation_accuracies
-        return [((results, history.validation_losses), found.with_loss)]
+        history, found = training.history, Evaluation(self.network, *held_out, self.scale, None)
+        if training.measure is None:
+            return [((history.validation_losses,), found.of_loss)]
+        results = history.results("validation", training.measure)
+        return [((results, history.validation_losses), found.of_both)]
 
     def _chunks(
         self, order: np.ndarray[Any, Any], rounds: Rounds, interruption: Interruption

@@ -78,10 +78,11 @@ class Trainer:
         evaluate_sample_num_per_epoch: int | None = None,
         verbose: bool = True,
     ) -> None:
-        if isinstance(network, Sequential) and network._measure() != "accuracy":
+        measure = network._measure() if isinstance(network, Sequential) else "accuracy"
+        if measure != "accuracy":
             raise TypeError(
                 f"Trainer reports accuracies, and {network!r} has none: train it by fastnn.fit, "
-                f"which reports {network._measure()}"
+                f"which reports {measure or 'the loss of validation data'}"
             )
         self.network = network
         self.verbose = verbose

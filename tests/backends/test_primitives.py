@@ -307,6 +307,8 @@ def test_nan_and_infinity_spread_as_in_numpy(
         "sigmoid_cross_entropy_backward": [((scores, bits), {})],
         "squared_error": [((scores, bits), {})],
         "squared_error_backward": [((scores, bits), {})],
+        "poisson_deviance": [((scores, bits), {}), ((scores, 1 - bits), {})],
+        "poisson_deviance_backward": [((scores, bits), {})],
         "mean": [((scores[:, 1],), {})],
         "sgd_update": [((dout, scores), {"lr": 0.1})],
     }

@@ -152,7 +152,7 @@ def test_check() -> None:
         "Affine1", "Activation_function1", "Affine2", "SoftmaxWithLoss", "network", "training",
     ]  # fmt: skip
     assert {" ".join(line.split()[2:5]) for line in lines} >= {
-        "network with SigmoidWithLoss", "step with MeanSquaredError",
+        "network with SigmoidWithLoss", "step with MeanSquaredError", "step with PoissonWithLoss",
     }  # fmt: skip
     compared = len(json.loads(run("check", "--backend", "numpy", "--json").stdout)["comparisons"])
     assert lines[-1] == f"All {compared} comparisons agree within their bounds."

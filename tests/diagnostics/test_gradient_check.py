@@ -335,6 +335,19 @@ FAULTS: dict[str, dict[str, Callable[..., Any]]] = {
         "the sign": lambda dx, *a, **k: -dx,
         "one entry": lambda dx, *a, **k: one_entry(dx),
     },
+    "poisson_deviance": {
+        "losses by a factor": at(0, lambda losses: losses * 1.001),
+        "y by a factor": at(1, lambda y: y * 1.001),
+        "y: one entry": at(1, one_entry),
+        "twice, which is the deviance": at(0, lambda losses: 2 * losses),
+        "the score for the mean": at(1, np.log),
+    },
+    "poisson_deviance_backward": {
+        "not divided by N": lambda dx, y, *a, **k: dx * len(y),
+        "by the mean and not its logarithm": lambda dx, y, *a, **k: dx / y,
+        "the sign": lambda dx, *a, **k: -dx,
+        "one entry": lambda dx, *a, **k: one_entry(dx),
+    },
     "mean": {
         "a sum": lambda mean, losses, **k: losses.sum(),
         "without the last": lambda mean, losses, **k: losses[:-1].mean(),

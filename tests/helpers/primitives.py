@@ -166,6 +166,15 @@ def squared_error_backward(rng: np.random.Generator, n: int, d: int, m: int) -> 
     yield (floats(rng, n, m), floats(rng, n, m)), {}
 
 
+def poisson_deviance(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (floats(rng, n, m), rng.poisson(2, (n, m)).astype("float64")), {}
+    yield (8 * floats(rng, n, m), np.abs(floats(rng, n, m))), {}
+
+
+def poisson_deviance_backward(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
+    yield (np.abs(floats(rng, n, m)), rng.poisson(2, (n, m)).astype("float64")), {}
+
+
 def mean(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[Case]:
     yield (np.abs(floats(rng, n)),), {}
 
@@ -282,7 +291,8 @@ CASES: dict[str, Callable[..., Iterator[Case]]] = {
         affine, affine_backward, relu, relu_backward, sigmoid, sigmoid_backward, leaky_relu,
         leaky_relu_backward, gelu_backward, softmax, softmax_cross_entropy,
         softmax_cross_entropy_backward, sigmoid_cross_entropy, sigmoid_cross_entropy_backward,
-        squared_error, squared_error_backward, mean, count_correct, count_exact, label_indices,
+        squared_error, squared_error_backward, poisson_deviance, poisson_deviance_backward,
+        mean, count_correct, count_exact, label_indices,
         take_rows, sgd_update, dropout, dropout_backward, batch_norm, batch_norm_backward,
         batch_norm_evaluation, moving_average, clip_factor, scaled_gradient, decayed_gradient,
         decay_weights, penalised, count, weighted,
@@ -320,7 +330,8 @@ def dtype_of(result: Any, dtype: str) -> str:
 
 
 CANCELLING = {
-    "affine", "affine_backward", "softmax_cross_entropy", "sigmoid_cross_entropy", "batch_norm",
+    "affine", "affine_backward", "softmax_cross_entropy", "sigmoid_cross_entropy",
+    "poisson_deviance", "batch_norm",
     "batch_norm_backward",
 }  # fmt: skip
 

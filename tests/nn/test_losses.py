@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import MeanSquaredError, MultiLayerNet, Sequential, SigmoidWithLoss, SoftmaxWithLoss
+from fastnn import (
+    MeanSquaredError,
+    MultiLayerNet,
+    PoissonWithLoss,
+    Sequential,
+    SigmoidWithLoss,
+    SoftmaxWithLoss,
+)
 from fastnn.backends import Backend
 from fastnn.nn import sequential
 from fastnn.nn.loss import Loss
@@ -34,6 +41,9 @@ def naive(loss: type[Loss], x: Array, t: Array) -> tuple[float, Array]:
     elif loss is SigmoidWithLoss:
         y = 1 / (1 + np.exp(-x))
         losses = -(t * np.log(y) + (1 - t) * np.log(1 - y)).sum(axis=1)
+    elif loss is PoissonWithLoss:
+        y = np.exp(x)
+        losses = (t * np.log(np.where(t > 0, t, 1) / y) - t + y).sum(axis=1)
     else:
         y = x
         losses = 0.5 * ((y - t) ** 2).sum(axis=1)
@@ -45,6 +55,8 @@ def targets_for(loss: type[Loss], rng: np.random.Generator, samples: int, output
         return np.eye(outputs)[rng.integers(0, outputs, samples)]
     if loss is SigmoidWithLoss:
         return rng.integers(0, 2, (samples, outputs)).astype("float64")
+    if loss is PoissonWithLoss:
+        return rng.poisson(2, (samples, outputs)).astype("float64")
     return rng.standard_normal((samples, outputs)).astype("float32").astype("float64")
 
 
@@ -96,7 +108,7 @@ def test_sure_answers_of_sigmoid_have_exact_losses(backend: Backend, dtype: str)
         assert gradient == pytest.approx(y - label, abs=float(np.finfo(dtype).eps))
 
 
-@pytest.mark.parametrize("loss", [SigmoidWithLoss, MeanSquaredError])
+@pytest.mark.parametrize("loss", [SigmoidWithLoss, MeanSquaredError, PoissonWithLoss])
 def test_scores_of_any_finite_size_have_a_finite_loss(
     backend: Backend, dtype: str, loss: type[Loss]
 ) -> None:
@@ -105,7 +117,8 @@ def test_scores_of_any_finite_size_have_a_finite_loss(
     for t in (np.ones((5, 2)), np.zeros((5, 2)), np.array([[0.0, 1.0]] * 5)):
         layer = loss()
         assert math.isfinite(float(layer.forward(x, backend.asarray(t))))
-        assert np.isfinite(fastnn.to_numpy(layer.backward())).all()
+        if loss is not PoissonWithLoss:  # whose mean, exp(x), is infinite
+            assert np.isfinite(fastnn.to_numpy(layer.backward())).all()
 
 
 @pytest.mark.parametrize("loss", [SigmoidWithLoss, MeanSquaredError])
@@ -188,7 +201,7 @@ def test_200_steps_are_those_of_the_formulas(
         np.testing.assert_allclose(found, right, rtol=rel, atol=rel)
 
 
-@pytest.mark.parametrize("loss", [SigmoidWithLoss, MeanSquaredError])
+@pytest.mark.parametrize("loss", [SigmoidWithLoss, MeanSquaredError, PoissonWithLoss])
 def test_a_column_of_targets_is_never_broadcast(
     backend: Backend, loss: type[Loss], rng: np.random.Generator
 ) -> None:
@@ -196,9 +209,10 @@ def test_a_column_of_targets_is_never_broadcast(
     results = []
     for t in (column, column[:, 0], column[:, 0].tolist(), Frame(column)):
         network = network_with(loss, 1)
+        score = 0 if loss is PoissonWithLoss else network.score(x, t)
         results.append(
             [
-                network.loss(x, t), network.score(x, t), *network.gradient(x, t).values(),
+                network.loss(x, t), score, *network.gradient(x, t).values(),
                 fastnn.fit(network, x, t, batch_size=3, seed=0, progress=False).losses,
             ]
         )  # fmt: skip
@@ -227,7 +241,7 @@ def test_targets_of_any_dtype(
     assert found == right
 
 
-@pytest.mark.parametrize("loss", [SigmoidWithLoss, MeanSquaredError])
+@pytest.mark.parametrize("loss", [SigmoidWithLoss, MeanSquaredError, PoissonWithLoss])
 def test_one_sample(backend: Backend, loss: type[Loss], rng: np.random.Generator) -> None:
     x, t = rng.standard_normal(6), targets_for(loss, rng, 1, 3)[0]
     network = network_with(loss)
@@ -328,6 +342,15 @@ def test_numbers_have_no_accuracy(backend: Backend) -> None:
     with pytest.raises(TypeError, match=r"no accuracy; network\.score\(x, t\) gives R2"):
         network.accuracy(np.ones((2, 6)), np.ones((2, 3)))
     assert network_with(SoftmaxWithLoss).score(np.ones((2, 6)), [1, 1]) in (0.0, 1.0)
+
+
+def test_counts_have_neither_accuracy_nor_score(backend: Backend) -> None:
+    network, x, t = network_with(PoissonWithLoss), np.ones((2, 6)), np.ones((2, 3))
+    for judge in (network.accuracy, network.score):
+        with pytest.raises(TypeError, match=r"PoissonWithLoss does not say which .*its measure"):
+            judge(x, t)
+    with pytest.raises(TypeError, match=r"PoissonWithLoss gives numbers, .*logarithms of means"):
+        network.predict_classes(x)
 
 
 @pytest.mark.parametrize("scale", [1, 1 / 255])
@@ -450,6 +473,19 @@ def test_targets_out_of_range(
     for operation in operations(loss):
         network = network_with(loss, dtype="float32")
         refuses(error, words, operation, network, np.ones((7, 6)), t)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize(("bad", "words"), [(-1.0, r"is -1\.0"), (np.nan, "is nan.*NaN is a gap")])
+def test_counts_are_not_negative(
+    backend: Backend, bad: float, words: str, on_device: bool, bits_of_labels: Array
+) -> None:
+    t = changed(bits_of_labels, bad, (3, 1))
+    words = rf"t\[3, 1\] {words}"
+    for name in ("loss", "gradient", "fit"):
+        network = network_with(PoissonWithLoss, dtype="float32")
+        given = backend.asarray(t) if on_device else t
+        refuses(ValueError, words, WITH_LABELS[name], network, np.ones((7, 6)), given)
 
 
 def test_targets_beyond_float32(backend: Backend, bits_of_labels: Array) -> None:

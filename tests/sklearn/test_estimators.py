@@ -9,6 +9,8 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -334,6 +336,24 @@ def test_a_scikit_learn_without_what_is_replaced_is_refused() -> None:
     check_hooks(MLPClassifier)
     with pytest.raises(ImportError, match=r"has no _backprop and no .*_update_no_improvement"):
         check_hooks(object)
+
+
+@ignore_convergence
+def test_a_network_of_counts_goes_wherever_others_go(tmp_path: Path) -> None:
+    regressor = MLPRegressor(loss="poisson", max_iter=3, random_state=0, backend="numpy")
+    network = regressor.fit(X, Y).to_network()
+    assert type(network.last_layer) is fastnn.PoissonWithLoss
+    np.testing.assert_array_equal(np.exp(network.predict(X))[:, 0], regressor.predict(X))
+    network.save(tmp_path / "network")
+    found = [pickle.loads(pickle.dumps(network)), fastnn.Sequential.load(tmp_path / "network")]
+    if find_spec("onnx"):
+        network.to_onnx(tmp_path / "network.onnx")
+        found.append(fastnn.from_onnx(tmp_path / "network.onnx"))
+    for other in found:
+        assert type(other.last_layer) is fastnn.PoissonWithLoss
+        assert other.loss(X, Y[:, None]) == pytest.approx(network.loss(X, Y[:, None]), rel=1e-12)
+    history = fastnn.fit(network, X, Y, seed=0, validation_split=0.2, progress=False)
+    assert len(history.validation_losses) == 1
 
 
 @ignore_convergence

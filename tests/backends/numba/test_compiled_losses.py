@@ -51,8 +51,8 @@ def trained(
         return {name: plan.arrays[name] for name in network.params}, losses, runner
 
 
-def test_every_loss_of_fastnn_is_compiled() -> None:
-    assert set(BY_NAME) == set(LOSSES)
+def test_every_loss_of_fastnn_is_compiled_but_that_of_counts() -> None:
+    assert set(BY_NAME) == set(LOSSES) - {"poisson_deviance"}
 
 
 @pytest.mark.parametrize(
