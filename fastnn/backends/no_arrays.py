@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.backends.columns import gaps, no_number_columns
 from fastnn.wording import a_kind, class_name, kind_of, shown
 
 Mend = str | Callable[[Any, str], str | None]
@@ -91,23 +92,17 @@ def _tensor(tensor: Any, name: str) -> str | None:
 
 
 def _table(table: Any, name: str) -> str | None:
-    """Pandas: a column that is no number, or numbers of its own kinds, perhaps with gaps."""
-    if not (hasattr(table, "isna") and hasattr(table, "to_numpy")):
-        return None
+    """Tell of columns that are no numbers, or of pandas' own numbers, perhaps with gaps."""
+    columns = no_number_columns(table, name)
+    if columns is not None or not (hasattr(table, "isna") and hasattr(table, "to_numpy")):
+        return columns
     is_frame = hasattr(table, "columns")
-    for column, dtype in table.dtypes.items() if is_frame else [("", table.dtype)]:
-        if dtype.kind in "fiub":
-            continue
-        if not is_frame:
-            return None  # the elements tell more
-        return (
-            f"column {shown(column)} has dtype {dtype}: encode it in numbers, for categories by "
-            f'pandas.get_dummies({name}), or leave it out, {name}.select_dtypes("number")'
-        )
+    if not is_frame and table.dtype.kind not in "fiub":
+        return None  # the elements tell more
     wanted = "int64" if _are_labels(name) else "float32"
-    gaps = np.argwhere(np.asarray(table.isna()))
-    if len(gaps):
-        row, *column = gaps[0].tolist()
+    missing = np.argwhere(np.asarray(table.isna()))
+    if len(missing):
+        row, *column = missing[0].tolist()
         place = f"{name}.iloc[{', '.join(map(str, (row, *column)))}]"
         named = f", in column {shown(table.columns[column[0]])}" if is_frame else ""
         return (
@@ -120,6 +115,8 @@ def _table(table: Any, name: str) -> str | None:
 NOT_ALWAYS_READ: tuple[tuple[str | type, Mend], ...] = (
     ("torch.Tensor", _tensor),
     ("pandas", _table),
+    ("polars.dataframe", _table),
+    ("pyarrow.lib", _table),
     (Mapping, _one_of_it),
 )
 """Things that NumPy reads as numbers, but for some of them."""
@@ -253,3 +250,9 @@ def _mend(table: tuple[tuple[str | type, Mend], ...], thing: object, name: str) 
             continue
         return mend.format(name=name) if isinstance(mend, str) else mend(thing, name)
     return None
+
+
+def with_gaps(thing: object, numbers: Any, name: str) -> ValueError | None:
+    """Give the error for a table whose `numbers` have gaps; None if it is no table, or has none."""
+    words = gaps(thing, numbers, name, _argument(name))
+    return None if words is None else ValueError(words)

@@ -142,8 +142,8 @@ class Sequential(NetworkOfLayers):
         ----------
         x : array_like (N, ...), or (D,) for one sample
             Of any library and real dtype; it is brought to the network's device and dtype. NaN
-            and infinity are let through. Rows of a matrix of scipy.sparse are made dense some
-            thousand at a time.
+            and infinity are let through, but for gaps in a table of pandas, polars or Arrow. Rows
+            of a matrix of scipy.sparse are made dense some thousand at a time.
         train_flg : bool, optional
             True computes as in training, where layers drop units or normalise by the batch, and
             keeps what `backward` of the layers needs. Otherwise fastnn's layers keep nothing.
@@ -158,7 +158,7 @@ class Sequential(NetworkOfLayers):
         TypeError
             If `x` holds no real numbers.
         ValueError
-            If it is empty or has the wrong number of features.
+            If it is empty or has the wrong number of features, or is a table with gaps.
         """
         array = samples_of(x, self.backend, "x")
         if isinstance(array, SparseRows):

@@ -13,7 +13,7 @@ import numpy as np
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import load_backend
-from fastnn.nn.validation import RAVEL, bits_as_bytes, real_array
+from fastnn.nn.validation import RAVEL, beyond, bits_as_bytes, real_array
 
 MANY_CLASSES = 1000
 """More than these are rather a mistake in the labels than a network that is too small."""
@@ -192,7 +192,7 @@ def _no_number(
     index = tuple(np.argwhere(~((cast >= least) & (cast <= most)))[0].tolist())
     cast_to = ""
     if np.isfinite(values[index]) and not np.isfinite(cast[index]):
-        cast_to = f", which is {cast[index]} in {cast.dtype}"
+        cast_to = beyond(cast.dtype.name)
     place = ", ".join(map(str, index))
     hint = _about_numbers(values, (least, most))
     return ValueError(f"{name}[{place}] is {values[index]}{cast_to}: {needs}{hint}")

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
-from fastnn.backends.no_arrays import no_numbers, unreadable
+from fastnn.backends.columns import of_column
+from fastnn.backends.no_arrays import no_numbers, unreadable, with_gaps
 from fastnn.backends.sparse_rows import SparseRows, is_sparse
 from fastnn.checks import dtype_name
 from fastnn.chunks import chunks
@@ -47,12 +48,16 @@ def samples_of(given: Any, backend: Backend, name: str) -> Array | SparseRows:
     Raises
     ------
     TypeError, ValueError
-        See `real_array`.
+        See `real_array`. A ValueError also for a table with gaps.
     """
     if isinstance(given, SparseRows):
         return given
     if not is_sparse(given):
-        return real_array(given, backend, name)
+        array = real_array(given, backend, name)
+        refusal = None if array is given else with_gaps(given, array, name)
+        if refusal is not None:
+            raise refusal
+        return array
     check_real(np.empty(0, given.dtype), name, given)
     return SparseRows(given)
 
@@ -150,11 +155,18 @@ def _namespace(array: Array) -> Any:
 
 
 def check_finite(
-    x: Array, backend: Backend, *, name: str = "x", as_dtype: str | None = None
+    x: Array,
+    backend: Backend,
+    *,
+    name: str = "x",
+    as_dtype: str | None = None,
+    original: Array | None = None,
+    given: object = None,
 ) -> None:
     """Refuse NaN and infinity, telling where the first one is; in chunks, for large data sets.
 
-    With `as_dtype` also what becomes infinite in that dtype.
+    With `as_dtype` also what becomes infinite in that dtype. The message speaks of the `original`,
+    of which `x` was cast, and of the columns of the table that was `given`.
     """
     if not dtype_name(x).startswith("float"):
         return
@@ -171,9 +183,27 @@ def check_finite(
         if bool(xp.isfinite(total)) or bool(xp.all(xp.isfinite(chunk))):
             continue
         host = backend.to_numpy(chunk)
-        index = np.argwhere(~np.isfinite(host))[0]
-        position = ", ".join(str(i) for i in (some.start + int(index[0]), *index[1:].tolist()))
-        raise ValueError(
-            f"{name}[{position}] is {host[tuple(index)]}: training needs finite inputs; leave "
-            "out the sample, or fill it in"
-        )
+        first = np.argwhere(~np.isfinite(host))[0].tolist()
+        index = (some.start + first[0], *first[1:])
+        value: Any = host_array((x if original is None else original)[index])[()]
+        raise not_finite(value, dtype_name(chunk), index, name, of_column(given, index))
+
+
+def not_finite(
+    value: np.floating[Any], dtype: str, index: tuple[int, ...], name: str, column: str = ""
+) -> ValueError:
+    """Make the error for an input that is not finite, or not in the dtype of the network."""
+    # str, since a format would make a float of a long double
+    place = f"{name}[{', '.join(map(str, index))}]{column} is {value!s}"
+    if np.isfinite(value):
+        return ValueError(f"{place}{beyond(dtype)}: training needs numbers in that range")
+    return ValueError(f"{place}: training needs finite inputs; leave out the sample, or fill it in")
+
+
+def beyond(dtype: str) -> str:
+    """Say of a number that it is too large for a dtype, and what to do."""
+    other = ', or take dtype="float64", network.astype("float64")' if dtype == "float32" else ""
+    return (
+        f", beyond the {np.finfo(dtype).max:.2g} of {dtype}, in which the network computes (scale "
+        f"the data{other})"
+    )

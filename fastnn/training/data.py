@@ -24,6 +24,7 @@ from fastnn.nn.validation import (
     check_finite,
     check_not_empty,
     check_same_length,
+    not_finite,
     real_array,
     samples_of,
 )
@@ -94,12 +95,13 @@ def data_set(
     check_not_empty(data, names[0])
     check_same_length(data, labels, names)
     if _has_no_room(data, network):
-        check_finite(data, load_backend("numpy"), name=names[0], as_dtype=network.dtype)
+        check_finite(data, load_backend("numpy"), name=names[0], as_dtype=network.dtype, given=x)
         outputs = outputs or outputs_of(network, data, names[0])
         return data, network.targets_on_host(labels, outputs, name=names[1])
+    original = data
     with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused below
         data = backend.asarray(data, None if dtype_name(data) in DATA_DTYPES else network.dtype)
-    check_finite(data, backend, name=names[0])
+    check_finite(data, backend, name=names[0], original=original, given=x)
     outputs = outputs or outputs_of(network, data, names[0])
     targets = network.targets(labels, outputs, name=names[1])
     if isinstance(targets, Targets):
@@ -119,6 +121,7 @@ def _of_compressed_rows(
             f"{names[0]} is sparse, and the {backend.name} backend trains from dense arrays alone: "
             f"pass {names[0]}.toarray()"
         )
+    original = rows.matrix.data
     with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused below
         if dtype_name(rows) == "bool":
             rows = rows.astype("uint8")
@@ -127,10 +130,8 @@ def _of_compressed_rows(
     wrong = np.flatnonzero(~np.isfinite(rows.matrix.data))
     if wrong.size:
         row = int(np.searchsorted(rows.matrix.indptr, wrong[0], "right")) - 1
-        place = f"{row}, {int(rows.matrix.indices[wrong[0]])}"
-        raise ValueError(
-            f"{names[0]}[{place}] is {rows.matrix.data[wrong[0]]}: training needs finite inputs"
-        )
+        index = (row, int(rows.matrix.indices[wrong[0]]))
+        raise not_finite(original[wrong[0]], dtype_name(rows), index, names[0])
     outputs = outputs_of(network, rows, names[0])
     check = network.targets if backend.on_host else network.targets_on_host
     targets = check(labels, outputs, name=names[1])

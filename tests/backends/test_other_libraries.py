@@ -161,6 +161,10 @@ def with_gap(pandas: Any, x: Any) -> Any:
     return table
 
 
+def arrow_table(pyarrow: Any, x: Any) -> Any:
+    return pyarrow.table({f"c{number}": column for number, column in enumerate(x.T)})
+
+
 def loader(torch: Any, x: Any) -> Any:
     data = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.arange(len(x)))
     return torch.utils.data.DataLoader(data, batch_size=3)
@@ -217,7 +221,19 @@ REFUSED: dict[str, tuple[str, Make, str]] = {
     ),
     "a column of text in polars": (
         "polars", lambda polars, x: polars.DataFrame(x).with_columns(name=polars.lit("red")),
-        r"x is a polars.*x\[0, 12\] is 'red': encode",
+        r"polars.*'name' has dtype String: .*x\.to_dummies\(\['name'\]\).*x\.drop\(\['name'\]\)",
+    ),
+    "columns of text in polars": (
+        "polars", lambda polars, x: polars.DataFrame({"a": ["b"] * 7, "c": ["d"] * 7}),
+        r"columns 'a' has dtype String, 'c' has dtype String: encode them.*\.drop\(\['a', 'c'\]\)",
+    ),
+    "a column of text in Arrow": (
+        "pyarrow", lambda pyarrow, x: arrow_table(pyarrow, x).append_column("name", [["red"] * 7]),
+        r"'name' has dtype string: .*get_dummies\(x\.to_pandas\(\)\).*x\.drop_columns\(\['na",
+    ),
+    "truth with a gap in polars": (
+        "polars", lambda polars, x: polars.DataFrame({"a": [True, None] * 6}),
+        r"x\[1, 0\] is None: fill the gap",
     ),
     "a frame that is to be computed": (
         "polars", lambda polars, x: polars.DataFrame(x).lazy(), r"LazyFrame: pass x\.collect\(\)",
@@ -235,6 +251,103 @@ REFUSED: dict[str, tuple[str, Make, str]] = {
         r"x\[0\] is a .*OnlyDLPack: .*np\.from_dlpack\(one\) for one in x",
     ),
 }  # fmt: skip
+
+GAPS: dict[str, tuple[str, Make, str]] = {
+    "pandas": (
+        "pandas", lambda pandas, x: frame(pandas, x),
+        r"pandas.*of shape \(7, 12\) with gaps \(NaN\) in the columns 'd', 'f', the first in row 2,"
+        r" x\.iloc\[2, 5\]: fill them, x\.fillna\(x\.mean\(\)\), or leave .*np\.isnan\(x\)\.any",
+    ),
+    "polars": (
+        "polars", lambda polars, x: polars.DataFrame(x, schema=list("abcdefghijkl")),
+        r"polars.*in the columns 'd', 'f', the first in row 2, x\[2, 5\]: .*x\.fill_nan\(None\)",
+    ),
+    "nulls of polars": (
+        "polars",
+        lambda polars, x: polars.DataFrame(x, schema=list("abcdefghijkl"), nan_to_null=True),
+        r"polars.*in the columns 'd', 'f', the first in row 2, x\[2, 5\]: .*x\.fill_nan\(None\)",
+    ),
+    "Arrow": (
+        "pyarrow", arrow_table, r"Table.*'c3', 'c5', .*row 2, x\[5\]\[2\]: .*x\.to_pandas\(\)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GAPS)
+def test_gaps_in_a_table_are_named(backend: Backend, batch: Batch, case: str) -> None:
+    name, make, words = GAPS[case]
+    library = pytest.importorskip(name)
+    holed = batch.x.copy()
+    holed[2, 5] = holed[4, 3] = np.nan
+    given, whole = make(library, holed), make(library, batch.x)
+    network = TwoLayerNet(12, 5, 4, seed=1)
+    expected = fastnn.to_numpy(network.predict(whole))
+    calls: list[Callable[[], object]] = [
+        lambda: network.predict(given),
+        lambda: network.predict_proba(given),
+        lambda: network.predict_classes(given),
+        lambda: network.loss(given, batch.t),
+        lambda: network.gradient(given, batch.t),
+        lambda: network.accuracy(given, batch.t),
+        lambda: fastnn.fit(network, given, batch.t, batch_size=3, progress=False),
+        lambda: fastnn.fit(network, fastnn.batches([(given, batch.t)]), progress=False),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=words):
+            call()
+    with pytest.raises(ValueError, match=f"validation x is a.*{words}"):
+        fastnn.fit(network, whole, batch.t, validation=(given, batch.t), progress=False)
+    np.testing.assert_array_equal(fastnn.to_numpy(network.predict(whole)), expected)
+    kept = ~np.isnan(given).any(axis=1)  # as the message says
+    assert kept.tolist() == [True, True, False, True, False, True, True]
+
+
+REMEDIES: dict[str, tuple[str, Make]] = {
+    "pandas": ("pandas", lambda pandas, x: x.fillna(x.mean())),
+    "polars": ("polars", lambda polars, x: x.fill_nan(None).fill_null(strategy="mean")),
+    "nulls of polars": ("polars", lambda polars, x: x.fill_nan(None).fill_null(strategy="mean")),
+    "Arrow": ("pandas", lambda pandas, x: x.to_pandas().fillna(0)),
+}
+
+
+@pytest.mark.parametrize("case", GAPS)
+def test_what_is_said_of_gaps_helps(batch: Batch, case: str) -> None:
+    name, make, _ = GAPS[case]
+    holed = batch.x.copy()
+    holed[2, 5] = np.nan
+    given = make(pytest.importorskip(name), holed)
+    remedied = REMEDIES[case][1](pytest.importorskip(REMEDIES[case][0]), given)
+    assert np.isfinite(TwoLayerNet(12, 5, 4, seed=1).predict(remedied)).all()
+
+
+def test_what_is_said_of_text_helps(backend: Backend, batch: Batch) -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    pyarrow = pytest.importorskip("pyarrow")
+    table = frame(pandas, batch.x).iloc[:, :10].assign(city=list("abababa"))
+    framed = polars.DataFrame({name: table[name].to_list() for name in table})
+    arrow_one = pyarrow.Table.from_pandas(table)
+    coded = [pandas.get_dummies(table), framed.to_dummies(["city"])]
+    coded.append(pandas.get_dummies(arrow_one.to_pandas()))
+    for given in coded:
+        numbers = fastnn.to_numpy(given)
+        assert numbers.dtype.kind == "f"
+        np.testing.assert_array_equal(numbers[:, 10:], [[1, 0], [0, 1]] * 3 + [[1, 0]])
+        assert_same(results(given, batch.t), results(numbers, batch.t))
+    for given in (table.select_dtypes("number"), framed.drop(["city"])):
+        assert fastnn.to_numpy(given).shape == (7, 10)
+    assert arrow_one.drop_columns(["city"]).shape == (7, 10)
+
+
+@pytest.mark.parametrize("infinite", [np.inf, 1e39])
+def test_the_column_of_what_is_infinite_is_named(
+    backend: Backend, batch: Batch, infinite: float
+) -> None:
+    table = frame(pytest.importorskip("pandas"), batch.x.astype("float64"))
+    table.iloc[2, 5] = infinite
+    words = rf"x\[2, 5\], in column 'f', is {infinite}".replace("+", "\\+")
+    with pytest.raises(ValueError, match=words):
+        fastnn.fit(TwoLayerNet(12, 5, 4), table, batch.t, batch_size=3, progress=False)
+
 
 LABELS_REFUSED: dict[str, tuple[str, Make, str]] = {
     "text in pandas": (

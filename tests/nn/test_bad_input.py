@@ -215,9 +215,29 @@ def test_not_finite_inputs_are_told_by_fit_and_shown_by_predict(
 
 def test_numbers_beyond_float32_become_infinite(network: TwoLayerNet, batch: Batch) -> None:
     x = changed(batch.x.astype("float64"), 1e300)
+    words = r"x\[2, 5\] is 1e\+300, beyond the 3.4e\+38 of float32.*\(scale the data, or .*float64"
     assert not np.isfinite(fastnn.to_numpy(network.predict(x))[2]).any()
-    refuses(ValueError, r"x\[2, 5\] is inf", WITH_LABELS["fit"], network, x, batch.t)
+    refuses(ValueError, words, WITH_LABELS["fit"], network, x, batch.t)
+    on_device = network.backend.asarray(x)
+    refuses(ValueError, words, WITH_LABELS["fit"], network, on_device, batch.t)
     assert np.isfinite(fastnn.to_numpy(network.astype("float64").predict(x))).all()
+
+
+def test_compressed_numbers_beyond_float32_are_told(network: TwoLayerNet, batch: Batch) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    if not network.backend.on_host:
+        pytest.skip("compressed rows are for the CPU")
+    rows = sparse.csr_matrix(changed(batch.x.astype("float64"), -1e39))
+    words = r"x\[2, 5\] is -1e\+39, beyond the 3.4e\+38 of float32.*float64"
+    refuses(ValueError, words, WITH_LABELS["fit"], network, rows, batch.t)
+
+
+def test_numbers_beyond_float64_are_to_be_scaled(network: TwoLayerNet, batch: Batch) -> None:
+    if np.finfo(np.longdouble).max <= np.finfo(np.float64).max:
+        pytest.skip("no numbers are larger here")
+    x = changed(batch.x.astype(np.longdouble), np.longdouble("1e400"))
+    words = r"x\[2, 5\] is 1e\+400, beyond the 1.8e\+308 of float64, .*\(scale the data\):"
+    refuses(ValueError, words, WITH_LABELS["fit"], network.astype("float64"), x, batch.t)
 
 
 def read_only(x: Any) -> Any:
