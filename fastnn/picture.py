@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import io
 
-from matplotlib.figure import Figure
+from fastnn.extras import brought_by
+
+with brought_by("plot", "matplotlib", "curves and other pictures need matplotlib"):
+    from matplotlib.figure import Figure
 
 
 class Picture(Figure):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.extras import brought_by
 from fastnn.system.regular_file import open_regular
 
 Array = np.ndarray[Any, Any]
@@ -48,6 +49,10 @@ def read_digit(path: str | Path, side: int = SIDE) -> Array:
 
     Raises
     ------
+    ImportError
+        If Pillow is not installed, the extra ``pictures``.
+    OSError
+        If the file cannot be read.
     ValueError
         If it is no picture, or nothing is drawn in it.
     """
@@ -56,7 +61,8 @@ def read_digit(path: str | Path, side: int = SIDE) -> Array:
 
 
 def _grey(path: str | Path) -> Array:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    with brought_by("pictures", "PIL", "read_digit needs Pillow"):
+        from PIL import Image, ImageOps, UnidentifiedImageError
 
     with open_regular(Path(path)) as file:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn.extras import brought_by
+
 
 def onnx_library() -> Any:
     """Give the module.
@@ -13,13 +15,9 @@ def onnx_library() -> Any:
     ImportError
         If it is not installed; the message says how to install it.
     """
-    try:
+    with brought_by("onnx", "onnx", "ONNX files need the package onnx"):
         import onnx
         import onnx.checker
         import onnx.helper
         import onnx.numpy_helper
-    except ImportError as error:
-        raise ImportError(
-            "ONNX files need the package onnx: pip install 'fastnn-backends[onnx]'"
-        ) from error
     return onnx

@@ -47,6 +47,8 @@ def plot_weights(
 
     Raises
     ------
+    ImportError
+        If matplotlib is not installed, the extra ``plot``.
     TypeError
         If `network` is no network, or `units` or `shape` no integers.
     ValueError

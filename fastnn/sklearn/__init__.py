@@ -4,12 +4,10 @@ They have scikit-learn's parameters, attributes and defaults, and from the same 
 same initial weights and batches; docs/sklearn.md tells what they have besides, and what differs.
 """
 
-from importlib.util import find_spec
+from fastnn.extras import brought_by
 
-if find_spec("sklearn") is None:
-    raise ImportError("fastnn.sklearn needs scikit-learn: pip install 'fastnn-backends[sklearn]'")
-
-from fastnn.sklearn.classifier import MLPClassifier
-from fastnn.sklearn.regressor import MLPRegressor
+with brought_by("sklearn", "sklearn", "fastnn.sklearn needs scikit-learn"):
+    from fastnn.sklearn.classifier import MLPClassifier
+    from fastnn.sklearn.regressor import MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor"]

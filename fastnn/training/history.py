@@ -12,6 +12,7 @@ import numpy as np
 from fastnn.backends.arrays import Array, host_array
 from fastnn.backends.base import Backend
 from fastnn.backends.selection import load_backend
+from fastnn.extras import brought_by
 from fastnn.nn.validation import real_array
 
 EVALUATED = {
@@ -122,13 +123,11 @@ class History:
         ImportError
             If pandas is not installed.
         """
-        try:
+        with brought_by(
+            "pandas", "pandas", "history.to_frame() needs pandas",
+            or_else="use history.by_epoch(), a dictionary of lists",
+        ):  # fmt: skip
             import pandas
-        except ImportError as error:
-            raise ImportError(
-                "history.to_frame() needs pandas: pip install 'fastnn-backends[pandas]', or use "
-                "history.by_epoch(), a dictionary of lists"
-            ) from error
         epochs = pandas.RangeIndex(1, len(self.epoch_steps) + 1, name="epoch")
         return pandas.DataFrame(self.by_epoch(), index=epochs)
 
@@ -149,6 +148,8 @@ class History:
 
         Raises
         ------
+        ImportError
+            If matplotlib is not installed, the extra ``plot``.
         ValueError
             If no step was taken.
         """

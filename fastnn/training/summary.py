@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
+import itertools
 import math
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -81,14 +82,11 @@ class Summary:
 
     def __rich__(self) -> Any:
         """Give what rich shows in colour: ``rich.print(network.summary())``."""
-        return self._rendered()
-
-    def _rendered(self, **options: Any) -> Any:
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(**options)
+        table = Table()
         for column in COLUMNS:
             if column == "parameters":
                 table.add_column(column, justify="right", no_wrap=True)
@@ -99,17 +97,15 @@ class Summary:
         return Group(Text(self.title), table, Text("\n".join(self.remarks)))
 
     def __str__(self) -> str:
-        from rich import box
-        from rich.console import Console
-
-        # In plain characters, which every terminal and file has.
-        file = io.StringIO()
-        # In a notebook rich would show the table by itself.
-        console = Console(
-            file=file, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False
-        )
-        console.print(self._rendered(box=box.MARKDOWN))
-        return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+        table = [COLUMNS, *(row.cells() for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        room = WIDTH - len(" | ") * (len(COLUMNS) - 1) - len("| ") - len(" |")
+        while sum(widths) > room:
+            widths[widths.index(max(widths))] -= 1
+        head, *rows = (_lines(cells, widths) for cells in table)
+        rule = f"|{'|'.join('-' * (width + 2) for width in widths)}|"
+        text = [self.title, "", *head, rule, *itertools.chain(*rows), ""]
+        return "\n".join([*text, *(_wrapped(remark, WIDTH) for remark in self.remarks)])
 
     def __repr__(self) -> str:
         return str(self)
@@ -130,6 +126,23 @@ class Summary:
             f"<p>{html.escape(self.title)}</p><table><thead><tr>{line('th', COLUMNS)}</tr></thead>"
             f"<tbody>{rows}</tbody></table><p>{remarks}</p>"
         )
+
+
+def _lines(cells: tuple[str, ...], widths: list[int]) -> list[str]:
+    """Give the lines of a row of the table, in plain characters, which every terminal has."""
+    folded = [_wrapped(cell, width).splitlines() for cell, width in zip(cells, widths, strict=True)]
+    lines = []
+    for parts in itertools.zip_longest(*folded, fillvalue=""):
+        line = [
+            part.rjust(width) if column == "parameters" else part.ljust(width)
+            for column, part, width in zip(COLUMNS, parts, widths, strict=True)
+        ]
+        lines.append(f"| {' | '.join(line)} |")
+    return lines
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(text, width, break_on_hyphens=False)
 
 
 def summarize(network: Sequential, optimizer: Optimizer | None = None, x: object = None) -> Summary:

@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from fastnn.checks import check_count
+from fastnn.extras import brought_by
 from fastnn.training.callbacks import LOOKS, Callback
 from fastnn.training.state import Training
 
@@ -35,12 +36,8 @@ class TensorBoard(Callback):
     _turn = LOOKS
 
     def __init__(self, directory: str | PathLike[str], *, steps: int | None = 10) -> None:
-        try:
+        with brought_by("tensorboard", "tensorboardX", "TensorBoard needs tensorboardX"):
             from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                "TensorBoard needs tensorboardX: pip install 'fastnn-backends[tensorboard]'"
-            ) from error
         self._make_writer = SummaryWriter
         self.directory = fspath(directory)
         self.steps = None if steps is None else check_count(steps, "steps")

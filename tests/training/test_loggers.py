@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import csv
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,18 +117,3 @@ def test_curves_go_on(data: Batch, tmp_path: Path) -> None:
     assert scalars(directory)["epoch/loss"] == pytest.approx(
         dict(zip([6, 12, 18, 24], history.by_epoch()["loss"], strict=True))
     )
-
-
-def test_an_extra_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *arguments: Any) -> Any:
-        if name in ("tensorboardX", "pandas"):
-            raise ImportError(name)
-        return real(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"pip install 'fastnn-backends\[tensorboard\]'"):
-        TensorBoard("anywhere")
-    with pytest.raises(ImportError, match=r"pip install 'fastnn-backends\[pandas\]'"):
-        History().to_frame()
