@@ -20,8 +20,9 @@ CELLS = [
     "history = _\nhistory.plot()",
     "history.to_frame().tail(2)",
     "network",
+    "fastnn.explain(network)",
 ]
-TRAINED, PLOTTED, TABLE, SHOWN = 1, 2, 3, 4
+TRAINED, PLOTTED, TABLE, SHOWN, EXPLAINED = 1, 2, 3, 4, 5
 
 
 PROGRAM = """
@@ -63,7 +64,10 @@ def test_what_the_cells_show(widgets: bool) -> None:
     assert "\n" not in text
     assert '<progress value="3000" max="3000">' in line["data"]["text/html"]
     assert result["data"]["text/plain"].startswith("<History: 30 epochs, 3,000 steps")
-    assert len(str(result["data"])) < 600
+    assert '<td style="text-align: left">validation_accuracy</td>' in result["data"]["text/html"]
+    assert len(str(result["data"])) < 2_500
     assert len(outputs[PLOTTED][0]["data"]["image/png"]) > 5_000
     assert "validation_accuracy" in outputs[TABLE][0]["data"]["text/html"]
     assert len(outputs[SHOWN][0]["data"]["text/plain"].splitlines()) < 20
+    assert outputs[EXPLAINED][0]["data"]["text/plain"].startswith("numpy: loop\n")
+    assert "<th" in outputs[EXPLAINED][0]["data"]["text/html"]

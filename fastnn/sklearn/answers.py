@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array
+from fastnn.backends.sparse_rows import SparseRows, is_sparse
 from fastnn.chunks import chunks
 from fastnn.nn.functions import sigmoid, softmax
 from fastnn.nn.sequential import Sequential, samples_at_once
@@ -33,11 +34,10 @@ def answers(network: Sequential, X: Any, out_activation: str) -> np.ndarray[Any,
         A key of `MEANINGS`.
     """
     meaning = MEANINGS[out_activation]
-    X = X.tocsr() if hasattr(X, "tocsr") else X
+    data = SparseRows(X) if is_sparse(X) else X
     pieces = []
-    for some in chunks(int(X.shape[0]), samples_at_once(X)):
-        rows = X[some]
-        scores = network.predict(rows.toarray() if hasattr(rows, "toarray") else rows)
+    for some in chunks(int(data.shape[0]), samples_at_once(data)):
+        scores = network.predict(data[some])
         with network.backend.current(), np.errstate(over="ignore", under="ignore"):
             pieces.append(host_array(meaning(network, scores)))
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

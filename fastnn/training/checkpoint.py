@@ -58,6 +58,9 @@ class Checkpoint(Callback):
         self.every_steps = None if steps is None else check_count(steps, "steps")
         self._saved_at = (-1, -1)
 
+    def __repr__(self) -> str:
+        return f"Checkpoint({str(self.path)!r}, every={self.every}, steps={self.every_steps})"
+
     def on_train_begin(self, training: Training) -> None:
         """Refuse an optimizer whose state cannot be saved, and a directory that is not there."""
         training.optimizer._kind()

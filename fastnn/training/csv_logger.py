@@ -33,6 +33,9 @@ class CSVLogger(Callback):
         self.path = Path(path)
         self._written = 0
 
+    def __repr__(self) -> str:
+        return f"CSVLogger({str(self.path)!r})"
+
     def on_train_begin(self, training: Training) -> None:
         """Begin the file."""
         self.path.write_text("", encoding="utf-8")

@@ -73,6 +73,12 @@ class EarlyStopping(Callback):
         self.min_delta = check_rate(min_delta, "min_delta")
         self._forget()
 
+    def __repr__(self) -> str:
+        return (
+            f"EarlyStopping(patience={self.patience}, restore_best={self.restore_best}, "
+            f"monitor={self.monitor!r}, min_delta={self.min_delta:g})"
+        )
+
     def _forget(self) -> None:
         self.best, self.best_epoch, self.waited = math.nan, 0, 0
         self._network: SavedNetwork | None = None

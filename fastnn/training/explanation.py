@@ -10,12 +10,13 @@ from fastnn.nn.optimizers import SGD
 from fastnn.nn.sample_weight import check_takes_weights
 from fastnn.nn.sequential import Sequential
 from fastnn.training.arguments import check_optimizer, check_what_fit_calls
+from fastnn.training.html_table import html_table
 from fastnn.training.planner import make_chain
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
-    """How `fit` runs a network on its backend; ``print`` it.
+    """How `fit` runs a network on its backend: ``print`` it, or end a notebook's cell with it.
 
     Attributes
     ----------
@@ -44,6 +45,14 @@ class Explanation:
             because = f": because {reason}" if reason else ""
             lines.append(f"  {part:{width}} {self.runs}{because}")
         return "\n".join([*lines, *self.remarks])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        rows = [(part, self.runs, reason) for part, reason in self.parts]
+        columns = ("part", "runs", "because")
+        return html_table(f"{self.backend}: {self.runs}", columns, rows, self.remarks)
 
 
 def explain(

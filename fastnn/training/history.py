@@ -14,6 +14,7 @@ from fastnn.backends.base import Backend
 from fastnn.backends.selection import load_backend
 from fastnn.extras import brought_by
 from fastnn.nn.validation import real_array
+from fastnn.training.html_table import html_table
 
 EVALUATED = {
     "validation_loss": "validation_losses",
@@ -168,8 +169,7 @@ class History:
 
     def __repr__(self) -> str:
         """Say in a few lines how it went, however long it was; `as_dict` gives everything."""
-        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
-        parts = [f"{epochs}, {len(self.losses):,} steps, {self.samples:,} samples"]
+        parts = [self._size()]
         if self.losses:
             parts.append(f"loss from {self.losses[0]:.4g} to {self.losses[-1]:.4g}")
         if self.validation_losses:
@@ -177,14 +177,37 @@ class History:
         for name in ("train", "validation"):
             for measure, values in self.measured(name).items():
                 parts.append(f"{name} {measure} {values[-1]:.4f}")
+        inside = "\n  ".join([*parts, *self._pace()])
+        return f"<History: {inside}>"
+
+    def _repr_html_(self) -> str:
+        """Give what a notebook shows: of each value that of the first, the best, the last epoch."""
+        values = {name: some for name, some in self.by_epoch().items() if name != "seconds"}
+        rows = [(name, f"{some[0]:.4g}", _best(name, some), f"{some[-1]:.4g}")
+                for name, some in values.items()]  # fmt: skip
+        columns = ("", "first epoch", "best epoch", "last epoch")
+        return html_table(self._size(), columns, rows, self._pace(), numbers=columns[1:])
+
+    def _size(self) -> str:
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        return f"{epochs}, {len(self.losses):,} steps, {self.samples:,} samples"
+
+    def _pace(self) -> list[str]:
+        parts = []
         if self.epoch_seconds:
             compiling = f", compiling {self.compile_seconds:.3g} s" if self.compile_seconds else ""
             pace = f"{self.samples_per_second:,.0f} samples a second"
             parts.append(f"{self.seconds:.3g} s{compiling}, {pace}")
         if self.interrupted:
             parts.append("interrupted")
-        inside = "\n  ".join(parts)
-        return f"<History: {inside}>"
+        return parts
+
+
+def _best(name: str, values: list[float]) -> str:
+    """Say which value of all epochs is the best, and of which; nothing where all are NaN."""
+    sign = -1 if name.endswith("loss") else 1
+    best = max(values, key=lambda value: -math.inf if math.isnan(value) else sign * value)
+    return "" if math.isnan(best) else f"{best:.4g} ({values.index(best) + 1})"
 
 
 SMOOTHED = 11

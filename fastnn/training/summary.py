@@ -19,6 +19,7 @@ from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.validation import check_batch
 from fastnn.training.explanation import Explanation, explain
+from fastnn.training.html_table import html_table
 from fastnn.training.planner import label_of
 
 COLUMNS = ("layer", "kind", "output", "parameters", "runs")
@@ -111,21 +112,8 @@ class Summary:
         return str(self)
 
     def _repr_html_(self) -> str:
-        import html
-
-        def line(kind: str, cells: tuple[str, ...]) -> str:
-            return "".join(
-                f'<{kind} style="text-align: {"right" if column == "parameters" else "left"}">'
-                f"{html.escape(cell)}</{kind}>"
-                for column, cell in zip(COLUMNS, cells, strict=True)
-            )
-
-        rows = "".join(f"<tr>{line('td', row.cells())}</tr>" for row in self.rows)
-        remarks = "<br>".join(map(html.escape, self.remarks))
-        return (
-            f"<p>{html.escape(self.title)}</p><table><thead><tr>{line('th', COLUMNS)}</tr></thead>"
-            f"<tbody>{rows}</tbody></table><p>{remarks}</p>"
-        )
+        rows = [row.cells() for row in self.rows]
+        return html_table(self.title, COLUMNS, rows, self.remarks, numbers=("parameters",))
 
 
 def _lines(cells: tuple[str, ...], widths: list[int]) -> list[str]:

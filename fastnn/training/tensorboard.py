@@ -44,6 +44,9 @@ class TensorBoard(Callback):
         self._writer: Any = None
         self._seen = (0, 0)
 
+    def __repr__(self) -> str:
+        return f"TensorBoard({self.directory!r}, steps={self.steps})"
+
     def on_train_begin(self, training: Training) -> None:
         """Open the file; what another process wrote of later steps is not shown."""
         self._close()

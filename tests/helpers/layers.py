@@ -60,6 +60,21 @@ class SquaredError:
         return 2 * self.difference / self.difference.size
 
 
+class Book:
+    """A layer that names no parameters, as the book's."""
+
+    def __init__(self, features: int) -> None:
+        self.W = np.ones((features, 2))
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x @ self.W
+
+    def backward(self, dout: Any) -> Any:
+        self.dW = self.x.T @ dout
+        return dout @ self.W.T
+
+
 class AnyScale(Scale):
     """The same for arrays of any backend, which need not have a method `sum`."""
 

@@ -10,7 +10,7 @@ import pytest
 import fastnn
 from fastnn import Affine, MultiLayerNet, Sequential, TwoLayerNet
 from fastnn.backends import Backend
-from tests.helpers.layers import Scale
+from tests.helpers.layers import Book, Scale
 from tests.helpers.problems import Batch, affine_of
 
 NAMES = {
@@ -115,24 +115,9 @@ def test_layers_of_your_own(batch: Batch) -> None:
     np.testing.assert_array_equal(network.layers["Scale1"].gamma, np.arange(4))
 
 
-class Book:
-    """A layer that names no parameters, as the book's."""
-
-    def __init__(self) -> None:
-        self.W = np.ones((3, 2))
-
-    def forward(self, x: Any) -> Any:
-        self.x = x
-        return x @ self.W
-
-    def backward(self, dout: Any) -> Any:
-        self.dW = self.x.T @ dout
-        return dout @ self.W.T
-
-
 def test_parameters_that_nobody_has_named_yet() -> None:
     with fastnn.use_backend("numpy"):
-        network = Sequential([Book(), Affine(np.ones((2, 2)), np.zeros(2))])
+        network = Sequential([Book(3), Affine(np.ones((2, 2)), np.zeros(2))])
     with pytest.raises(ValueError, match=r"the state was not read.*Book"):
         network.state_dict()
     names = {"W1": np.zeros((3, 2)), "W2": np.zeros((2, 2)), "b1": np.zeros(2)}

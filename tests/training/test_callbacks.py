@@ -15,11 +15,6 @@ from tests.helpers.networks import parameters, small
 from tests.helpers.problems import Batch
 
 
-@pytest.fixture
-def data() -> Batch:
-    return Batch(53, 12, 4)
-
-
 def test_callbacks_change_parameters_and_rate(backend: Backend, data: Batch) -> None:
     optimizer = SGD(0.5)
     after: list[dict[str, Any]] = []

@@ -116,12 +116,6 @@ def test_the_same_bits_after_any_step(backend: Backend, data: Batch, path: Path,
     assert_same(resumed, whole)
 
 
-@pytest.fixture
-def on_numpy() -> Any:
-    with fastnn.use_backend("numpy"):
-        yield
-
-
 @pytest.mark.parametrize(
     "make",
     [

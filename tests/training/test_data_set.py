@@ -21,11 +21,6 @@ from tests.helpers.problems import Batch
 OPTIONS: dict[str, Any] = {"epochs": 3, "batch_size": 10, "seed": 1, "progress": False}
 
 
-@pytest.fixture
-def data() -> Batch:
-    return Batch(53, 12, 4)
-
-
 def affine(backend: Backend) -> Affine:
     W, b = np.ones((12, 4), "float32"), np.zeros(4, "float32")
     return Affine(backend.asarray(W), backend.asarray(b))

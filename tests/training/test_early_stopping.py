@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,6 @@ from fastnn import SGD, Checkpoint, EarlyStopping, History, MeanSquaredError, fi
 from fastnn.backends import Backend
 from tests.helpers.networks import parameters, small
 from tests.helpers.problems import Batch
-
-
-@pytest.fixture
-def data() -> Batch:
-    return Batch(53, 12, 4)
-
-
-@pytest.fixture
-def on_numpy() -> Iterator[None]:
-    with fastnn.use_backend("numpy"):
-        yield
 
 
 def run(data: Batch, callbacks: list[Any], **options: Any) -> tuple[Any, History]:

@@ -33,11 +33,6 @@ from tests.helpers.problems import Batch, affine_of, relative_error
 BOUNDS = {"float32": 1e-4, "float64": 1e-9}
 
 
-@pytest.fixture
-def data() -> Batch:
-    return Batch(53, 12, 4)
-
-
 def books_loop(
     network: Sequential, x: Any, t: Any, *, epochs: int, batch_size: int, lr: float, seed: int
 ) -> list[float]:

@@ -17,11 +17,6 @@ from tests.helpers.networks import small
 from tests.helpers.problems import CPU_BACKEND, Batch
 
 
-@pytest.fixture
-def data() -> Batch:
-    return Batch(53, 12, 4)
-
-
 def test_history_as_plain_values(data: Batch) -> None:
     history = fit(small(), data.x, data.t, epochs=2, batch_size=10, validation=(data.x, data.t),
                   progress=False)  # fmt: skip

@@ -25,11 +25,6 @@ from tests.helpers.networks import parameters, small
 from tests.helpers.problems import Batch
 
 
-@pytest.fixture
-def data() -> Batch:
-    return Batch(53, 12, 4)
-
-
 def press_ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 

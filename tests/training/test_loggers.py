@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import fastnn
 from fastnn import Checkpoint, CSVLogger, History, TensorBoard, fit
 from tests.helpers.networks import small
 from tests.helpers.problems import Batch
 
-
-@pytest.fixture
-def data() -> Batch:
-    return Batch(53, 12, 4)
-
-
-@pytest.fixture(autouse=True)
-def on_numpy() -> Iterator[None]:
-    with fastnn.use_backend("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("on_numpy")
 
 
 def run(data: Batch, callbacks: list[Any], **options: Any) -> History:

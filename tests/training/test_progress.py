@@ -7,7 +7,6 @@ import os
 import struct
 import sys
 import textwrap
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,16 +18,7 @@ from fastnn.training.progress import ProgressBar, TerminalBar
 from tests.helpers.networks import small
 from tests.helpers.problems import Batch
 
-
-@pytest.fixture
-def data() -> Batch:
-    return Batch(53, 12, 4)
-
-
-@pytest.fixture(autouse=True)
-def on_numpy() -> Iterator[None]:
-    with fastnn.use_backend("numpy"):
-        yield
+pytestmark = pytest.mark.usefixtures("on_numpy")
 
 
 def test_a_bar_that_is_asked_for(data: Batch, capfd: pytest.CaptureFixture[str]) -> None:

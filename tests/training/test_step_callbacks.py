@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,6 @@ from tests.helpers.problems import Batch
 
 STEPS = 6
 """Of an epoch: 53 samples in batches of 10."""
-
-
-@pytest.fixture
-def data() -> Batch:
-    return Batch(53, 12, 4)
-
-
-@pytest.fixture
-def on_numpy() -> Iterator[None]:
-    with fastnn.use_backend("numpy"):
-        yield
 
 
 class Log(Callback):

@@ -12,7 +12,7 @@ import fastnn
 from fastnn import Adam, MultiLayerNet, Relu, Sequential, TwoLayerNet
 from fastnn.backends import Backend
 from fastnn.training.summary import Summary
-from tests.helpers.layers import AnyScale, AnySquaredError, Scale, Square
+from tests.helpers.layers import AnyScale, AnySquaredError, Book, Scale, Square
 from tests.helpers.problems import Batch, affine_of
 
 
@@ -74,24 +74,9 @@ def test_layers_of_your_own(backend: Backend, batch: Batch) -> None:
     assert vars(own) == before  # it has run on a copy
 
 
-class Book:
-    """A layer that names no parameters, as the book's."""
-
-    def __init__(self) -> None:
-        self.W = np.ones((12, 2))
-
-    def forward(self, x: Any) -> Any:
-        self.x = x
-        return x @ self.W
-
-    def backward(self, dout: Any) -> Any:
-        self.dW = self.x.T @ dout
-        return dout @ self.W.T
-
-
 def test_parameters_that_nobody_has_named_yet(batch: Batch) -> None:
     with fastnn.use_backend("numpy"):
-        network = Sequential([Book(), Square()])
+        network = Sequential([Book(12), Square()])
     found = network.summary()
     assert [row.parameters for row in found.rows] == [None, 0, 0]
     assert "0 parameters" in found.remarks[0]
