@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import signal
 import threading
@@ -18,22 +17,29 @@ from fastnn import SGD, History, Sequential, fit
 from fastnn.backends import Backend
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba.team import run_together
-from fastnn.training import fit as training
 from fastnn.training.interruption import Interruption
-from fastnn.training.session import Session, train
+from fastnn.training.session import Session
 from tests.helpers.networks import parameters, small
 from tests.helpers.problems import Batch
 
+MAIN_THREAD = threading.main_thread().ident or 0
+
 
 def press_ctrl_c() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+    """On the thread that it is called on, where the signal is when this returns."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def press_ctrl_c_from_outside() -> None:
+    """On the main thread, which it wakes if it waits, and which has it at its next system call."""
+    signal.pthread_kill(MAIN_THREAD, signal.SIGINT)
 
 
 @pytest.mark.usefixtures("python_handles_ctrl_c")
 def test_ctrl_c_ends_between_two_steps(backend: Backend) -> None:
     large = Batch(4000, 12, 4)
     network = small()
-    timer = threading.Timer(0.05, press_ctrl_c)
+    timer = threading.Timer(0.05, press_ctrl_c_from_outside)
 
     def start_timer(network: Sequential, history: History) -> None:
         if history.epochs == 1:
@@ -119,34 +125,35 @@ def test_signals_of_the_users_own_are_left_alone(data: Batch) -> None:
 class Pressed:
     """Ctrl-C pressed from another thread, at given times from the first step of a `fit` on.
 
-    It ends before `fit` gives the signal back to Python: what comes later is none of `fit`, and
-    would raise in the middle of a test.
+    Only between `fit` taking the signal over and giving it back to Python: what comes before or
+    later is none of `fit`, and would raise in the middle of a test.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
         self._pauses = pauses
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._press)
-        begin, give_back = train, Interruption.give_back
+        take_over, give_back = Interruption.take_over, Interruption.give_back
 
-        def begin_and_press(*arguments: Any) -> None:
-            self._thread.start()
-            begin(*arguments)
+        def take_over_and_begin(interruption: Interruption) -> None:
+            take_over(interruption)
+            if self._thread.ident is None:
+                self._thread.start()
 
         def end_and_give_back(interruption: Interruption) -> None:
             self._over.set()
-            if self._thread.ident is not None:
-                self._thread.join()
+            self._thread.join()
+            time.sleep(0.001)  # a system call, so that what was sent has arrived
             give_back(interruption)
 
-        monkeypatch.setattr(training, "train", begin_and_press)
+        monkeypatch.setattr(Interruption, "take_over", take_over_and_begin)
         monkeypatch.setattr(Interruption, "give_back", end_and_give_back)
 
     def _press(self) -> None:
         for pause in self._pauses:
             if self._over.wait(pause):
                 return
-            press_ctrl_c()
+            press_ctrl_c_from_outside()
 
 
 def steps_of(network: Sequential, x: Any, t: Any, order: Any, sizes: list[int]) -> None:
@@ -339,7 +346,7 @@ def test_threads_end_before_an_exception_of_a_handler_goes_on(
     def job(thread: int) -> None:
         running.wait(30)
         if thread == 1:
-            press_ctrl_c()
+            press_ctrl_c_from_outside()
         time.sleep(0.2)
         ended.append(thread)
 
