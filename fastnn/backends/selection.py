@@ -17,6 +17,7 @@ from fastnn.backends.base import Backend, BackendInfo
 from fastnn.backends.names import what_was_meant
 from fastnn.errors import BackendFallbackWarning, BackendUnavailableError
 from fastnn.system.standard_streams import warn
+from fastnn.system.uninterrupted import uninterrupted
 from fastnn.wording import a_kind, shown
 
 REGISTRY = {
@@ -164,7 +165,7 @@ def load_backend(name: str) -> Backend:
         raise ValueError(
             f"there is no backend {shown(name)}: the device is a number, as in 'cupy:1'"
         )
-    with _lock:
+    with uninterrupted(), _lock:
         if kind in _reasons:
             raise BackendUnavailableError(_reasons[kind])
         if name not in loaded:

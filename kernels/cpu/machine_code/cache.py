@@ -19,6 +19,8 @@ from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
 
+from fastnn.system.uninterrupted import uninterrupted
+
 
 class KernelCache(_Cache):  # type: ignore[misc]
     """The machine code of one kernel, as Numba's dispatchers ask for it and hand it in."""
@@ -113,8 +115,8 @@ def keep_machine_code(dispatcher: Any, store: Store) -> None:
     compile_anew = dispatcher.compile
 
     def compile_locked(sig: Any) -> Any:
-        whole = clock.around()
-        with global_compiler_lock, whole, _nothing_collected(), store.unlocked_at_the_end():
+        whole, unlocked = clock.around(), store.unlocked_at_the_end()
+        with uninterrupted(), global_compiler_lock, whole, _nothing_collected(), unlocked:
             return compile_anew(sig)
 
     dispatcher._cache = KernelCache(dispatcher.py_func, store)

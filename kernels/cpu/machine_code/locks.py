@@ -27,6 +27,7 @@ from pathlib import Path
 from fastnn.kernels.cpu.machine_code import compiling
 
 from fastnn.system.standard_streams import say
+from fastnn.system.uninterrupted import let_interruption_through
 
 try:
     import fcntl
@@ -101,6 +102,7 @@ class ProcessLocks:
         began = time.monotonic()
         with compiling.clock:
             while not come():
+                let_interruption_through()
                 waited = time.monotonic() - began
                 if waited > LONGEST_WAIT or self._taken(byte):
                     _unlock(self._file, byte)
