@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,12 @@ def limit_blas_to_cores() -> None:
 
 
 def get_num_threads() -> int:
-    """Give how many threads are used: what was set, or else `default_num_threads`."""
+    """Give how many threads are used.
+
+    What was set by `set_num_threads`, or else the physical cores that this process may run on. Its
+    affinity and ``OMP_NUM_THREADS`` may lower that at any time, and the quota of its container, as
+    it was when this was first called.
+    """
     for_now = list(_for_now.values())
     if for_now:
         return for_now[-1]
@@ -115,7 +121,7 @@ def default_num_threads() -> int:
     The affinity of the process, a quota of its container and ``OMP_NUM_THREADS`` lower it. Two
     threads of one core share its arithmetic units, which a kernel keeps busy alone.
     """
-    limits = [_physical_cores(_processors()), _quota(), _environment()]
+    limits = [_physical_cores(frozenset(_processors())), _quota_of_process(), _environment()]
     return max(1, min(limit for limit in limits if limit is not None))
 
 
@@ -125,7 +131,8 @@ def _processors() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
-def _physical_cores(processors: set[int]) -> int:
+@cache
+def _physical_cores(processors: frozenset[int]) -> int:
     """How many cores the processors belong to; each is its own where the system does not tell."""
     cores = set()
     for processor in processors:
@@ -135,6 +142,12 @@ def _physical_cores(processors: set[int]) -> int:
         except OSError:
             return len(processors)
     return len(cores)
+
+
+@cache
+def _quota_of_process() -> int | None:
+    """Give `_quota`, which reads some ten files, as it was at first: every training asks for it."""
+    return _quota()
 
 
 def _quota(root: Path = Path("/")) -> int | None:

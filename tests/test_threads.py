@@ -19,10 +19,15 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Leave BLAS and fastnn as they were."""
     import threadpoolctl
 
+    remembered = threads._physical_cores, threads._quota_of_process
+    for one in remembered:
+        one.cache_clear()
     monkeypatch.setattr(threads, "_chosen", None)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with threadpoolctl.threadpool_limits():
         yield
+    for one in remembered:
+        one.cache_clear()
 
 
 def test_what_was_set_holds_for_blas_too() -> None:
@@ -261,6 +266,40 @@ def test_openmp_s_variable_counts(
     monkeypatch.setattr(threads, "_quota", lambda: None)
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert threads.default_num_threads() == expected
+
+
+def test_files_are_read_once_and_what_changes_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    real = Path.read_text
+
+    def reading(path: Path, *arguments: Any) -> str:
+        read.append(path)
+        return real(path, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", reading)
+    first = fastnn.get_num_threads()
+    assert read
+    read.clear()
+    assert [fastnn.get_num_threads() for _ in range(3)] == [first] * 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert fastnn.get_num_threads() == 1
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    fastnn.set_num_threads(first + 1)
+    assert fastnn.get_num_threads() == first + 1
+    assert read == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_an_affinity_that_changes_is_seen() -> None:
+    code = (
+        "import os, fastnn; before = fastnn.get_num_threads(); all = os.sched_getaffinity(0);"
+        "os.sched_setaffinity(0, [min(all)]); one = fastnn.get_num_threads();"
+        "os.sched_setaffinity(0, all); print(one, fastnn.get_num_threads() == before)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.split() == ["1", "True"]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,15 +38,18 @@ class Chunk:
         Of the batches, in order.
     grown : bool
         Whether the rooms are other ones than for the chunk before, or the batches larger than any.
+    samples : int
+        How many rows they take.
     """
 
-    sizes: list[int]
+    sizes: list[int] = field(default_factory=list)
     grown: bool = False
+    samples: int = 0
 
-    @property
-    def samples(self) -> int:
-        """How many rows they take."""
-        return sum(self.sizes)
+    def add(self, size: int) -> None:
+        """Count one more batch."""
+        self.sizes.append(size)
+        self.samples += size
 
     def runs(self, done: int) -> Iterator[tuple[int, int, int]]:
         """Give the first row of each run of batches of one size, the row behind, and the size.
@@ -94,19 +97,20 @@ class BatchFeed:
         self.rooms: list[Array] = []
         self._iterator: Iterator[Any] | None = None
         found: list[list[Array]] = []
-        self._ended = False
-        while not self._ended and sum(_bytes(arrays[0]) for arrays in found) < CHUNK_BYTES:
+        chunk, size, self._ended = Chunk(), 0, False
+        while not self._ended and size < CHUNK_BYTES:
             arrays = self._next(lambda function, *given: function(*given))
             if arrays is None:
                 self._ended = True
             else:
                 found.append(arrays)
+                chunk.add(int(arrays[0].shape[0]))
+                size += _bytes(arrays[0])
         self.first = found[0][0], found[0][1]
         concat = network.backend.xp.concat
         self.rooms = [concat(list(parts)) for parts in zip(*found, strict=True)]
-        sizes = [int(arrays[0].shape[0]) for arrays in found]
-        self._waiting: Chunk | None = Chunk(sizes)
-        self.batch_size = max(sizes)
+        self._waiting: Chunk | None = chunk
+        self.batch_size = max(chunk.sizes)
 
     def chunks(
         self, call: Callable[..., Any], stop: Callable[[], bool]
@@ -125,7 +129,7 @@ class BatchFeed:
         if chunk is not None:
             samples += chunk.samples
             yield chunk
-        chunk = Chunk([])
+        chunk = Chunk()
         while not (self._ended or stop()):
             arrays = self._next(call)
             if stop():
@@ -136,11 +140,11 @@ class BatchFeed:
             size = int(arrays[0].shape[0])
             if chunk.sizes and chunk.samples + size > self._room():
                 yield chunk
-                chunk = Chunk([])
+                chunk = Chunk()
             chunk.grown |= self._make_room(size)
             for room, array in zip(self.rooms, arrays, strict=True):
                 room[chunk.samples : chunk.samples + size, ...] = array
-            chunk.sizes.append(size)
+            chunk.add(size)
             samples += size
         if chunk.sizes:
             yield chunk

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,32 @@ def test_the_size_of_a_chunk_changes_no_bit(
         assert losses == results[0][0]
         assert_same(found, results[0][1])
         np.testing.assert_array_equal(scores, results[0][2])
+
+
+def test_the_work_grows_as_the_number_of_batches_does() -> None:
+    """Counted in calls: where many fill a chunk, none is looked at again for the next one."""
+
+    def calls(samples: int) -> int:
+        x, t = np.zeros((samples, 30)), np.arange(samples) % 3
+        source = [(x[i : i + 1], t[i : i + 1]) for i in range(samples)]
+        count = 0
+
+        def note(*_: Any) -> None:
+            nonlocal count
+            count += 1
+
+        with fastnn.use_backend("numpy"):
+            network = network_of()
+            before = sys.getprofile()
+            sys.setprofile(note)
+            try:
+                batch_feed.BatchFeed(network, fastnn.batches(source))
+            finally:
+                sys.setprofile(before)
+        return count
+
+    calls(10)
+    assert calls(800) < 2.2 * calls(400)
 
 
 def test_weights_of_samples(backend: Backend, data: Batch) -> None:
