@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterable
 from functools import cache
 from numbers import Real
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,6 +136,33 @@ def _is_single(value: Any, dtypes: tuple[str, ...]) -> bool:
     if hasattr(value, "dtype"):
         return tuple(value.shape) == () and dtype_name(value).startswith(dtypes)
     return hasattr(value, "__float__") or hasattr(value, "__index__")
+
+
+def check_path(value: object, name: str, *, such_as: str) -> Path:
+    """Return what names a file or a directory as a path; `such_as` is an example."""
+    if not isinstance(value, str | PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name} must be a path, such as {such_as!r}, got {shown(value)}")
+    if not os.fspath(value):
+        raise ValueError(f"{name} is an empty text: it must be a path, such as {such_as!r}")
+    return Path(value)
+
+
+def check_file_path(value: object, name: str, *, such_as: str) -> Path:
+    """Return the path of a file that is to be written, which must not be that of a directory."""
+    path = check_path(value, name, such_as=such_as)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{name} is {str(path)!r}, which is a directory: name a file in it, such as "
+            f"{str(path / such_as)!r}"
+        )
+    return path
+
+
+def check_flag(value: object, name: str) -> bool:
+    """Return True or False, NumPy's included."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+    return bool(value)
 
 
 def check_seed(seed: object) -> np.random.Generator:

@@ -38,6 +38,7 @@ from fastnn.datasets.directory import DataSet
 from fastnn.nn.networks import ACTIVATIONS, GAINS
 from fastnn.nn.optimizer_names import OPTIMIZERS
 from fastnn.system.standard_streams import is_terminal
+from fastnn.training.state import Training
 
 Tell = Callable[[str], None]
 
@@ -137,6 +138,7 @@ def train(
     title = f"{'-'.join(map(str, units))} on {device}, {settings.dtype}, {rule!r}"
     tell = say_aside if as_json else say
     tell(f"{title}, {len(x_train)} images")
+    begin = _Begin(settings, directory, anew=resume is None)
     try:
         with warnings_as_lines():
             history = fit(
@@ -149,7 +151,7 @@ def train(
                 seed=settings.seed,
                 validation=(x_test, t_test),
                 callbacks=[
-                    _Begin(settings, directory, anew=resume is None),
+                    begin,
                     _Report(settings.epochs, progress, tell),
                     Checkpoint(checkpoint),
                 ],
@@ -159,6 +161,11 @@ def train(
     except KeyboardInterrupt:
         tell(_interrupted(directory))
         raise typer.Exit(INTERRUPTED) from None
+    if begin.epochs_before and history.epochs == begin.epochs_before and not history.interrupted:
+        tell(
+            f"nothing was trained: --epochs counts those that {directory} has, which are "
+            f"{history.epochs}: --epochs {history.epochs + 1} or more goes on"
+        )
     summary = _finish(network, history, data_set, directory, title, tell)
     if as_json:
         print(json.dumps(summary, indent=2))
@@ -194,8 +201,10 @@ class _Begin(Callback):
 
     def __init__(self, settings: Settings, directory: Path, anew: bool) -> None:
         self.settings, self.directory, self.anew = settings, directory, anew
+        self.epochs_before = 0
 
-    def on_train_begin(self, training: object) -> None:
+    def on_train_begin(self, training: Training) -> None:
+        self.epochs_before = training.history.epochs
         if self.anew:
             remove_run(self.directory)
         write_settings(self.settings, self.directory)

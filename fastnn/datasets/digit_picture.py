@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.checks import check_path
 from fastnn.extras import brought_by
 from fastnn.system.regular_file import open_regular
 
@@ -64,7 +65,7 @@ def _grey(path: str | Path) -> Array:
     with brought_by("pictures", "PIL", "read_digit needs Pillow"):
         from PIL import Image, ImageOps, UnidentifiedImageError
 
-    with open_regular(Path(path)) as file:
+    with open_regular(check_path(path, "path", such_as="digit.png")) as file:
         try:
             with Image.open(file) as stored:
                 picture = ImageOps.exif_transpose(stored)

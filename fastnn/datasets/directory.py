@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.checks import check_one_hot_size
-from fastnn.datasets.idx import as_path, read_idx
+from fastnn.checks import check_one_hot_size, check_path
+from fastnn.datasets.idx import read_idx
 from fastnn.datasets.names import find_files
 from fastnn.wording import shown
 
@@ -93,7 +93,7 @@ def load_idx(
         raise TypeError(
             f"name must be the name of a data set, such as 'letters', got {shown(name)}"
         )
-    files = find_files(as_path(directory, "directory"), name)
+    files = find_files(check_path(directory, "directory", such_as="data"), name)
     t_train = _read_labels(files.train_labels)
     t_test = _read_labels(files.test_labels)
     x_train = _read_images(files.train_images, t_train, files.train_labels, normalize=normalize)

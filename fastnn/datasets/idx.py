@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.checks import check_path
 from fastnn.system.regular_file import open_regular
-from fastnn.wording import shown
 
 GZIP_MAGIC = b"\x1f\x8b"
 MAGIC_SIZE = 4
@@ -67,7 +67,7 @@ def read_idx(path: str | PathLike[str]) -> NDArray[Any]:
     Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits", section
     "File formats for the MNIST database".
     """
-    path = as_path(path, "path")
+    path = check_path(path, "path", such_as="train-images-idx3-ubyte")
     with open_regular(path) as file:
         if file.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)] != GZIP_MAGIC:
             return _read_array(file, path, file_size=os.fstat(file.fileno()).st_size)
@@ -78,13 +78,6 @@ def read_idx(path: str | PathLike[str]) -> NDArray[Any]:
             raise ValueError(
                 f"{path}: expected sound gzip data, found it corrupt or cut short: {error}"
             ) from error
-
-
-def as_path(path: object, name: str) -> Path:
-    """Give an argument that names a file or a directory as a path."""
-    if not isinstance(path, str | PathLike):
-        raise TypeError(f"{name} must be a path, such as 'data', got {shown(path)}")
-    return Path(path)
 
 
 def _read_array(stream: io.BufferedIOBase, path: Path, file_size: int | None) -> NDArray[Any]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastnn.checks import check_path
 from fastnn.errors import CorruptFileError
 from fastnn.exports.onnx_graph import check_exportable, graph_of, nodes_of
 from fastnn.exports.onnx_library import onnx_library
@@ -33,11 +33,12 @@ LARGEST_FILE = (1 << 31) - 1
 """Bytes that a message of protobuf may have."""
 
 NETWORK = "fastnn.network"
+EXAMPLE = "network.onnx"
 
 
 def write_onnx(network: Sequential, path: str | PathLike[str]) -> None:
     """Write a network; see `fastnn.to_onnx`."""
-    onnx = onnx_library()
+    onnx, target = onnx_library(), check_path(path, "path", such_as=EXAMPLE)
     check_exportable(network)
     with network._network_lock.alone, network.backend.current():
         saved, nodes = saved_form(network), nodes_of(network)
@@ -68,7 +69,7 @@ def write_onnx(network: Sequential, path: str | PathLike[str]) -> None:
     )
     onnx.checker.check_model(model)
     try:
-        write_atomically(Path(path), model.SerializeToString())
+        write_atomically(target, model.SerializeToString())
     except OSError as error:
         what = f"the network was not written: {error.strerror}"
         raise OSError(error.errno, what, str(path)) from error
@@ -109,7 +110,7 @@ def read_onnx(path: str | PathLike[str]) -> Sequential:
 def _read(path: str | PathLike[str]) -> Any:
     """Read a file without what it may refer to outside of it."""
     onnx = onnx_library()
-    with open_regular(Path(path)) as file:
+    with open_regular(check_path(path, "path", such_as=EXAMPLE)) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read() if size <= LARGEST_FILE else b""
     try:

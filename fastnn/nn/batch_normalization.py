@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from fastnn.backends.arrays import Array
+import numpy as np
+
+from fastnn.backends.arrays import Array, host_array
 from fastnn.checks import DTYPES, check_fraction, common_dtype, dtype_name
 from fastnn.nn.handed_over import take
 from fastnn.nn.layer import Layer, check_shape, kept_by_forward
@@ -45,7 +47,7 @@ class BatchNormalization(Layer):
     TypeError
         If an array holds no real numbers, or `momentum` is no real number.
     ValueError
-        If shapes do not fit, or `momentum` is not in [0, 1).
+        If shapes do not fit, `momentum` is not in [0, 1), or a running variance is negative.
 
     Notes
     -----
@@ -101,7 +103,18 @@ class BatchNormalization(Layer):
         found = real_array(array, self.backend, name)
         if tuple(found.shape) != shape:
             raise ValueError(f"{name} has shape {tuple(found.shape)} and gamma {shape}")
+        self.check_state(name, found, name)
         return self.backend.copy(self.backend.asarray(found, "float64"))
+
+    def check_state(self, attribute: str, array: Array, name: str) -> None:
+        """See `Layer.check_state`: a variance is not negative; NaN is what divergence leaves."""
+        if attribute != "running_var":
+            return
+        host = host_array(array)
+        negative = np.flatnonzero(host < 0)
+        if negative.size:
+            first = int(negative[0])
+            raise ValueError(f"{name}[{first}] is {host[first]}: a variance is not negative")
 
     def _described(self) -> list[str]:
         dtypes = dict.fromkeys(map(dtype_name, (self.gamma, self.beta)))

@@ -52,6 +52,9 @@ class Layer:
         """Give the gradient by the input, from that by the output, and keep the parameters'."""
         raise NotImplementedError
 
+    def check_state(self, attribute: str, array: Array, name: str) -> None:
+        """Refuse an array of the state that no training gives, by a ValueError that names it."""
+
     def forget(self) -> None:
         """Drop what `forward` and `backward` kept, by setting attributes anew.
 

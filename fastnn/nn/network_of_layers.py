@@ -326,8 +326,9 @@ class NetworkOfLayers:
         KeyError
             If names are missing or unexpected: all of them are told.
         ValueError
-            If shapes are others: all of them are told; or if it is not known which arrays are the
-            parameters of a layer.
+            If shapes are others: all of them are told; if a running variance is negative, or a
+            number beyond the network's dtype; or if it is not known which arrays are the parameters
+            of a layer. NaN and infinity, which a network that has diverged holds, are taken.
         RuntimeError
             If another thread trains the network.
         """

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.selection import get_backend
-from fastnn.checks import check_count, check_dtype, check_fraction, check_rate, check_seed
+from fastnn.checks import (
+    check_count,
+    check_dtype,
+    check_flag,
+    check_fraction,
+    check_rate,
+    check_seed,
+)
 from fastnn.nn.activations import ACTIVATIONS as ACTIVATION_LAYERS
 from fastnn.nn.activations import Gelu, LeakyRelu, Sigmoid, Tanh
 from fastnn.nn.batch_normalization import BatchNormalization
@@ -107,7 +114,8 @@ class MultiLayerNet(Sequential):
         sizes = _sizes(input_size, hidden_size_list, output_size)
         self.weight_decay_lambda = check_rate(weight_decay_lambda, "weight_decay_lambda")
         make = _named(activation, ACTIVATIONS, "activation")
-        drops, normalises = _flag(use_dropout, "use_dropout"), _flag(use_batchnorm, "use_batchnorm")
+        drops = check_flag(use_dropout, "use_dropout")
+        normalises = check_flag(use_batchnorm, "use_batchnorm")
         given = dropout_ratio if dropout_ration is None else dropout_ration
         ratio = check_fraction(given, "dropout_ratio")
         generator = check_seed(seed)
@@ -206,12 +214,6 @@ def _batch_normalization(units: int, dtype: str) -> BatchNormalization:
     backend = get_backend()
     gamma, beta = np.ones(units), np.zeros(units)
     return BatchNormalization(backend.asarray(gamma, dtype), backend.asarray(beta, dtype))
-
-
-def _flag(value: object, name: str) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {shown(value)}")
-    return bool(value)
 
 
 def _initial_std(std: float | str, inputs: int) -> float:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Self
 from fastnn.backends.arrays import Array
 from fastnn.backends.plan import Rule
 from fastnn.backends.selection import backend_of
-from fastnn.checks import check_rate
+from fastnn.checks import check_flag, check_rate
 from fastnn.nn.copies import DeviceArray, arrived, attributes_of, set_attributes, shallow
 from fastnn.nn.optimizer_file import read_optimizer, write_optimizer
 from fastnn.nn.schedules import check_lr, rate_at, rates
@@ -300,9 +300,7 @@ class Descent(Optimizer):
 
     @decay_all.setter
     def decay_all(self, value: bool) -> None:
-        if value is not True and value is not False:
-            raise TypeError(f"decay_all must be True or False, got {shown(value)}")
-        self._decay_all = value
+        self._decay_all = check_flag(value, "decay_all")
 
     @property
     def clip_norm(self) -> float | None:

@@ -11,10 +11,10 @@ import numpy as np
 from fastnn.backends.arrays import to_numpy
 from fastnn.checks import LARGEST_COUNT
 from fastnn.errors import CorruptFileError
+from fastnn.nn.file_kinds import OPTIMIZER
 from fastnn.nn.storage import read_arrays, write_arrays
 from fastnn.nn.tensor_file import DTYPES, HostArrays
 
-FORMAT = "fastnn optimizer 1"
 SAVED = {dtype.name for dtype in DTYPES.values()}
 
 State = Mapping[str, Mapping[str, Any]]
@@ -25,7 +25,7 @@ def write_optimizer(path: str | PathLike[str], kind: str, steps: int, state: Sta
     """Write the state of an optimizer of this kind after so many steps."""
     arrays = arrays_of(state)
     described = {"optimizer": kind, "state": list(state), "iter": int(steps)}
-    write_arrays(path, arrays, FORMAT, described, "the optimizer")
+    write_arrays(path, arrays, OPTIMIZER, described, "the optimizer")
 
 
 def arrays_of(state: State) -> HostArrays:
@@ -65,7 +65,7 @@ def read_optimizer(
     ValueError
         If it is the state of another optimizer.
     """
-    arrays, described = read_arrays(path, FORMAT, _is_description, "which optimizer it holds")
+    arrays, described = read_arrays(path, OPTIMIZER, _is_description, "which optimizer it holds")
     if (described["optimizer"], tuple(described["state"])) != (kind, names):
         raise ValueError(
             f"{path} holds the state {described['state']} of {described['optimizer']}, and this "

@@ -25,6 +25,7 @@ from fastnn.nn.network_gradient import network_numerical_gradient
 from fastnn.nn.network_of_layers import NetworkOfLayers
 from fastnn.nn.provided import provided
 from fastnn.nn.sample_weight import check_sample_weight, check_takes_weights
+from fastnn.nn.shape_hints import explain
 from fastnn.nn.targets import Targets
 from fastnn.nn.validation import (
     check_batch,
@@ -167,7 +168,11 @@ class Sequential(NetworkOfLayers):
             array = dense(array)
         single = array.ndim == 1
         batch = check_batch(array[None, :] if single else array, self.backend, self.dtype)
-        scores = self._forward(batch, bool(train_flg), bool(train_flg))
+        try:
+            scores = self._forward(batch, bool(train_flg), bool(train_flg))
+        except ValueError as error:
+            explain(error, self, x)
+            raise
         return scores[0, ...] if single else scores
 
     @at_entry
@@ -240,10 +245,14 @@ class Sequential(NetworkOfLayers):
         check_not_empty(data)
         single = data.ndim == 1
         data = data[None, :] if single else data
-        found = [
-            meaning(self.predict(data[some, ...]))
-            for some in chunks(data.shape[0], samples_at_once(data))
-        ]
+        try:
+            found = [
+                meaning(self.predict(data[some, ...]))
+                for some in chunks(data.shape[0], samples_at_once(data))
+            ]
+        except ValueError as error:
+            explain(error, self, x)
+            raise
         answers = found[0] if len(found) == 1 else self.backend.xp.concat(found, axis=0)
         return answers[0, ...] if single else answers
 
@@ -331,11 +340,15 @@ class Sequential(NetworkOfLayers):
         """Give the measure of the network for inputs that are to be multiplied by `scale`."""
         data, targets = self._samples(x, t)
         judge, total, checked = judge_of(self.last_layer, self.backend), None, None
-        for some, scores in self._scores_in_chunks(data, scale):
-            if checked is None:
-                checked = self._judged(targets, tuple(scores.shape[1:])).array
-            tally = judge.tally(scores, checked[some, ...])
-            total = tally if total is None else total + tally
+        try:
+            for some, scores in self._scores_in_chunks(data, scale):
+                if checked is None:
+                    checked = self._judged(targets, tuple(scores.shape[1:])).array
+                tally = judge.tally(scores, checked[some, ...])
+                total = tally if total is None else total + tally
+        except ValueError as error:
+            explain(error, self, x, t)
+            raise
         return judge.score(total, checked)
 
     def _judged(self, t: Array, outputs: tuple[int, ...], *, name: str = "t") -> Targets:
@@ -468,7 +481,11 @@ class Sequential(NetworkOfLayers):
     ) -> Array:
         batch, labels = self.batch_and_targets(x, t)
         weights = self._weights(sample_weight, int(batch.shape[0]))
-        scores = self._forward(batch, train_flg, True)
+        try:
+            scores = self._forward(batch, train_flg, True)
+        except ValueError as error:
+            explain(error, self, x, t)
+            raise
         last, targets = self.last_layer, self.targets(labels, tuple(scores.shape[1:]))
         if not (in_float64 and any(is_unmodified(last, cls) for cls in LOSSES)):
             loss = call(last.forward, scores, targets, *weights, train_flg=train_flg)

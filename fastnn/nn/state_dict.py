@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.backends.arrays import Array
+from fastnn.backends.arrays import Array, host_array
+from fastnn.checks import dtype_name, is_of_floats
 from fastnn.nn.found_parameters import check_names, name_after
+from fastnn.nn.layer import Layer
 from fastnn.nn.network import NamedLayers
 from fastnn.nn.saving import arrays_of_state
 from fastnn.nn.validation import real_array
@@ -47,6 +49,10 @@ def set_state(network: NamedLayers, state: Mapping[str, object]) -> None:
         _check_names(places, state)
         arrays = {name: real_array(state[name], backend, name) for name in places}
         _check_shapes({name: getattr(*place) for name, place in places.items()}, arrays)
+        for name, (layer, attribute) in places.items():
+            _check_range(name, arrays[name], network.dtype)
+            if isinstance(layer, Layer):
+                layer.check_state(attribute, arrays[name], name)
         new = {
             name: backend.copy(backend.asarray(array, network.dtype))
             for name, array in arrays.items()
@@ -83,6 +89,22 @@ def _check_shapes(current: Mapping[str, Array], arrays: Mapping[str, Array]) -> 
         raise ValueError(
             f"the state has other shapes: {'; '.join(wrong)}; nothing was changed. Weights W are "
             "(inputs, outputs) here, and PyTorch's are (outputs, inputs): pass W.T of these"
+        )
+
+
+def _check_range(name: str, array: Array, dtype: str) -> None:
+    """Refuse numbers that would become infinite; what is infinite or NaN is what has diverged."""
+    if dtype_name(array) in ("float16", dtype) or not is_of_floats(array):
+        return
+    host = host_array(array)
+    with np.errstate(over="ignore"):
+        lost = np.isfinite(host) & ~np.isfinite(host.astype(dtype))
+    if lost.any():
+        index = tuple(np.argwhere(lost)[0].tolist())
+        place = ", ".join(map(str, index))
+        raise ValueError(
+            f"{name}[{place}] is {host[index]!s}, beyond {dtype}, in which the network computes: "
+            'call network.astype("float64") first; nothing was changed'
         )
 
 

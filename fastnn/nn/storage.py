@@ -8,18 +8,21 @@ import json
 import math
 import os
 from collections.abc import Callable
+from io import BufferedReader
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.checks import check_path
 from fastnn.errors import CorruptFileError
+from fastnn.nn.file_kinds import NETWORK, FileKind, a_directory, another_kind, no_such_file
 from fastnn.nn.tensor_file import HostArrays, parse_json, read_tensors
 from fastnn.system.atomic_file import write_atomically
 from fastnn.system.regular_file import open_regular
 
-FORMAT = "fastnn network 1"
+FORMAT = NETWORK.format
 
 
 class SavedNetwork(NamedTuple):
@@ -49,7 +52,7 @@ class SavedNetwork(NamedTuple):
 
 def write_network(path: str | PathLike[str], saved: SavedNetwork) -> None:
     """Write a file: parameters as tensors; layers and a digest of all of it as metadata."""
-    write_arrays(path, saved.arrays, FORMAT, description_of(saved), "the network")
+    write_arrays(path, saved.arrays, NETWORK, description_of(saved), "the network")
 
 
 def description_of(saved: SavedNetwork) -> dict[str, Any]:
@@ -73,7 +76,7 @@ def read_network(path: str | PathLike[str]) -> SavedNetwork:
         If it is no such file, or not as it was written. Whatever bytes it holds, there is no
         other error, and the memory used follows the size of the file.
     """
-    arrays, described = read_arrays(path, FORMAT, is_description, "which layers it holds")
+    arrays, described = read_arrays(path, NETWORK, is_description, "which layers it holds")
     return saved_as_described(arrays, described)
 
 
@@ -92,7 +95,7 @@ def saved_as_described(arrays: HostArrays, described: dict[str, Any]) -> SavedNe
 def write_arrays(
     path: str | PathLike[str],
     arrays: HostArrays,
-    file_format: str,
+    kind: FileKind,
     described: dict[str, Any],
     what: str,
 ) -> None:
@@ -102,19 +105,20 @@ def write_arrays(
     """
     import safetensors.numpy
 
+    target = check_path(path, "path", such_as=kind.such_as)
     # One entry, since safetensors writes several in an order that differs from run to run.
     digest = digest_of(arrays, described)
-    metadata = {file_format: json.dumps({**described, "sha256": digest})}
+    metadata = {kind.format: json.dumps({**described, "sha256": digest})}
     content = safetensors.numpy.save(arrays, metadata)
     try:
-        write_atomically(Path(path), content)
+        write_atomically(target, content)
     except OSError as error:
         raise OSError(error.errno, f"{what} was not saved: {error.strerror}", str(path)) from error
 
 
 def read_arrays(
     path: str | PathLike[str],
-    file_format: str,
+    kind: FileKind,
     is_description: Callable[[dict[str, Any]], bool],
     what: str,
 ) -> tuple[HostArrays, dict[str, Any]]:
@@ -122,23 +126,32 @@ def read_arrays(
 
     `what` says in words what a description says that is one.
     """
-    with open_regular(Path(path)) as file:
+    with _opened(check_path(path, "path", such_as=kind.such_as), kind) as file:
         size = os.fstat(file.fileno()).st_size
         try:
             arrays, metadata = read_tensors(file, size)
-            described = parse_json(metadata[file_format]) if file_format in metadata else None
+            described = parse_json(metadata[kind.format]) if kind.format in metadata else None
         except ValueError as error:
             raise CorruptFileError(
                 f"{path} is not a whole safetensors file ({size} bytes): {error}"
             ) from error
     if described is None:
-        raise CorruptFileError(f"{path} is a safetensors file, but holds no {file_format!r}")
+        raise another_kind(kind, path, metadata)
     digest = described.pop("sha256", None) if isinstance(described, dict) else None
     if not isinstance(digest, str) or not is_description(described):
         raise CorruptFileError(f"{path} does not say {what}")
     if digest != digest_of(arrays, described):
         raise CorruptFileError(f"{path} was changed after it was written: its digest differs")
     return arrays, described
+
+
+def _opened(path: Path, kind: FileKind) -> BufferedReader:
+    if path.is_dir():
+        raise a_directory(kind, path)
+    try:
+        return open_regular(path)
+    except FileNotFoundError as error:
+        raise no_such_file(kind, error) from None
 
 
 def is_description(described: dict[str, Any]) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastnn.backends.arrays import to_numpy
+from fastnn.checks import check_file_path
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.validation import real_array
 from fastnn.picture import embedded
@@ -75,6 +75,7 @@ def write_report(
     TypeError, ValueError
         If the network does not answer by classes, or the data do not fit it.
     """
+    target = check_file_path(path, "path", such_as="report.html")
     answers = answers_to(network, x, t)
     parts = [
         f"<h1>{html.escape(title)}</h1>",
@@ -101,7 +102,7 @@ def write_report(
         + "\n".join(parts)
         + f"\n<footer>fastnn {VERSION}</footer></body></html>\n"
     )
-    write_atomically(Path(path), page.encode())
+    write_atomically(target, page.encode())
     return answers
 
 

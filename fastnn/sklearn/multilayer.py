@@ -7,7 +7,6 @@ is what computes: an epoch, a gradient of all samples, a prediction.
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -27,6 +26,7 @@ from fastnn.sklearn.epochs import Epochs, epochs_of
 from fastnn.sklearn.networks import initial_normalization, make_network, read_back
 from fastnn.sklearn.solvers import make_solver
 from fastnn.sklearn.whole_gradient import WholeGradient
+from fastnn.system.standard_streams import warn
 from fastnn.threads import num_threads
 
 DEFAULT_BATCH_SIZE = 200
@@ -127,7 +127,7 @@ class Multilayer(BaseEstimator):
                 try:
                     self._train(epochs, samples, held_out, incremental)
                 except KeyboardInterrupt:
-                    warnings.warn("Training interrupted by user.", stacklevel=4)
+                    warn("Training interrupted by user.", UserWarning)
         read_back(self, network)
         if self.early_stopping:
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
@@ -173,11 +173,10 @@ class Multilayer(BaseEstimator):
                 self._no_improvement_count = 0
             if incremental:
                 return
-        warnings.warn(
+        warn(
             f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
             "optimization hasn't converged yet.",
             ConvergenceWarning,
-            stacklevel=5,
         )
 
     def _reason_to_end(self: Any) -> str:
@@ -216,10 +215,10 @@ class Multilayer(BaseEstimator):
         if self.batch_size == "auto":
             return min(DEFAULT_BATCH_SIZE, samples)
         if self.batch_size > samples:
-            warnings.warn(
+            warn(
                 f"Got `batch_size`={self.batch_size}, larger than sample size {samples}. "
                 "It is going to be clipped",
-                stacklevel=5,
+                UserWarning,
             )
         return min(int(self.batch_size), samples)
 

@@ -39,6 +39,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         old = target.stat()
     except FileNotFoundError:
         old = None
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no directory {target.parent}")
+    if old is not None and stat.S_ISDIR(old.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "this is a directory: name a file in it")
     kind = None if old is None else kind_of(old)
     if kind is not None:
         _write_into(target, kind, content)

@@ -8,7 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-PACKAGES = ("fastnn", "fastnn.kernels", "numba")
+PACKAGES = ("fastnn", "fastnn.kernels", "numba", "sklearn", "joblib")
+"""What may be called by a user's line: fastnn, and what fastnn's estimators run in."""
+
 BETWEEN = (contextlib.__file__, functools.__file__)
 
 

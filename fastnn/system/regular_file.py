@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import stat
@@ -21,11 +22,17 @@ def open_regular(path: Path) -> BufferedReader:
 
     Raises
     ------
+    FileNotFoundError
+        The message has the nearest name in that directory.
     OSError
         If it cannot be opened, or is something else: a pipe waits until somebody writes, and
         ``/dev/zero`` has no end.
     """
-    _check_regular(path.stat(), path)  # before it is opened: that alone wakes a writer up
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise _missing(path) from None
+    _check_regular(status, path)  # before it is opened: that alone wakes a writer up
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # the caller closes it
     try:
         _check_regular(os.fstat(file.fileno()), path)
@@ -35,12 +42,27 @@ def open_regular(path: Path) -> BufferedReader:
     return file
 
 
+def _missing(path: Path) -> FileNotFoundError:
+    parent = path.parent
+    if not parent.is_dir():
+        return FileNotFoundError(f"there is no file {path}, and no directory {parent}")
+    try:
+        others = [each.name for each in parent.iterdir() if each.is_file()]
+    except OSError:
+        others = []
+    nearest = difflib.get_close_matches(path.name, others, n=1)
+    meant = f" (did you mean {parent / nearest[0]}?)" if nearest else ""
+    return FileNotFoundError(f"there is no file {path}{meant}")
+
+
 def kind_of(status: os.stat_result) -> str | None:
     """Name what is neither a regular file nor a directory; None for those."""
     return KINDS.get(stat.S_IFMT(status.st_mode))
 
 
 def _check_regular(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(f"{path} is a directory, and not a file")
     kind = kind_of(status)
     if kind is not None:
         raise OSError(errno.EINVAL, f"this is {kind}, not a regular file", str(path))

@@ -9,6 +9,7 @@ from fastnn.errors import TrainingWarning
 from fastnn.nn.found_parameters import no_parameters, without_names
 from fastnn.nn.layer import Layer
 from fastnn.nn.optimizer import Optimizer
+from fastnn.nn.optimizer_names import optimizer_class
 from fastnn.nn.sequential import Sequential
 from fastnn.system.standard_streams import warn
 from fastnn.wording import shown
@@ -16,12 +17,29 @@ from fastnn.wording import shown
 
 def check_optimizer(optimizer: object) -> None:
     """Refuse what is no optimizer of fastnn's, nor derived from one."""
+    if isinstance(optimizer, str):
+        raise TypeError(
+            f"optimizer must be an optimizer and not its name: write "
+            f"optimizer=fastnn.{_named(optimizer).__name__}(), got {shown(optimizer)}"
+        )
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        raise TypeError(
+            f"optimizer is the class {optimizer.__name__} itself: make an object of it, "
+            f"optimizer={optimizer.__name__}(...)"
+        )
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
             "optimizer must be one of fastnn's, SGD(0.1), or one derived from fastnn.Optimizer "
             f"with an update of its own, got {shown(optimizer)}; any other trains in a loop: "
             "optimizer.update(network.params, network.gradient(x, t))"
         )
+
+
+def _named(name: str) -> type[Optimizer]:
+    try:
+        return optimizer_class(name)
+    except ValueError as error:
+        raise TypeError(f"optimizer must be an optimizer, such as fastnn.Adam(): {error}") from None
 
 
 def check_what_fit_calls(network: Sequential, optimizer: Optimizer) -> None:

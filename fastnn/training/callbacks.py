@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
 from typing import Any, ClassVar
 
 from fastnn.nn.sequential import Sequential
 from fastnn.training.history import History
 from fastnn.training.state import Training
-from fastnn.wording import shown
+from fastnn.wording import a_kind, did_you_mean, shown
 
 CallbackFunction = Callable[[Sequential, History], object]
 """Called after each epoch. It may change the parameters and the optimizer's learning rate; if it
@@ -51,6 +52,9 @@ class Callback:
     """Whose turn it is first: those that may change the network, then those of fastnn's that only
     look at it, which are shown no copies, then those that save all that the others have done."""
 
+    def _check(self, training: Training) -> None:
+        """Refuse a training that the callback cannot serve, before anything is done."""
+
     def on_train_begin(self, training: Training) -> None:
         """Do something before the first step; of a training that is resumed, before the next."""
 
@@ -87,17 +91,70 @@ class Function(Callback):
 
 def check_callbacks(callbacks: object) -> list[Callback]:
     """Give callbacks as objects, in the order of their turns."""
-    some: list[Any] = list(callbacks) if isinstance(callbacks, Iterable) else [None]
-    if not all(isinstance(one, Callback) or callable(one) for one in some):
-        raise TypeError(
-            "callbacks must be a list of functions of (network, history), or of objects of "
-            f"fastnn.Callback, got {shown(callbacks)}"
-        )
-    for one in some:
+    wanted = (
+        "callbacks must be a list of functions of (network, history), or of objects of "
+        "fastnn.Callback"
+    )
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+        alone = isinstance(callbacks, Callback) or callable(callbacks)
+        given = a_kind(callbacks) if alone else shown(callbacks)
+        raise TypeError(f"{wanted}, got {given}{': write callbacks=[...]' if alone else ''}")
+    some: list[Any] = list(callbacks)
+    for number, one in enumerate(some):
         if isinstance(one, type) and issubclass(one, Callback):
             raise TypeError(f"callbacks have the class {one.__name__} itself: make an object of it")
+        if not isinstance(one, Callback) and not callable(one):
+            raise TypeError(f"{wanted}, and callbacks[{number}] is {shown(one)}")
     objects = [one if isinstance(one, Callback) else Function(one) for one in some]
+    for each in objects:
+        _check_called(each)
     return sorted(objects, key=lambda one: one._turn)
+
+
+METHODS = {
+    "on_train_begin": ("training",),
+    "on_step_end": ("training",),
+    "on_epoch_end": ("training",),
+    "on_train_end": ("training",),
+    "state_dict": (),
+    "load_state_dict": ("state",),
+}
+"""What is called of a callback, and with what."""
+
+
+def _check_called(callback: Callback) -> None:
+    """Refuse what `fit` could not call, and methods that are meant for it and called otherwise."""
+    if isinstance(callback, Function):
+        _check_takes(callback.function, name_of(callback), ("network", "history"))
+        return
+    kind = type(callback).__name__
+    for method, arguments in METHODS.items():
+        _check_takes(getattr(callback, method), f"{kind}.{method}", arguments)
+    for method in sorted(set(dir(callback)) - METHODS.keys()):
+        nearest = did_you_mean(method, METHODS) if method.startswith("on_") else ""
+        if nearest:
+            known = ", ".join(name for name in METHODS if name.startswith("on_"))
+            raise TypeError(f"{kind}.{method} is called by nothing: fit calls {known}{nearest}")
+
+
+def _check_takes(function: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:
+    try:
+        taken = signature(function)
+    except (TypeError, ValueError):  # of a builtin nobody knows
+        return
+    try:
+        taken.bind(*arguments)
+    except TypeError as error:
+        raise TypeError(
+            f"callback {name}{taken} is not to be called as fit calls it, with "
+            f"({', '.join(arguments)}): {error}"
+        ) from None
+
+
+def name_of(callback: Callback) -> str:
+    """Name a callback as its user knows it."""
+    called = callback.function if isinstance(callback, Function) else callback
+    return str(getattr(called, "__name__", type(called).__name__))
 
 
 def has(callback: Callback, method: str) -> bool:
@@ -110,9 +167,7 @@ def is_true(callback: Callback, result: Any) -> bool:
     try:
         return bool(result)
     except ValueError as error:  # an array of several entries
-        called = callback.function if isinstance(callback, Function) else callback
-        name = getattr(called, "__name__", type(called).__name__)
         raise TypeError(
-            f"callback {name} returned a {type(result).__name__} that is neither true nor false "
-            f"({error}): return True to end the training, else None"
+            f"callback {name_of(callback)} returned a {type(result).__name__} that is neither true "
+            f"nor false ({error}): return True to end the training, else None"
         ) from error

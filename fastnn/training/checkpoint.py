@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 
-from fastnn.checks import check_count
+from fastnn.checks import check_count, check_file_path
+from fastnn.nn.file_kinds import CHECKPOINT
 from fastnn.training.callbacks import SAVES, Callback
 from fastnn.training.checkpoint_file import write_checkpoint
 from fastnn.training.state import Training
@@ -30,8 +30,10 @@ class Checkpoint(Callback):
     Raises
     ------
     TypeError, ValueError
-        If a count is no integer from 1 on. `fit` raises a TypeError if the optimizer has an
-        `update` of its own in the place of a rule, as nobody knows its state.
+        If `path` is no path, or a count no integer from 1 on. `fit` raises a TypeError if the
+        optimizer has an `update` of its own in the place of a rule, as nobody knows its state.
+    IsADirectoryError
+        If `path` is a directory.
     OSError
         Of `fit`, if the file cannot be written. The network holds whole steps then.
 
@@ -53,7 +55,7 @@ class Checkpoint(Callback):
     def __init__(
         self, path: str | PathLike[str], every: int = 1, *, steps: int | None = None
     ) -> None:
-        self.path = Path(path)
+        self.path = check_file_path(path, "path", such_as=CHECKPOINT.such_as)
         self.every = check_count(every, "every")
         self.every_steps = None if steps is None else check_count(steps, "steps")
         self._saved_at = (-1, -1)
@@ -61,13 +63,15 @@ class Checkpoint(Callback):
     def __repr__(self) -> str:
         return f"Checkpoint({str(self.path)!r}, every={self.every}, steps={self.every_steps})"
 
-    def on_train_begin(self, training: Training) -> None:
-        """Refuse an optimizer whose state cannot be saved, and a directory that is not there."""
+    def _check(self, training: Training) -> None:
         training.optimizer._kind()
         if not self.path.parent.is_dir():
             raise FileNotFoundError(
                 f"the checkpoint was not saved: there is no directory {self.path.parent}"
             )
+
+    def on_train_begin(self, training: Training) -> None:
+        """Forget a training before."""
         self._saved_at = (-1, -1)
 
     def on_step_end(self, training: Training) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from fastnn.backends.arrays import to_numpy
 from fastnn.checks import LARGEST_COUNT
 from fastnn.errors import CorruptFileError
+from fastnn.nn.file_kinds import CHECKPOINT
 from fastnn.nn.optimizer_file import arrays_of
 from fastnn.nn.saving import saved_form
 from fastnn.nn.storage import (
@@ -32,8 +33,6 @@ from fastnn.training.generator_state import for_json, is_state
 from fastnn.training.history import History
 from fastnn.training.optimizer_numbers import numbers_of
 from fastnn.training.state import Training
-
-FORMAT = "fastnn checkpoint 1"
 
 NETWORK, OPTIMIZER, HISTORY, CALLBACKS = "network:", "optimizer:", "history:", "callback "
 
@@ -111,7 +110,7 @@ def write_checkpoint(path: str | PathLike[str], training: Training) -> None:
             "callbacks": kept,
             "ended": training.ended,
         }
-        write_arrays(path, arrays, FORMAT, described, "the checkpoint")
+        write_arrays(path, arrays, CHECKPOINT, described, "the checkpoint")
 
 
 def read_checkpoint(path: str | PathLike[str]) -> SavedTraining:
@@ -124,7 +123,7 @@ def read_checkpoint(path: str | PathLike[str]) -> SavedTraining:
     CorruptFileError
         If it is no such file, or not as it was written.
     """
-    arrays, described = read_arrays(path, FORMAT, _is_description, "which training it holds")
+    arrays, described = read_arrays(path, CHECKPOINT, _is_description, "which training it holds")
     rest = dict(arrays)
     network = saved_as_described(_taken(rest, NETWORK), described["network"])
     optimizer_arrays = _taken(rest, OPTIMIZER)

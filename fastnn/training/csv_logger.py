@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 from os import PathLike
-from pathlib import Path
 
+from fastnn.checks import check_file_path
 from fastnn.training.callbacks import LOOKS, Callback
 from fastnn.training.state import Training
 
@@ -23,6 +23,10 @@ class CSVLogger(Callback):
 
     Raises
     ------
+    TypeError, ValueError
+        If `path` is no path.
+    IsADirectoryError
+        If it is a directory.
     OSError
         Of `fit`, if the file cannot be written. The network holds whole steps then.
     """
@@ -30,11 +34,17 @@ class CSVLogger(Callback):
     _turn = LOOKS
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = check_file_path(path, "path", such_as="training.csv")
         self._written = 0
 
     def __repr__(self) -> str:
         return f"CSVLogger({str(self.path)!r})"
+
+    def _check(self, training: Training) -> None:
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                f"the table was not written: there is no directory {self.path.parent}"
+            )
 
     def on_train_begin(self, training: Training) -> None:
         """Begin the file."""

@@ -18,6 +18,7 @@ from fastnn.nn.layer import is_unmodified
 from fastnn.nn.layers import Affine
 from fastnn.nn.sample_weight import check_sample_weight, check_takes_weights
 from fastnn.nn.sequential import Sequential
+from fastnn.nn.shape_hints import about_shape
 from fastnn.nn.targets import Targets
 from fastnn.nn.validation import (
     bits_as_bytes,
@@ -91,18 +92,19 @@ def data_set(
     data = bits_as_bytes(data)
     if data.ndim < 2:
         shape = tuple(data.shape)
-        raise ValueError(f"{names[0]} has shape {shape}: expected (K, features, ...)")
+        hint = about_shape(network, data, labels) if shape else ""
+        raise ValueError(f"{names[0]} has shape {shape}: expected (K, features, ...){hint}")
     check_not_empty(data, names[0])
     check_same_length(data, labels, names)
     if _has_no_room(data, network):
         check_finite(data, load_backend("numpy"), name=names[0], as_dtype=network.dtype, given=x)
-        outputs = outputs or outputs_of(network, data, names[0])
+        outputs = outputs or outputs_of(network, data, names[0], labels)
         return data, network.targets_on_host(labels, outputs, name=names[1])
     original = data
     with np.errstate(over="ignore"):  # beyond float32: infinity, which is refused below
         data = backend.asarray(data, None if dtype_name(data) in DATA_DTYPES else network.dtype)
     check_finite(data, backend, name=names[0], original=original, given=x)
-    outputs = outputs or outputs_of(network, data, names[0])
+    outputs = outputs or outputs_of(network, data, names[0], labels)
     targets = network.targets(labels, outputs, name=names[1])
     if isinstance(targets, Targets):
         return data, targets.array
@@ -132,7 +134,7 @@ def _of_compressed_rows(
         row = int(np.searchsorted(rows.matrix.indptr, wrong[0], "right")) - 1
         index = (row, int(rows.matrix.indices[wrong[0]]))
         raise not_finite(original[wrong[0]], dtype_name(rows), index, names[0])
-    outputs = outputs_of(network, rows, names[0])
+    outputs = outputs_of(network, rows, names[0], labels)
     check = network.targets if backend.on_host else network.targets_on_host
     targets = check(labels, outputs, name=names[1])
     return rows, targets.array if isinstance(targets, Targets) else host_array(targets).copy()
@@ -153,7 +155,9 @@ def weights_of(
     return check_sample_weight(sample_weight, samples, home, name=name, may_be_zero=may_be_zero)
 
 
-def outputs_of(network: Sequential, data: Array, name: str) -> tuple[int, ...]:
+def outputs_of(
+    network: Sequential, data: Array, name: str, labels: Array = None
+) -> tuple[int, ...]:
     """Give the shape of the scores that the network gives for a sample of the data set.
 
     Features that do not fit are said in terms of the data set; whatever else a layer refuses is its
@@ -166,6 +170,7 @@ def outputs_of(network: Sequential, data: Array, name: str) -> tuple[int, ...]:
             raise ValueError(
                 f"{name} has shape {tuple(data.shape)}, and W of the first layer "
                 f"{tuple(first.W.shape)}: expected {name} of shape (N, {features})"
+                f"{about_shape(network, data, labels)}"
             )
     try:
         return tuple(network._scores_of_checked(data[:1, ...]).shape[1:])

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.checks import check_count, check_rate
+from fastnn.checks import check_count, check_flag, check_rate
 from fastnn.nn.saving import restore, saved_form
 from fastnn.nn.storage import SavedNetwork, description_of, saved_as_described
 from fastnn.training.callbacks import LOOKS, Callback
 from fastnn.training.history import EVALUATED
 from fastnn.training.state import Training
-from fastnn.wording import shown
+from fastnn.wording import did_you_mean, shown
 
 
 class EarlyStopping(Callback):
@@ -66,9 +66,7 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
     ) -> None:
         self.patience = check_count(patience, "patience")
-        if not isinstance(restore_best, bool):
-            raise TypeError(f"restore_best must be True or False, got {shown(restore_best)}")
-        self.restore_best = restore_best
+        self.restore_best = check_flag(restore_best, "restore_best")
         self.monitor = monitor
         self.min_delta = check_rate(min_delta, "min_delta")
         self._forget()
@@ -83,9 +81,11 @@ class EarlyStopping(Callback):
         self.best, self.best_epoch, self.waited = math.nan, 0, 0
         self._network: SavedNetwork | None = None
 
-    def on_train_begin(self, training: Training) -> None:
-        """Refuse to monitor what will not be there; forget a training before."""
+    def _check(self, training: Training) -> None:
         self._monitored(training)
+
+    def on_train_begin(self, training: Training) -> None:
+        """Forget a training before."""
         if training.history.epochs == 0:
             self._forget()
 
@@ -143,10 +143,16 @@ class EarlyStopping(Callback):
         found = next((name for name in names if name in there), None)
         if found is None:
             asked = "validation data" if self.monitor is None else shown(self.monitor)
-            remedy = "" if training.validated else ": call fit with validation=(x, t), or"
+            remedy = (
+                ": choose another monitor"
+                if training.validated
+                else ": call fit with validation=(x, t), or with validation_split=0.1, which holds "
+                "the last tenth of the samples out; or choose another monitor"
+            )
+            meant = "" if self.monitor is None else did_you_mean(self.monitor, there)
             raise ValueError(
                 f"EarlyStopping monitors {asked}, and this training has only "
-                f"{', '.join(there)}{remedy or ':'} choose another monitor"
+                f"{', '.join(there)}{remedy}{meant}"
             )
         return found
 

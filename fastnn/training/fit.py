@@ -8,7 +8,8 @@ from os import PathLike
 
 import numpy as np
 
-from fastnn.checks import check_count, check_seed, dtype_name
+from fastnn.checks import check_count, check_flag, check_path, check_seed, dtype_name
+from fastnn.nn.file_kinds import CHECKPOINT
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.optimizers import SGD
 from fastnn.nn.sequential import Sequential
@@ -140,8 +141,8 @@ def fit(
     Raises
     ------
     TypeError
-        If an array holds no real numbers, or a count is no integer; or for weights with a loss of
-        your own.
+        If an array holds no real numbers, or an argument is of another kind, such as a callback
+        that `fit` could not call; or for weights with a loss of your own.
     ValueError
         If shapes do not fit, an input is NaN or infinite (the message tells where), a label is
         out of range, not integral or not one-hot, or what another loss refuses, `batch_size` is
@@ -177,6 +178,10 @@ def fit(
     epochs = check_count(epochs, "epochs", least=0)
     if batch_size is not None:
         batch_size = check_count(batch_size, "batch_size")
+    if resume is not None:
+        resume = check_path(resume, "resume", such_as=CHECKPOINT.such_as)
+    if progress is not None:
+        progress = check_flag(progress, "progress")
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer
     called = check_callbacks(callbacks)
     check_optimizer(optimizer)
@@ -224,6 +229,8 @@ def fit(
         )  # fmt: skip
         if epochs == 0 and resume is None:
             return history
+        for callback in called:
+            callback._check(training)
         warn_of_magnitude(data, network.backend, scale)
         goes_on = isinstance(seed, np.random.Generator | np.random.BitGenerator)
         if resume is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
-from fastnn.checks import check_count
+from fastnn.checks import check_count, check_path
 from fastnn.extras import brought_by
 from fastnn.training.callbacks import LOOKS, Callback
 from fastnn.training.state import Training
@@ -30,7 +30,7 @@ class TensorBoard(Callback):
     ImportError
         If tensorboardX is not installed, the extra ``tensorboard``.
     TypeError, ValueError
-        If `steps` is no integer from 1 on.
+        If `directory` is no path, or `steps` no integer from 1 on.
     """
 
     _turn = LOOKS
@@ -39,7 +39,7 @@ class TensorBoard(Callback):
         with brought_by("tensorboard", "tensorboardX", "TensorBoard needs tensorboardX"):
             from tensorboardX import SummaryWriter
         self._make_writer = SummaryWriter
-        self.directory = fspath(directory)
+        self.directory = str(check_path(directory, "directory", such_as="runs/first"))
         self.steps = None if steps is None else check_count(steps, "steps")
         self._writer: Any = None
         self._seen = (0, 0)

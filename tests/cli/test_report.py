@@ -37,6 +37,13 @@ def test_a_network_that_does_not_fit(directory: Path, tmp_path: Path) -> None:
         more = ["--data", directory] if command == "report" else [directory / "a.png"]
         with pytest.raises(TypeError, match="MeanSquaredError"):
             run(command, tmp_path / "network", *more, "--backend", "numpy")
+    for command, more in (("report", ["--data", directory]), ("predict", [directory / "a.png"])):
+        with pytest.raises(
+            IsADirectoryError, match=r"give the path of a file that network\.save\("
+        ):
+            run(command, tmp_path, *more, "--backend", "numpy")
+        with pytest.raises(FileNotFoundError, match=r"^there is no file .*nosuch: network\.save\("):
+            run(command, tmp_path / "nosuch", *more, "--backend", "numpy")
     with pytest.raises(FileNotFoundError):
         run("report", tmp_path / "network", "--data", tmp_path / "none", "--backend", "numpy")
     assert not Path("report.html").exists()

@@ -133,3 +133,16 @@ def test_a_run_is_gone_on_with_on_its_own_backend(
     lines = run("train", "--resume", out, "--epochs", "3").stdout.splitlines()
     assert "on numpy (" in lines[0]
     assert json.loads((out / "settings.json").read_text())["backend"] == "numpy"
+
+
+@pytest.mark.parametrize("epochs", ["1", "2"])
+def test_no_epochs_to_go_on_with(directory: Path, tmp_path: Path, epochs: str) -> None:
+    out = tmp_path / "out"
+    run(*NUMPY, "--data", directory, "--out", out)
+    before = losses(out)
+    told = run("train", "--resume", out, "--epochs", epochs, "--no-progress").stdout
+    assert f"nothing was trained: --epochs counts those that {out} has, which are 2: --epo" in told
+    assert losses(out) == before
+    told = run("train", "--resume", out, "--epochs", "3", "--no-progress").stdout
+    assert "nothing was trained" not in told
+    assert len(losses(out)) == len(before) * 3 // 2

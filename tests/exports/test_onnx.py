@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -251,8 +251,17 @@ def test_any_damage_is_an_error(path: Path) -> None:
 
 def test_no_such_file_and_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = TwoLayerNet(3, 2, 2, seed=0)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"^there is no file .*nowhere"):
         fastnn.from_onnx(tmp_path / "nowhere")
+    with pytest.raises(IsADirectoryError, match="is a directory, and not a file"):
+        fastnn.from_onnx(tmp_path)
+    with pytest.raises(IsADirectoryError, match="not written: this is a directory: name a file"):
+        network.to_onnx(tmp_path)
+    for call in (network.to_onnx, fastnn.from_onnx):
+        with pytest.raises(
+            TypeError, match=r"path must be a path, such as 'network\.onnx', got None"
+        ):
+            call(cast(Any, None))
     with pytest.raises(FileNotFoundError, match="the network was not written"):
         network.to_onnx(tmp_path / "nowhere" / "network.onnx")
     path = tmp_path / "network.onnx"

@@ -483,3 +483,12 @@ def test_fit_follows_the_book(backend: Backend, batch: Batch) -> None:
         np.testing.assert_allclose(found, right, rtol=1e-9)
     for array, content in shown:
         np.testing.assert_array_equal(fastnn.to_numpy(array), content)
+
+
+def test_a_variance_is_not_negative(backend: Backend) -> None:
+    variance = np.array([1.0, 0.0, -0.5])
+    ones = backend.asarray(np.ones(3))
+    with pytest.raises(ValueError, match=r"running_var\[2\] is -0\.5: a variance is not negative"):
+        BatchNormalization(ones, ones, running_mean=-ones, running_var=variance)
+    layer = BatchNormalization(ones, ones, running_mean=-ones, running_var=np.abs(variance))
+    np.testing.assert_array_equal(backend.to_numpy(layer.running_var), [1, 0, 0.5])

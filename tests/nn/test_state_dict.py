@@ -106,6 +106,37 @@ def test_all_or_none_where_the_memory_is_full(
     np.testing.assert_array_equal(network.state_dict()["W1"], before["W1"])
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong", "words"),
+    [
+        ("BatchNorm1.running_var", -1.0, r"running_var\[2\] is -1\.0: a variance is not negative"),
+        ("W1", 1e39, r"W1\[2, 0\] is 1e\+39, beyond float32.*astype\(.float64.\)"),
+        ("BatchNorm1.running_mean", -1e39, r"running_mean\[2\] is -1e\+39, beyond float32"),
+    ],
+)
+def test_what_is_only_damage_is_refused(
+    backend: Backend, name: str, wrong: float, words: str
+) -> None:
+    network = MultiLayerNet(12, [6], 4, use_batchnorm=True, seed=0)
+    before = network.state_dict()
+    state = {each: array.astype("float64") + 1 for each, array in before.items()}
+    state[name][2] = wrong
+    for given in (state, {each: backend.asarray(array) for each, array in state.items()}):
+        with pytest.raises(ValueError, match=words):
+            network.load_state_dict(given)
+        for each, array in network.state_dict().items():
+            np.testing.assert_array_equal(array, before[each])
+
+
+def test_what_has_diverged_is_taken(backend: Backend) -> None:
+    network = MultiLayerNet(12, [6], 4, use_batchnorm=True, seed=0)
+    state = {name: np.full_like(array, np.nan) for name, array in network.state_dict().items()}
+    state["W1"][...] = np.inf
+    network.load_state_dict(state)
+    for name, array in network.state_dict().items():
+        np.testing.assert_array_equal(array, state[name])
+
+
 def test_layers_of_your_own(batch: Batch) -> None:
     with fastnn.use_backend("numpy"):
         network = Sequential([affine_of(np.ones((12, 4)), np.zeros(4)), Scale(np.full(4, 2.0))])

@@ -16,7 +16,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -448,11 +448,40 @@ def test_what_diverged_and_the_largest_numbers_come_back(path: Path, dtype: str)
 
 @pytest.mark.parametrize("load", [Sequential.load, NETWORK.load])
 def test_no_such_file(load: Callable[[Any], Any], tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"^there is no file .*nowhere: network\.save\("):
         load(tmp_path / "nowhere")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(FileNotFoundError, match=r"no file .*, and no directory .*nowhere: network"):
+        load(tmp_path / "nowhere" / "network")
+    with pytest.raises(
+        IsADirectoryError, match=r"is a directory: .*network\.save\(path\) has writ"
+    ):
         load(tmp_path)
+    NETWORK.save(tmp_path / "network.safetensors")
+    with pytest.raises(IsADirectoryError, match=r"; in it are network\.safetensors$"):
+        load(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"did you mean .*/network\.safetensors\?\): netw"):
+        load(tmp_path / "netwrk.safetensors")
+    with pytest.raises(TypeError, match=r"path must be a path, such as 'network\.safe.*got None"):
+        load(None)
     refuses(tmp_path / "empty", b"")
+
+
+def test_no_path_to_write_to() -> None:
+    for call in (NETWORK.save, fastnn.SGD().save):
+        with pytest.raises(TypeError, match=r"path must be a path, such as '.*safe.*got 3"):
+            call(cast(Any, 3))
+        with pytest.raises(ValueError, match="path is an empty text"):
+            call("")
+
+
+def test_a_file_of_another_kind(path: Path) -> None:
+    fastnn.SGD().save(path)
+    words = r"holds the state of an optimizer, and not a network: optimizer\.load\(path\) reads it"
+    with pytest.raises(CorruptFileError, match=words):
+        Sequential.load(path)
+    NETWORK.save(path)
+    with pytest.raises(CorruptFileError, match=r"holds a network, and not the state of an optimiz"):
+        fastnn.SGD().load(path)
 
 
 # Writing

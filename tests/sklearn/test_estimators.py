@@ -364,3 +364,35 @@ def test_a_network_of_counts_has_a_loss_and_no_score() -> None:
     for judge in (network.accuracy, network.score):
         with pytest.raises(TypeError, match="PoissonWithLoss does not say which answers are good"):
             judge(X, Y[:, None])
+
+
+WARNED: dict[str, Any] = {
+    "alone": lambda model: model,
+    "in a pipeline": lambda model: make_pipeline(StandardScaler(), model),
+    "in a search": lambda model: GridSearchCV(model, {"alpha": [0.1]}, cv=2),
+}
+
+
+@pytest.mark.parametrize("case", WARNED)
+def test_warnings_point_to_the_line_that_called(backend: Backend, case: str) -> None:
+    model = WARNED[case](classifier(backend=backend.name, max_iter=1, batch_size=10**6))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, Y)
+        line = sys._getframe().f_lineno - 1
+    told = [str(warning.message) for warning in caught]
+    assert any("Maximum iterations (1) reached" in words for words in told)
+    assert any("larger than sample size" in words for words in told)
+    assert {(warning.filename, warning.lineno) for warning in caught} == {(__file__, line)}
+
+
+@ignore_convergence
+def test_data_whose_squares_are_infinite_are_refused(backend: Backend) -> None:
+    with pytest.raises(ValueError, match="input data may contain large values and need to be prep"):
+        classifier(backend=backend.name, max_iter=3).fit(X * 1e160, Y)
+
+
+@ignore_convergence
+def test_large_data_train(backend: Backend) -> None:
+    model = classifier(backend=backend.name, max_iter=3).fit(X * 1e150, Y)
+    assert all(np.isfinite(W).all() for W in model.coefs_)

@@ -269,7 +269,7 @@ def test_damaged_files_are_refused(data: Batch, path: Path) -> None:
         with pytest.raises(CorruptFileError):
             run(data, small, Momentum(0.1), resume=path)
     small().save(path)
-    with pytest.raises(CorruptFileError, match="fastnn checkpoint 1"):
+    with pytest.raises(CorruptFileError, match="holds a network, and not a checkpoint"):
         run(data, small, Momentum(0.1), resume=path)
     with pytest.raises(FileNotFoundError):
         run(data, small, Momentum(0.1), resume=path.with_name("none"))
