@@ -87,8 +87,16 @@ def write_docs(results: Path) -> None:
         compared = json.loads(file.read_text())
         book = [row for row in compared["rows"] if not parts_of(row)]
         draw_comparison(book, results / f"compare-{device}.svg")
+        short = [row for row in book if in_short(row)]
+        if short:
+            draw_comparison(short, results / f"short-{device}.svg")
         text = replaced(text, f"compare-{device}", _section(compared, device))
     document.write_text(text)
+
+
+def in_short(row: Row) -> bool:
+    """Whether the README's figure has a panel of it."""
+    return (row["data"], row["dtype"], row["threads"]) == ("mnist", "float32", 2)
 
 
 def replaced(text: str, part: str, new: str) -> str:

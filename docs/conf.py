@@ -18,7 +18,6 @@ extensions = [
     "sphinx.ext.autosummary",
 ]
 exclude_patterns = ["README.md"]  # which a forge shows; index.md includes it
-suppress_warnings = ["toc.empty_glob"]
 
 # Pages are Markdown; those with code cells are notebooks, and run.
 myst_enable_extensions = ["colon_fence", "dollarmath"]
@@ -32,6 +31,7 @@ nb_merge_streams = True
 # The reference follows from the docstrings.
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "none"  # the docstrings have types and shapes
+default_role = "py:obj"
 numpydoc_show_class_members = False  # autodoc shows them
 
 html_theme = "pydata_sphinx_theme"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SOURCES = "https://github.com/fastnn-backends/fastnn/blob/main/"
 ROOMS = ("fastnn/", "kernels/", "tests/", "bench/", "docs/", "examples/")
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OF_TODAY = [document for document in DOCUMENTS if not document.stem.endswith("-log")]
 """A log names the files of the day that it tells of."""
+
+
+def links_of(document: Path) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8"))
 
 
 def named_files(text: str) -> list[str]:
@@ -48,15 +54,26 @@ def exists(name: str) -> bool:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", document.read_text("utf-8")):
+    for target in links_of(document):
         file, _, heading = target.partition("#")
-        if "://" in file:
+        path = ROOT / file.removeprefix(SOURCES) if file.startswith(SOURCES) else document
+        if "://" not in file and file:
+            path = document.parent / file
+        elif path == document and file:
             continue
-        path = document.parent / file if file else document
         assert path.exists(), target
         if heading:
             headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
             assert heading in map(anchor, headings), target
+
+
+def test_links_of_the_readme_work_on_a_package_index() -> None:
+    """Where there is no repository around it; what they say of the project is what `urls` say."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    assert f"{urls['Source']}/blob/main/" == SOURCES
+    links = links_of(ROOT / "README.md")
+    assert urls["Documentation"] in links
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 def test_a_wrong_name_is_found() -> None:
