@@ -20,7 +20,7 @@ from typing import Any
 
 from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel
 from fastnn.kernels.cpu.net import CACHE_LINE
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import Signature
@@ -129,16 +129,20 @@ def atomic_store(typingctx: Any, array: Any, position: Any, number: Any) -> Any:
 
 @intrinsic
 def pause(typingctx: Any) -> Any:
-    """Tell the processor that this is a loop that waits."""
-    machine = binding.get_default_triple().split("-")[0]
+    """Tell the processor that this is a loop that waits, which takes some ten nanoseconds.
+
+    ARM's own instruction for that, ``yield``, does nothing on most of its processors; ``isb`` lets
+    all instructions before it end, which is what Rust's ``spin_loop`` takes as well.
+    """
 
     def generate(context: Any, builder: Any, signature: Signature, arguments: Any) -> Any:
+        machine = builder.module.triple.split("-")[0]
         if machine == "x86_64":
             kind = ir.FunctionType(ir.VoidType(), [])
             name, operands = "llvm.x86.sse2.pause", []
         elif machine in ("aarch64", "arm64"):
             kind = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
-            name, operands = "llvm.aarch64.hint", [ir.IntType(32)(1)]
+            name, operands = "llvm.aarch64.isb", [ir.IntType(32)(15)]
         else:
             return context.get_dummy_value()
         builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)

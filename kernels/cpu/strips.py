@@ -19,7 +19,7 @@ NARROW = 16
 
 
 def _tile_bytes() -> int:
-    """Width of a tile of four rows, for which the host has registers."""
+    """Width of a tile of four rows, for which the host has registers: AVX2, NEON, AVX-512."""
     features = str(cpu_target.target_context.codegen().magic_tuple())
     if "+avx512f" in features:
         return 256

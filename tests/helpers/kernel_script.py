@@ -22,7 +22,7 @@ def run_script(script: Path, *arguments: str, **environment: str) -> None:
     result = subprocess.run(
         [sys.executable, str(script), *arguments],
         env={**os.environ, "PYTHONPATH": root, **environment},
-        capture_output=True, text=True, timeout=600, check=False,
+        capture_output=True, text=True, timeout=5400, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "done"

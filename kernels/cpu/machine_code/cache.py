@@ -21,6 +21,11 @@ from numba.core.serialize import dumps
 
 from fastnn.system.uninterrupted import uninterrupted
 
+LONGEST_START = 30
+"""Characters of a file's name before the digest, which alone tells one file from another.
+
+Windows takes paths of up to 259 characters."""
+
 
 class KernelCache(_Cache):  # type: ignore[misc]
     """The machine code of one kernel, as Numba's dispatchers ask for it and hand it in."""
@@ -29,8 +34,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
         self._function = function
         self._store = store
         self._checks = _Checks(function)
-        module, qualname = function.__module__, function.__qualname__
-        self._prefix = "".join(c for c in f"{module}.{qualname}" if c.isalnum() or c in "._")[-80:]
+        self._prefix = _start_of_name(function)
         self._enabled = True
 
     @property
@@ -133,6 +137,12 @@ def _nothing_collected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _start_of_name(function: Any) -> str:
+    """Name a function, for people, in so many characters that Windows takes the whole path."""
+    whole = f"{function.__module__}.{function.__qualname__}".removeprefix("fastnn.kernels.cpu.")
+    return "".join(c for c in whole if c.isalnum() or c in "._")[-LONGEST_START:]
 
 
 class _Checks(CompileResultCacheImpl):  # type: ignore[misc]

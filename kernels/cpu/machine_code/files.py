@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -123,7 +124,7 @@ class Store:
             self.directory.mkdir(mode=0o700, exist_ok=True)  # it may be deleted at any time
             try:
                 unfinished.write_bytes(_sealed(name, body()))
-                unfinished.replace(path)
+                _put_in_place(unfinished, path)
             except BaseException:
                 with suppress(OSError):
                     unfinished.unlink()
@@ -154,6 +155,19 @@ class Store:
         if not self._warned:
             self._warned = True
             warn(words, KernelCacheWarning)
+
+
+def _put_in_place(unfinished: Path, path: Path) -> None:
+    """Rename a file, or leave what another process has put there, and is reading, on Windows.
+
+    No open file is replaced there.
+    """
+    try:
+        unfinished.replace(path)
+    except PermissionError:
+        if sys.platform != "win32" or not path.is_file():
+            raise
+        unfinished.unlink()
 
 
 def _sealed(name: str, body: bytes) -> bytes:

@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -47,7 +48,7 @@ def filled_directories() -> tuple[Path, ...]:
     name = f"fastnn-{_fingerprint()}"
     own = cache_directory()
     candidates = [place / name for place in _places()]
-    others = [each for each in candidates if each != own and not os.access(each, os.W_OK)]
+    others = [each for each in candidates if each != own and not _takes_files(each)]
     return tuple(filter(_readable, others))
 
 
@@ -82,11 +83,24 @@ def _writable(directory: Path) -> bool:
     """Make sure of a directory that this user, and nobody else, may write to."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-        return _private(directory)
+        return _takes_files(directory) and _private(directory)
     except OSError:
         return False
+
+
+def _takes_files(directory: Path) -> bool:
+    """Whether this user can make files in a directory, which is tried.
+
+    On Windows `os.access` knows nothing of access lists. Nor does `tempfile`, which goes on with
+    another name there, for hours (https://github.com/python/cpython/issues/66305).
+    """
+    probe = directory / f"{uuid.uuid4().hex}.unfinished"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _readable(directory: Path) -> bool:

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
+import uuid
+from pathlib import Path, PureWindowsPath
 from typing import cast
 
 import pytest
@@ -84,6 +85,7 @@ def test_a_place_of_somebody_else_is_not_trusted(
     assert directory_among(monkeypatch, theirs) is None
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners here")
 def test_a_place_that_others_may_write_to_is_not_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +97,35 @@ def test_a_place_that_others_may_write_to_is_not_trusted(
     found = directory_among(monkeypatch, theirs)
     assert found is not None
     assert found.parent == theirs
+
+
+def test_paths_are_no_longer_than_windows_takes(tmp_path: Path) -> None:
+    """Under the longest name of a user, 20 characters, also in Python from Microsoft's store."""
+    from fastnn.kernels.cpu.machine_code.cache import KernelCache
+    from fastnn.kernels.cpu.machine_code.files import Store
+    from numba.core.registry import cpu_target
+
+    def a_kernel_with_a_name_that_is_far_longer_than_any_other() -> None:
+        pass
+
+    store, codegen = Store(lambda: tmp_path), cpu_target.target_context.codegen()
+    cache = KernelCache(a_kernel_with_a_name_that_is_far_longer_than_any_other, store)
+    name = cache.name_of((), codegen)
+    assert name.startswith("t_is_far_longer_than_any_other-")
+    user = "u" * 20
+    local = PureWindowsPath("C:/Users", user, "AppData", "Local")
+    app = "Packages/PythonSoftwareFoundation.Python.3.13_qbz5n2kfra8p0/LocalCache/Local"
+    for place in (local, local / app):
+        for parent in (place, place / "Temp" / f"fastnn-kernels-{user}"):
+            path = parent / f"fastnn-{places._fingerprint()}" / name
+            assert len(str(path)) < 260
+            assert len(name) >= len(f"{uuid.uuid4().hex}.unfinished")
+
+
+def test_names_in_the_cache_say_which_kernel_it_is() -> None:
+    from fastnn.kernels.cpu import step_dense
+
+    assert step_dense.train._cache._prefix == "step_dense.train"
 
 
 def test_a_change_of_any_kernel_or_of_the_checks_is_another_place(
@@ -358,12 +389,8 @@ def test_who_may_have_filled_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyP
     filled.parent.chmod(0o755)
     monkeypatch.setattr(places, "cache_directory", lambda: own)
     writable = [filled]
-    may = os.access
-
-    def access(path: Path, mode: int) -> bool:  # root may write everywhere
-        return path in writable if mode == os.W_OK else may(path, mode)
-
-    monkeypatch.setattr(os, "access", access)
+    # root may write everywhere
+    monkeypatch.setattr(places, "_takes_files", lambda directory: directory in writable)
 
     def found() -> tuple[Path, ...]:
         monkeypatch.setattr(places, "_places", lambda: iter([filled.parent, own.parent]))

@@ -7,9 +7,11 @@ import pickle
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -238,6 +240,28 @@ def test_what_a_killed_process_left_is_removed_when_it_is_old(tmp_path: Path) ->
     assert right(store(tmp_path)) == []
     assert not old.exists()
     assert new.exists()
+
+
+def test_on_windows_a_file_that_another_process_reads_stays(
+    entry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As no open file is replaced there; elsewhere it is an error that is told."""
+
+    def replace(path: Path, target: Path) -> Path:
+        raise PermissionError(13, "Access is denied")
+
+    kept = entry.read_bytes()
+    monkeypatch.setattr(Path, "replace", replace)
+    for platform, words in (("linux", ["Access is denied"]), ("win32", [])):
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "sys", SimpleNamespace(platform=platform))
+            with warnings.catch_warnings(record=True) as found:
+                warnings.simplefilter("always")
+                store(entry.parent).save(entry.name, lambda: b"the same")
+        assert len(found) == len(words)
+        assert all(word in str(one.message) for word, one in zip(words, found, strict=True))
+        assert entry.read_bytes() == kept
+        assert not list(entry.parent.glob("*.unfinished"))
 
 
 def test_flush_and_disable(entry: Path) -> None:
