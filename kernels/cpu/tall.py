@@ -3,11 +3,11 @@
 With AVX-512 a tile of `fastnn.kernels.cpu.dense`, 4 rows by 64 columns, fills sixteen of 32
 registers, and leaves the rest to a row of the strip. With sixteen registers of half the width,
 4 rows by 16 columns take eight: each row of the strip and each number of the other factor that is
-loaded then serves too few multiplications. Six rows take twelve, and 24 of NEON's 32. Compiled for AVX2, one core,
-float32, GFLOP/s of 96, 4 rows and 6: 784-50 at batch 100 85 and 92 forward, 89 and 90 backward;
-784-512 at batch 128 81 and 89, 81 and 87. A whole step of either, by turns with a tile of four
-(2026-11-26), takes 8 to 12 % less time in float32 and float64. The layers behind the first, whose
-strips are cut into fours, keep the tile of four.
+loaded then serves too few multiplications. Six rows take twelve, and 24 of NEON's 32. Compiled for
+AVX2, one core, float32, GFLOP/s of 96, 4 rows and 6: 784-50 at batch 100 85 and 92 forward, 89 and
+90 backward; 784-512 at batch 128 81 and 89, 81 and 87. A whole step of either, by turns with a tile
+of four (2026-11-26), takes 8 to 12 % less time in float32 and float64. The layers behind the first,
+whose strips are cut into fours, keep the tile of four.
 """
 
 from __future__ import annotations
