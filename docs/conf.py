@@ -2,6 +2,10 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
+
+import jupytext
+from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[1]
 ABOUT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -43,3 +47,34 @@ html_theme_options = {
 }
 html_show_sourcelink = False
 html_copy_source = False
+
+LAB = Path(__file__).parent / "lab"
+LANGUAGES = {"lab/zh": "zh-Hans", "lab/ja": "ja"}
+"""What pages are written in that are not in English; browsers choose their characters by it."""
+
+
+def lead_to_this_site(app: Sphinx, page: str, source: list[str]) -> None:
+    """Have the lab's links to its notebooks on the public site lead to those beside its pages."""
+    if page.startswith("lab/"):
+        source[0] = source[0].replace(f'href="{ABOUT["urls"]["Documentation"]}lab/', 'href="')
+
+
+def name_the_language(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Say in which language a page is written."""
+    context["language"] = LANGUAGES.get(page, context["language"])
+
+
+def write_notebooks(app: Sphinx, error: Exception | None) -> None:
+    """Lay the lab beside its pages as notebooks that have not been run, to download."""
+    if error is None and app.builder.format == "html":
+        for page in LAB.glob("??.md"):
+            jupytext.write(jupytext.read(page), Path(app.outdir, "lab", f"{page.stem}.ipynb"))
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what this site does besides."""
+    app.connect("source-read", lead_to_this_site)
+    app.connect("html-page-context", name_the_language)
+    app.connect("build-finished", write_notebooks)
