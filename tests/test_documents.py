@@ -42,7 +42,7 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("document", OF_TODAY, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", OF_TODAY, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_what_is_named_is_there(document: Path) -> None:
     missing = [name for name in named_files(document.read_text("utf-8")) if not exists(name)]
     assert missing == []
@@ -52,7 +52,7 @@ def exists(name: str) -> bool:
     return (ROOT / name).exists()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(document: Path) -> None:
     for target in links_of(document):
         file, _, heading = target.partition("#")

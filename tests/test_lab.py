@@ -43,11 +43,11 @@ class Texts(ast.NodeTransformer):
         self.found: list[str] = []
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
-        values = [value for value in node.values if isinstance(value, ast.FormattedValue)]
-        self.found.append("".join(v.value for v in node.values if isinstance(v, ast.Constant)))
+        values = [v for v in node.values if isinstance(v, ast.FormattedValue)]
+        self.found.append("".join(str(v.value) for v in node.values if isinstance(v, ast.Constant)))
         for value in values:  # whose format is an f-string as well, and no text
             value.value = self.visit(value.value)
-        return ast.JoinedStr(values)
+        return ast.JoinedStr([*values])
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if not isinstance(node.value, str):
@@ -128,7 +128,16 @@ def test_jupytext_makes_a_notebook_of_it(language: str, tmp_path: Path) -> None:
     jupytext = pytest.importorskip("jupytext")
     made = tmp_path / "lab.ipynb"
     source = LAB / f"{language}.md"
-    command = [sys.executable, "-m", "jupytext", "--to", "ipynb", "--output", made, source]
+    command = [
+        sys.executable,
+        "-m",
+        "jupytext",
+        "--to",
+        "ipynb",
+        "--output",
+        str(made),
+        str(source),
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     notebook = jupytext.read(made)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
