@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn.checks import check_count
+from fastnn.system.cores import fast_cores
 
 BLAS_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
@@ -116,12 +117,13 @@ def get_num_threads() -> int:
 
 
 def default_num_threads() -> int:
-    """Count the physical cores that this process may run on.
+    """Count the physical cores that this process may run on, of the fastest kind there are.
 
     The affinity of the process, a quota of its container and ``OMP_NUM_THREADS`` lower it. Two
-    threads of one core share its arithmetic units, which a kernel keeps busy alone.
+    threads of one core share its arithmetic units, which a kernel keeps busy alone; for a core that
+    is made to save power all others would wait.
     """
-    limits = [_physical_cores(frozenset(_processors())), _quota_of_process(), _environment()]
+    limits = [fast_cores(frozenset(_processors())), _quota_of_process(), _environment()]
     return max(1, min(limit for limit in limits if limit is not None))
 
 
@@ -129,19 +131,6 @@ def _processors() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
-
-
-@cache
-def _physical_cores(processors: frozenset[int]) -> int:
-    """How many cores the processors belong to; each is its own where the system does not tell."""
-    cores = set()
-    for processor in processors:
-        siblings = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
-        try:
-            cores.add(siblings.read_text())
-        except OSError:
-            return len(processors)
-    return len(cores)
 
 
 @cache
@@ -212,7 +201,7 @@ def _processors_of(group: Path) -> int | None:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text().splitlines()
+        return file.read_text("utf-8").splitlines()
     except (OSError, ValueError):
         return []
 

@@ -12,6 +12,7 @@ import pytest
 
 import fastnn
 from fastnn import threads
+from fastnn.system.cores import fast_cores
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Leave BLAS and fastnn as they were."""
     import threadpoolctl
 
-    remembered = threads._physical_cores, threads._quota_of_process
+    remembered = fast_cores, threads._quota_of_process
     for one in remembered:
         one.cache_clear()
     monkeypatch.setattr(threads, "_chosen", None)
@@ -109,20 +110,20 @@ def test_no_integer(wrong: Any) -> None:
         fastnn.set_num_threads(wrong)
 
 
-def test_the_default_is_the_physical_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    siblings = {0: "0,2\n", 1: "1,3\n", 2: "0,2\n", 3: "1,3\n"}
+def test_the_default_is_the_fast_cores_among_its_processors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[frozenset[int]] = []
 
-    def read(path: Path) -> str:
-        parts = path.parts
-        if "topology" in parts:
-            return siblings[int(parts[parts.index("topology") - 1][3:])]
-        raise FileNotFoundError(path)
+    def half(processors: frozenset[int]) -> int:
+        asked.append(processors)
+        return len(processors) // 2
 
-    monkeypatch.setattr(threads, "_processors", lambda: {0, 1, 2, 3})
-    monkeypatch.setattr(Path, "read_text", read)
+    monkeypatch.setattr(threads, "_processors", lambda: {0, 1, 2, 5})
+    monkeypatch.setattr(threads, "_quota", lambda: None)
+    monkeypatch.setattr(threads, "fast_cores", half)
     assert threads.default_num_threads() == 2
-    monkeypatch.setattr(threads, "_processors", lambda: {1, 3})
-    assert threads.default_num_threads() == 1
+    assert asked == [{0, 1, 2, 5}]
 
 
 @pytest.mark.parametrize(
@@ -132,12 +133,13 @@ def test_the_default_is_the_physical_cores(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_quota_of_a_container_counts(
     text: str, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(path: Path) -> str:
+    def read(path: Path, encoding: str) -> str:
         if path.name == "cpu.max":
             return text
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(threads, "_processors", lambda: set(range(8)))
+    monkeypatch.setattr(threads, "fast_cores", len)
     monkeypatch.setattr(Path, "read_text", read)
     assert threads.default_num_threads() == expected
 
@@ -262,7 +264,7 @@ def test_openmp_s_variable_counts(
     value: str, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads, "_processors", lambda: set(range(4)))
-    monkeypatch.setattr(threads, "_physical_cores", len)
+    monkeypatch.setattr(threads, "fast_cores", len)
     monkeypatch.setattr(threads, "_quota", lambda: None)
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert threads.default_num_threads() == expected

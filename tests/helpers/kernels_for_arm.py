@@ -25,7 +25,7 @@ import numpy as np
 Signatures = dict[tuple[str, str], list[tuple[Any, ...]]]
 """The types of arguments that a kernel was called with, by its module and name."""
 
-OF_THE_C_LIBRARY = ("memset", "memcpy", "memmove", "exp", "expf", "log", "logf")
+OF_THE_C_LIBRARY = ("memset", "memcpy", "memmove", "bzero", "exp", "expf", "log", "logf")
 """What LLVM calls where a kernel fills or copies memory, or takes exp or log of one number."""
 
 MACHINES = {b"\x7fELF": (18, 183, 2), b"\xcf\xfa\xed\xfe": (4, 0x0100000C, 4)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -31,8 +32,14 @@ def press_ctrl_c() -> None:
 
 
 def press_ctrl_c_from_outside() -> None:
-    """On the main thread, which it wakes if it waits, and which has it at its next system call."""
-    signal.pthread_kill(MAIN_THREAD, signal.SIGINT)
+    """On the main thread, which it wakes if it waits, and which has it at its next system call.
+
+    On Windows on this one, as a console does: Python handles it on the main thread all the same.
+    """
+    if sys.platform == "win32":
+        signal.raise_signal(signal.SIGINT)
+    else:
+        signal.pthread_kill(MAIN_THREAD, signal.SIGINT)
 
 
 @pytest.mark.usefixtures("python_handles_ctrl_c")
