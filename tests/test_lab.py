@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import re
+import runpy
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,6 +146,22 @@ def test_jupytext_makes_a_notebook_of_it(language: str, tmp_path: Path) -> None:
     assert code == [text.strip("\n") for _, text in cells(language)]
     assert notebook.metadata.kernelspec.name == "python3"
     assert f"jupytext --to ipynb docs/lab/{language}.md" in page(language)
+
+
+def test_the_site_has_the_notebooks_beside_its_pages(tmp_path: Path) -> None:
+    for package in ("jupytext", "sphinx"):
+        pytest.importorskip(package)
+    site = runpy.run_path(str(LAB.parent / "conf.py"))
+    (tmp_path / "lab").mkdir()
+    app = SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(format="html"))
+    site["write_notebooks"](app, None)
+    for language in LANGUAGES:
+        source = [page(language)]
+        site["lead_to_this_site"](app, f"lab/{language}", source)
+        (link,) = re.findall(r'<a href="([^"]+)" download>', source[0])
+        notebook = json.loads((tmp_path / "lab" / link).read_text("utf-8"))
+        code = ["".join(one["source"]) for one in notebook["cells"] if one["cell_type"] == "code"]
+        assert code == [text.strip("\n") for _, text in cells(language)]
 
 
 CLAIMS = """
