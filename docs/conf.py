@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +38,17 @@ nb_merge_streams = True
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "none"  # the docstrings have types and shapes
 default_role = "py:obj"
+numpydoc_validation_checks = {
+    "all",
+    *("EX01", "SA01", "ES01"),  # examples, links and long texts stand in the guide
+    *("PR01", "RT01"),  # said once, for what is called alike: "parameters are those of `loss`"
+    *("GL02", "SS05", "SS06"),  # texts of attributes; summaries that are formulas
+    *("RT04", "RT05"),  # descriptions that begin with code, or end with a bracket
+}
+numpydoc_validation_exclude = {r"sklearn\.MLP"}  # its own, of parameters and methods
 numpydoc_show_class_members = False  # autodoc shows them
+
+toc_object_entries_show_parents = "hide"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fastnn"
@@ -47,6 +59,8 @@ html_theme_options = {
 }
 html_show_sourcelink = False
 html_copy_source = False
+html_sidebars = {page: [] for page in ("index", "quickstart", "gallery")}  # no pages below them
+html_math_renderer = "mathml"
 
 LAB = Path(__file__).parent / "lab"
 LANGUAGES = {"lab/zh": "zh-Hans", "lab/ja": "ja"}
@@ -73,8 +87,21 @@ def write_notebooks(app: Sphinx, error: Exception | None) -> None:
             jupytext.write(jupytext.read(page), Path(app.outdir, "lab", f"{page.stem}.ipynb"))
 
 
+def inline_math(page: Any, node: Any) -> None:
+    """Write a formula in the browser's own language: nothing is loaded from another host."""
+    page.body.append(tex2mathml(node.astext()))
+    raise SkipNode
+
+
+def displayed_math(page: Any, node: Any) -> None:
+    """Write a formula that has its own line."""
+    page.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """Connect what this site does besides."""
     app.connect("source-read", lead_to_this_site)
     app.connect("html-page-context", name_the_language)
     app.connect("build-finished", write_notebooks)
+    app.add_html_math_renderer("mathml", (inline_math, None), (displayed_math, None))

@@ -100,7 +100,18 @@ def get_backend() -> Backend:
 
 @contextmanager
 def use_backend(backend: str | Backend, *, strict: bool = False) -> Iterator[Backend]:
-    """Select a backend for the body of a ``with`` statement; arguments as of `set_backend`."""
+    """Select a backend for the body of a ``with`` statement.
+
+    Parameters
+    ----------
+    backend, strict : str or Backend, bool
+        As of `set_backend`.
+
+    Yields
+    ------
+    Backend
+        The one that is selected: where the one that was named cannot run, the best on the CPU.
+    """
     chosen = resolve(backend, strict=strict)
     token = _active.set(chosen)
     try:

@@ -203,6 +203,7 @@ def one_hot(t: object, classes: int | None = None, *, dtype: str = "float32") ->
     Returns
     -------
     array (N, classes)
+        On the backend of `t`.
 
     Raises
     ------

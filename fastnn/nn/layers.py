@@ -93,6 +93,7 @@ class Affine(Layer):
         Returns
         -------
         array (N, M)
+            On the layer's backend, in the dtype in which it computes.
 
         Raises
         ------

@@ -134,6 +134,7 @@ class Loss(Layer):
         t : array_like or Targets
             Targets that were checked before are given back as they are.
         samples : int
+            How many there have to be.
         outputs : tuple of int
             The shape of the scores of a sample.
         backend, dtype : Backend, str

@@ -169,9 +169,11 @@ class NetworkOfLayers:
 
         Parameters
         ----------
-        backend, strict
-            As of `fastnn.set_backend`: where the backend cannot run the network moves to the best
-            one on the CPU, with a warning, or raises.
+        backend : str or Backend
+            As of `fastnn.set_backend`.
+        strict : bool, optional
+            Where the backend cannot run, whether to raise; otherwise the network moves to the best
+            one on the CPU, with a warning.
 
         Returns
         -------
@@ -189,20 +191,25 @@ class NetworkOfLayers:
     def astype(self, dtype: object) -> Self:
         """Change the dtype of the parameters to float32 or float64, in place.
 
+        Parameters
+        ----------
+        dtype : str or dtype
+            "float32" or "float64".
+
         Returns
         -------
         Sequential
             The network itself.
 
-        Warns
-        -----
-        ParameterCopyWarning
-            See `to`.
-
         Raises
         ------
         ValueError
             For any other dtype.
+
+        Warns
+        -----
+        ParameterCopyWarning
+            See `to`.
         """
         self._move(self.backend, check_dtype(dtype))
         return self

@@ -77,13 +77,6 @@ class Sequential(NetworkOfLayers):
     dtype : str
         "float32" or "float64": in what; see `astype`.
 
-    Notes
-    -----
-    Threads may share a network. `loss` and `gradient` wait for each other, `predict` and `accuracy`
-    for nothing, unless a layer is not one of fastnn's. While `fit` trains the network, no other
-    `fit` can, and no other thread may change it; what other threads see of it is told in the notes
-    of `fit`. Networks that share layers are for one thread.
-
     Raises
     ------
     TypeError
@@ -96,6 +89,13 @@ class Sequential(NetworkOfLayers):
     ParameterCopyWarning
         If a parameter that somebody else holds as well, as the book's dictionary does, has to be
         copied. A network has one dtype: float32 if all its parameters are, else float64.
+
+    Notes
+    -----
+    Threads may share a network. `loss` and `gradient` wait for each other, `predict` and `accuracy`
+    for nothing, unless a layer is not one of fastnn's. While `fit` trains the network, no other
+    `fit` can, and no other thread may change it; what other threads see of it is told in the notes
+    of `fit`. Networks that share layers are for one thread.
     """
 
     def to_onnx(self, path: str | PathLike[str]) -> None:

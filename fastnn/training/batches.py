@@ -96,6 +96,7 @@ def batches(source: Iterable[Any] | Callable[[], Iterable[Any]]) -> Batches:
     Returns
     -------
     Batches
+        What `fit` takes in the place of `x` and `t`.
 
     Raises
     ------

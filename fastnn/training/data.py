@@ -39,6 +39,7 @@ def shuffle_dataset(x: object, t: object) -> tuple[Array, Array]:
     x : array_like (K, ...)
         Left as it is.
     t : array_like (K, ...)
+        Likewise.
 
     Returns
     -------
