@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from dataclasses import asdict, fields
@@ -19,6 +20,10 @@ CHECKPOINT, SETTINGS = "checkpoint.safetensors", "settings.json"
 def new_directory(wanted: Path | None) -> Path:
     """Make a directory for a run: that which is wanted, or else one that is nobody's yet."""
     if wanted is not None:
+        if wanted.exists() and not wanted.is_dir():
+            raise NotADirectoryError(
+                f"{wanted} is a file: --out takes a directory, made if need be"
+            )
         wanted.mkdir(parents=True, exist_ok=True)
         return wanted
     for number in itertools.count(1):
@@ -37,6 +42,12 @@ def remove_run(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
 
 
+def remove_if_empty(directory: Path) -> None:
+    """Remove the directory of a run that did not begin."""
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+
+
 def write_settings(settings: Settings, directory: Path) -> None:
     """Write what a run was started with to its directory."""
     (directory / SETTINGS).write_text(json.dumps(asdict(settings), indent=1) + "\n")
@@ -49,7 +60,14 @@ def read_settings(directory: Path) -> Settings:
     ------
     ValueError
         If there is no run that can be gone on with.
+    NotADirectoryError
+        If it is a file.
     """
+    if directory.is_file():
+        raise NotADirectoryError(
+            f"{directory} is a file: --resume takes the directory of a run, such as "
+            f"{directory.parent}"
+        )
     missing = [name for name in (SETTINGS, CHECKPOINT) if not (directory / name).is_file()]
     if missing:
         raise ValueError(

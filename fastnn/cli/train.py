@@ -29,6 +29,7 @@ from fastnn.cli.run_directory import (
     NETWORK,
     new_directory,
     read_settings,
+    remove_if_empty,
     remove_run,
     write_settings,
 )
@@ -131,6 +132,7 @@ def train(
     units = [x_train.shape[1], *sizes(settings.hidden, "--hidden"), _classes(data_set)]
     network = settings.network(units)
     rule = settings.make_optimizer()
+    is_new = resume is None and not (out is not None and out.exists())
     directory = new_directory(out) if resume is None else resume
     checkpoint = directory / CHECKPOINT
 
@@ -161,6 +163,10 @@ def train(
     except KeyboardInterrupt:
         tell(_interrupted(directory))
         raise typer.Exit(INTERRUPTED) from None
+    except Exception:
+        if is_new:
+            remove_if_empty(directory)
+        raise
     if begin.epochs_before and history.epochs == begin.epochs_before and not history.interrupted:
         tell(
             f"nothing was trained: --epochs counts those that {directory} has, which are "

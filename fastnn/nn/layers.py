@@ -21,6 +21,16 @@ from fastnn.nn.layer import Layer, check_shape, kept_by_forward
 from fastnn.nn.validation import real_array
 
 
+def _of_sizes(W: object, b: object) -> str:
+    """Say how arrays are made of what seem to be the sizes of a layer."""
+    if not (isinstance(W, int) and isinstance(b, int) and W > 0 and b > 0):
+        return ""
+    return (
+        f"; for {W} inputs and {b} outputs take Affine(0.01 * np.random.randn({W}, {b}), "
+        f"np.zeros({b})), or a network by its sizes, TwoLayerNet or MultiLayerNet"
+    )
+
+
 class Affine(Layer):
     """``x @ W + b``, the fully connected layer.
 
@@ -61,7 +71,7 @@ class Affine(Layer):
         if weights.ndim != 2 or shapes[1] != shapes[0][1:] or 0 in shapes[0]:
             raise ValueError(
                 f"W has shape {shapes[0]} and b {shapes[1]}: "
-                "expected (D, M) and (M,), at least 1 each"
+                f"expected (D, M) and (M,), at least 1 each{_of_sizes(W, b)}"
             )
         self.W: Array = take(W, weights, self.backend, "W", type(self).__name__)
         self.b: Array = take(b, biases, self.backend, "b", type(self).__name__)

@@ -13,7 +13,7 @@ import copy
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from types import MethodType
 from typing import Any
@@ -22,6 +22,7 @@ from weakref import WeakSet, ref
 from fastnn.backends.arrays import host_array
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.network import NamedLayers, Network
+from fastnn.wording import shown
 
 TRAIN_FLG, FOR_BACKWARD = "train_flg", "for_backward"
 EVALUATIONS = 3
@@ -92,7 +93,7 @@ def what_is_taken(forward: Callable[..., Any]) -> Takes:
 
 
 def forward_through(
-    layers: Iterable[Any],
+    layers: Collection[Any],
     x: Any,
     train_flg: bool,
     for_backward: bool,
@@ -104,22 +105,29 @@ def forward_through(
     it is not in the middle of another thread's gradient.
     """
     mode = 2 * train_flg + for_backward
-    for layer in layers:
-        forward = layer.forward
-        try:
-            takes = _known[id(forward.__func__)]
-        except (AttributeError, KeyError):
-            takes = what_is_taken(forward)
-        options = takes.at_once[mode]
-        if options is NO_OPTIONS:
-            x = forward(x)
-        elif options is not None:
-            x = forward(x, **options)
-        elif for_backward:
-            x = call(forward, x, train_flg=train_flg)
-        else:
-            with lock:
-                x = call(forward, x, train_flg=train_flg, for_backward=for_backward)
+    layer = None
+    try:
+        for layer in layers:
+            forward = layer.forward
+            try:
+                takes = _known[id(forward.__func__)]
+            except (AttributeError, KeyError):
+                takes = what_is_taken(forward)
+            options = takes.at_once[mode]
+            if options is NO_OPTIONS:
+                x = forward(x)
+            elif options is not None:
+                x = forward(x, **options)
+            elif for_backward:
+                x = call(forward, x, train_flg=train_flg)
+            else:
+                with lock:
+                    x = call(forward, x, train_flg=train_flg, for_backward=for_backward)
+    except Exception as error:
+        place = 1 + next(i for i, one in enumerate(layers) if one is layer)
+        if place > 1:  # what the first one is given is what the user gave
+            error.add_note(f"in layer {place} of the network, {shown(layer)}")
+        raise
     return x
 
 

@@ -40,6 +40,7 @@ from fastnn.nn.layer import (
 )
 from fastnn.nn.layers import Affine
 from fastnn.nn.lock import NetworkLock
+from fastnn.nn.loss import Loss
 from fastnn.nn.losses import SoftmaxWithLoss
 from fastnn.nn.parameters import Parameters
 from fastnn.nn.placing import copy_layer, place_layer
@@ -56,7 +57,7 @@ from fastnn.nn.storage import SavedNetwork, write_network
 from fastnn.nn.validation import (
     real_array,
 )
-from fastnn.wording import shortened
+from fastnn.wording import shortened, shown
 
 
 class NetworkOfLayers:
@@ -402,6 +403,11 @@ class NetworkOfLayers:
 def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
     if isinstance(layers, Mapping):
         named = OrderedDict(layers)
+    elif not isinstance(layers, Iterable):
+        raise TypeError(
+            f"layers must be a list of layers, as in Sequential([Affine(W, b), Relu()]), got "
+            f"{shown(layers)}"
+        )
     else:
         named = OrderedDict()
         counts: dict[str, int] = {}
@@ -411,6 +417,12 @@ def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:
             named[f"{kind}{counts[kind]}"] = layer
     for name, layer in named.items():
         _check_layer(layer, repr(name))
+        if isinstance(layer, Loss):
+            kind = type(layer).__name__
+            raise TypeError(
+                f"layer {name!r} is a loss, which comes behind the layers: "
+                f"Sequential([...], {kind}())"
+            )
     if len({id(layer) for layer in named.values()}) < len(named):
         raise ValueError("a layer appears twice: make one for each place")
     return named

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -164,7 +165,18 @@ def check_lr(value: Any, name: str = "lr") -> float | Schedule:
             f"{name} must be a real number or a function of the step, got the class "
             f"{value.__name__}: make one of it, such as {name}={value.__name__}(...)"
         )
-    return value if callable(value) else check_rate(value, name)
+    if not callable(value):
+        return check_rate(value, name)
+    try:
+        signature(value).bind(0)
+    except ValueError:  # of a builtin nobody knows
+        pass
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must be a real number or a function of the step, called as {name}(step): "
+            f"{error}"
+        ) from None
+    return value  # type: ignore[no-any-return]
 
 
 def rate_at(lr: float | Schedule, step: int, name: str = "lr") -> float:

@@ -68,6 +68,12 @@ def answers_to(network: Sequential, x: object, t: object) -> Answers:
             "it needs SoftmaxWithLoss"
         )
     probabilities = network.backend.to_numpy(network.predict_proba(x))
+    if not np.isfinite(probabilities).all():
+        wrong = probabilities[~np.isfinite(probabilities)][0]
+        raise ValueError(
+            f"the network gives no probabilities but {wrong}: the training that made it has "
+            "diverged; train again, with a smaller learning rate"
+        )
     samples, classes = probabilities.shape
     checked = check_labels(t, samples, classes, network.backend, name="t")
     labels = network.backend.to_numpy(checked.array)

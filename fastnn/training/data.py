@@ -85,7 +85,14 @@ def data_set(
     somebody else may write to.
     """
     backend, names = network.backend, (f"{which}x", f"{which}t")
+    if t is None and isinstance(x, tuple) and len(x) == 2:
+        raise TypeError(
+            f"{names[0]} is a pair and {names[1]} is None: pass the inputs and the targets one "
+            "after the other, fit(network, x, t)"
+        )
     rows = samples_of(x, backend, names[0])
+    if t is None:
+        raise TypeError(f"{names[1]} is None: fit learns from targets, fit(network, x, t)")
     if isinstance(rows, SparseRows):
         return _of_compressed_rows(network, rows, real_array(t, backend, names[1])[...], names)
     # Views of our own: another shape or dtype that is given to the caller's array is not ours.

@@ -10,6 +10,7 @@ from fastnn.nn.judging import says_nothing
 from fastnn.nn.loss import Loss
 from fastnn.nn.sequential import Sequential
 from fastnn.training.data import data_set, outputs_of
+from fastnn.wording import a_kind
 
 
 def check_validation(validation: object, validation_split: object) -> float:
@@ -23,13 +24,21 @@ def check_validation(validation: object, validation_split: object) -> float:
 def held_out_data(network: Sequential, validation: tuple[object, object]) -> tuple[Array, Array]:
     """Check validation data and bring them to the device: an error now, not after an epoch."""
     if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise TypeError(f"validation must be a pair (x, t), got a {type(validation).__name__}")
+        length = f" of {len(validation)}" if isinstance(validation, tuple | list) else ""
+        split = "; a share of the samples is validation_split" if _is_number(validation) else ""
+        raise TypeError(
+            f"validation must be a pair (x, t), got {a_kind(validation)}{length}{split}"
+        )
     try:
         data, labels = data_set(network, *validation, which="validation ")
     except Exception as error:
         error.add_note("in the data given as validation")
         raise
     return data, labels
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def split_point(samples: int, fraction: float) -> int:

@@ -18,6 +18,7 @@ from fastnn.nn.modes import call
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.validation import check_batch
+from fastnn.training.arguments import check_optimizer
 from fastnn.training.explanation import Explanation, explain
 from fastnn.training.html_table import html_table
 from fastnn.training.planner import label_of
@@ -137,6 +138,8 @@ def summarize(network: Sequential, optimizer: Optimizer | None = None, x: object
     """Give a network as a table; see `Sequential.summary`."""
     shapes = _shapes(network) if x is None else _shapes_for(network, x)
     remarks: list[str] = []
+    if optimizer is not None:
+        check_optimizer(optimizer)
     try:
         explanation: Explanation | None = explain(network, optimizer)
     except TypeError as error:

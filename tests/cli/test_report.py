@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fastnn
@@ -47,3 +48,15 @@ def test_a_network_that_does_not_fit(directory: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         run("report", tmp_path / "network", "--data", tmp_path / "none", "--backend", "numpy")
     assert not Path("report.html").exists()
+
+
+def test_a_network_that_has_diverged(directory: Path, tmp_path: Path) -> None:
+    network = fastnn.TwoLayerNet(12, 6, 3)
+    network.params["W2"] = np.full((6, 3), np.nan)
+    network.save(tmp_path / "network")
+    with pytest.raises(ValueError, match=r"no probabilities but nan: .* has diverged"):
+        run(
+            "report", tmp_path / "network", "--data", directory, "--out", tmp_path / "page.html",
+            "--backend", "numpy",
+        )  # fmt: skip
+    assert not (tmp_path / "page.html").exists()

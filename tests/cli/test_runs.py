@@ -146,3 +146,24 @@ def test_no_epochs_to_go_on_with(directory: Path, tmp_path: Path, epochs: str) -
     told = run("train", "--resume", out, "--epochs", "3", "--no-progress").stdout
     assert "nothing was trained" not in told
     assert len(losses(out)) == len(before) * 3 // 2
+
+
+def test_a_run_that_does_not_begin_leaves_no_directory(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for more in ([], ["--out", "other"], ["--out", "mine"]):
+        with pytest.raises(ValueError, match="batch_size is 1000"):
+            run(*NUMPY, "--data", directory, "--batch-size", "1000", *more)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [directory.name, "mine"]
+
+
+def test_files_in_the_place_of_directories(directory: Path, tmp_path: Path) -> None:
+    file = tmp_path / "network.safetensors"
+    file.write_text("mine")
+    with pytest.raises(NotADirectoryError, match=r"is a file: --out takes a directory"):
+        run(*NUMPY, "--data", directory, "--out", file)
+    with pytest.raises(NotADirectoryError, match=rf"--resume takes the .*such as {tmp_path}$"):
+        run("train", "--resume", file)
+    assert file.read_text() == "mine"

@@ -240,6 +240,17 @@ def test_numbers_beyond_float64_are_to_be_scaled(network: TwoLayerNet, batch: Ba
     refuses(ValueError, words, WITH_LABELS["fit"], network.astype("float64"), x, batch.t)
 
 
+def test_the_layer_that_refuses_is_named(backend: Backend, batch: Batch) -> None:
+    def network() -> Sequential:
+        return Sequential([affine_of(np.ones((12, 4)), np.ones(4)), Relu(),
+                           affine_of(np.ones((5, 4)), np.ones(4))])  # fmt: skip
+
+    for operation in OPERATIONS.values():
+        with pytest.raises(ValueError, match=r"\(\d, 4\) and W \(5, 4\)") as caught:
+            operation(network(), batch.x, batch.t)
+        assert "in layer 3 of the network, Affine(5 -> 4" in caught.value.__notes__[0]
+
+
 def read_only(x: Any) -> Any:
     x = x.copy()
     x.setflags(write=False)
@@ -392,7 +403,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "seed 'a'": ({"seed": "a"}, TypeError, "seed must be .* got 'a'"),
     "a callback that is none": ({"callbacks": [3]}, TypeError, "callbacks"),
     "callbacks that are one": ({"callbacks": print}, TypeError, "callbacks"),
-    "a class for an optimizer": ({"optimizer": SGD}, TypeError, "optimizer must be one"),
+    "a class for an optimizer": ({"optimizer": SGD}, TypeError, "is the class SGD"),
     "validation of one": ({"validation": ([[0.0] * 12],)}, TypeError, "pair"),
     "validation features": (
         {"validation": ([[0.0] * 11] * 2, [0] * 2)},
@@ -471,6 +482,21 @@ def test_bad_rates(rate: Any, error: type[Exception]) -> None:
         ),
         (lambda: Affine(np.ones((2, 3)), np.ones(2)), ValueError, r"\(2, 3\) and b \(2,\)"),
         (lambda: Affine(np.ones(3), np.ones(3)), ValueError, r"\(3,\) and b \(3,\)"),
+        (
+            lambda: Affine(12, 5),
+            ValueError,
+            r"12 inputs and 5 outputs take Affine\(0\.01 \* np\.ran",
+        ),
+        (
+            lambda: cast(Any, Sequential)(Relu(), Relu()),
+            TypeError,
+            r"layers must be a list of layers, as in Sequential\(\[Affine\(W, b\), Relu\(\)\]\)",
+        ),
+        (
+            lambda: Sequential([Relu(), SoftmaxWithLoss()]),
+            TypeError,
+            r"layer 'SoftmaxWithLoss1' is a loss.*Sequential\(\[\.\.\.\], SoftmaxWithLoss\(\)\)",
+        ),
         (lambda: Affine(np.ones((0, 3)), np.ones(3)), ValueError, r"\(0, 3\)"),
         (lambda: Affine(np.ones((2, 3), complex), np.ones(3)), TypeError, "W has dtype complex128"),
         (lambda: Affine([["a"]], [1]), TypeError, "W has dtype str"),

@@ -220,3 +220,48 @@ def test_one_sample_of_other_features(network: TwoLayerNet, batch: Batch) -> Non
         network.predict(batch.x[0, :5])
     with pytest.raises(ValueError, match=r"\(7, 5\).*N at least 1$"):
         network.predict(batch.x[:, :5])
+
+
+def test_targets_that_are_missing(network: TwoLayerNet, batch: Batch) -> None:
+    def call(network: Any, *arguments: Any) -> None:
+        fastnn.fit(network, *arguments, progress=False)
+
+    refuses(TypeError, r"t is None: .*fit\(network, x, t\)", call, network, batch.x)
+    words = r"x is a pair and t is None: pass .*fit\(network, x, t\)"
+    refuses(TypeError, words, call, network, (batch.x, batch.t))
+    loader = (pair for pair in [(batch.x, batch.t)])
+    refuses(TypeError, r"x is a generator: .*fastnn\.batches\(x\)", call, network, loader)
+
+
+@pytest.mark.parametrize(
+    ("validation", "words"),
+    [
+        (lambda x, t: (x, t, t), r"a pair \(x, t\), got a tuple of 3"),
+        (lambda x, t: x, r"a pair \(x, t\), got a numpy\.ndarray of shape \(7, 12\)"),
+        (lambda x, t: 0.2, r"got a float; a share of the samples is validation_split"),
+    ],
+)
+def test_validation_that_is_no_pair(
+    network: TwoLayerNet, batch: Batch, validation: Any, words: str
+) -> None:
+    call = fit_with(validation=validation(batch.x, batch.t))
+    refuses(TypeError, words, call, network, batch.x, batch.t)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", fastnn.Adam, 0.1])
+def test_summaries_and_explanations_are_of_optimizers(network: TwoLayerNet, optimizer: Any) -> None:
+    for call in (network.summary, lambda given: fastnn.explain(network, given)):
+        with pytest.raises(TypeError, match="optimizer"):
+            call(optimizer)
+
+
+def test_rates_that_cannot_be_called() -> None:
+    optimizer = fastnn.SGD(0.25)
+    for rate in (lambda: 0.1, lambda step, epoch: 0.1):
+        with pytest.raises(TypeError, match=r"function of the step, called as lr\(step\): "):
+            fastnn.SGD(cast(Any, rate))
+        with pytest.raises(TypeError, match=r"function of the step, called as lr\(step\): "):
+            optimizer.lr = rate
+    assert optimizer.lr == 0.25
+    optimizer.lr = abs  # a builtin
+    assert optimizer.lr is abs
