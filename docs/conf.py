@@ -55,6 +55,7 @@ html_title = "fastnn"
 html_theme_options = {
     "github_url": ABOUT["urls"]["Source"],
     "show_toc_level": 2,
+    "header_links_before_dropdown": 7,
     "navigation_with_keys": False,
 }
 html_show_sourcelink = False
@@ -95,7 +96,8 @@ def inline_math(page: Any, node: Any) -> None:
 
 def displayed_math(page: Any, node: Any) -> None:
     """Write a formula that has its own line."""
-    page.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    formula = tex2mathml(node.astext(), as_block=True)
+    page.body.append(f'<div style="margin: 1em 0; overflow-x: auto">{formula}</div>')
     raise SkipNode
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -74,6 +75,22 @@ def test_links_of_the_readme_work_on_a_package_index() -> None:
     links = links_of(ROOT / "README.md")
     assert urls["Documentation"] in links
     assert [link for link in links if not link.startswith("https://")] == []
+
+
+@pytest.mark.parametrize("module", ["fastnn", "fastnn.datasets", "fastnn.sklearn"])
+def test_the_reference_has_all_that_is_public(module: str) -> None:
+    pages = [page.read_text("utf-8") for page in (ROOT / "docs" / "api").glob("*.md")]
+    pages = [page for page in pages if f"currentmodule:: {module}\n" in page]
+    named = re.findall(r"auto(?:class|function|exception):: (\w+)\n", "".join(pages))
+    assert sorted(named) == sorted(importlib.import_module(module).__all__)
+
+
+def test_the_hub_has_all_pages() -> None:
+    """Which a forge shows; without those that list pages on the site alone."""
+    lists = {"README.md", "index.md", "guide.md", "inside.md", "about.md"}
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - lists
+    links = links_of(ROOT / "docs" / "README.md")
+    assert sorted(links) == sorted({*pages, "lab/index.md", "api/index.md"})
 
 
 def test_a_wrong_name_is_found() -> None:
