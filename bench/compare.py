@@ -83,11 +83,11 @@ def _keep(files: list[Path], results: dict[str, Any]) -> None:
     """Write the results, among those that a file has of other rows on the same machine."""
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(_merged(file, results), indent=1) + "\n")
+        file.write_text(json.dumps(_merged(file, results), indent=1) + "\n", "utf-8")
 
 
 def _merged(file: Path, results: dict[str, Any]) -> dict[str, Any]:
-    kept = json.loads(file.read_text()) if file.exists() else None
+    kept = json.loads(file.read_text("utf-8")) if file.exists() else None
     same = ("processor", "cores", "gpu")
     if kept is None or any(kept["machine"][e] != results["machine"][e] for e in same):
         kept = {"rows": [], "scripts": {}}

@@ -46,7 +46,7 @@ def measure(backend: str) -> dict[str, Any]:
     network = fastnn.TwoLayerNet(784, 50, 10, seed=0)
     optimizer = fastnn.SGD(1e-5)
     fastnn.fit(network, x[:1000], t[:1000], optimizer=optimizer, seed=0, progress=False)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is used now
+    Path("/proc/self/clear_refs").write_text("5", "utf-8")  # the peak is now what is used now
     before = _kib("VmRSS")
     fastnn.fit(network, x, t, optimizer=optimizer, seed=0, progress=False)
     return {
@@ -58,7 +58,7 @@ def measure(backend: str) -> dict[str, Any]:
 
 
 def _kib(entry: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{entry}:"))
 
 

@@ -79,19 +79,19 @@ def print_row(row: Row) -> None:
 def write_docs(results: Path) -> None:
     """Write the tables and the figure from every ``compare-*.json`` in `results` into the docs."""
     document = results.parent / "benchmarks.md"
-    text = document.read_text()
+    text = document.read_text("utf-8")
     for device in ("cpu", "cuda"):
         file = results / f"compare-{device}.json"
         if not file.exists():
             continue
-        compared = json.loads(file.read_text())
+        compared = json.loads(file.read_text("utf-8"))
         book = [row for row in compared["rows"] if not parts_of(row)]
         draw_comparison(book, results / f"compare-{device}.svg")
         short = [row for row in book if in_short(row)]
         if short:
             draw_comparison(short, results / f"short-{device}.svg")
         text = replaced(text, f"compare-{device}", _section(compared, device))
-    document.write_text(text)
+    document.write_text(text, "utf-8")
 
 
 def in_short(row: Row) -> bool:

@@ -57,10 +57,12 @@ def main() -> None:
     for one in measured["memory"]:
         print(f"fit on {one['backend']} took {one['fit']:.0f} MiB beside {one['data']:.0f} of data")
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "scaling.json").write_text(json.dumps(measured, indent=1) + "\n")
+    (RESULTS / "scaling.json").write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
     draw_scaling(measured, RESULTS / "scaling.svg")
     document = RESULTS.parent / "benchmarks.md"
-    document.write_text(replaced(document.read_text(), "scaling", _section(measured)))
+    document.write_text(
+        replaced(document.read_text("utf-8"), "scaling", _section(measured)), "utf-8"
+    )
 
 
 def _sweep(

@@ -20,7 +20,7 @@ from workload import Workload
 
 def serve(name: str, device: str) -> None:
     """Answer the lines of standard input until it ends."""
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no answer
     contestant: Contestant | None = None
     for line in sys.stdin:

@@ -96,7 +96,7 @@ def test_without_an_argument_it_is_drawn_here(
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.png"]
     monkeypatch.setattr("sys.argv", [f"{name}.py", "way.svg"])
     runpy.run_path(str(BOOK / f"{name}.py"), run_name="__main__")
-    assert "<svg" in (tmp_path / "way.svg").read_text()
+    assert "<svg" in (tmp_path / "way.svg").read_text("utf-8")
 
 
 def test_the_walk_ends_at_the_lowest_point() -> None:

@@ -32,7 +32,7 @@ def test_gradient_check(
 
 
 def run_training(script: str, *, steps: int) -> None:
-    source = (EXAMPLES / script).read_text()
+    source = (EXAMPLES / script).read_text("utf-8")
     assert source.count("iters_num = 10000\n") == 1
     shorter = source.replace("iters_num = 10000\n", f"iters_num = {steps}\n")
     exec(compile(shorter, script, "exec"), {"__name__": "__main__"})

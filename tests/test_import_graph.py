@@ -135,8 +135,8 @@ TOYS: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("name", list(TOYS))
 def test_a_circle_is_found(tmp_path: Path, name: str) -> None:
     for file, text in zip(("a.py", "b.py"), TOYS[name], strict=True):
-        (tmp_path / file).write_text(text)
-    (tmp_path / "__init__.py").write_text("")
+        (tmp_path / file).write_text(text, "utf-8")
+    (tmp_path / "__init__.py").write_text("", "utf-8")
     modules = modules_in({"toy": tmp_path})
     graph = {module: imports_of(module, modules) for module in modules}
     assert circle_in(graph) == ["toy.a", "toy.b", "toy.a"]
@@ -147,7 +147,7 @@ def test_a_circle_of_folders_is_found(tmp_path: Path) -> None:
         "one/a.py": "import toy.two.b", "one/c.py": "", "two/b.py": "from toy.one import c",
     }.items():  # fmt: skip
         (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(text)
+        (tmp_path / file).write_text(text, "utf-8")
     modules = modules_in({"toy": tmp_path})
     graph = {module: imports_of(module, modules) for module in modules}
     assert circle_in(graph) == []

@@ -234,7 +234,7 @@ def test_the_control_groups_of_a_process_count(name: str, tmp_path: Path) -> Non
     for file, text in files.items():
         below = file.lstrip("/") if file.startswith("/") else f"sys/fs/cgroup/{file}"
         (tmp_path / below).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / below).write_text(text)
+        (tmp_path / below).write_text(text, "utf-8")
     assert threads._quota(tmp_path) == expected
 
 
@@ -246,7 +246,7 @@ def test_a_real_quota_counts() -> None:
     except OSError:
         pytest.skip("no control groups of version 1 can be made here")
     try:
-        (group / "cpu.cfs_quota_us").write_text("100000")
+        (group / "cpu.cfs_quota_us").write_text("100000", "utf-8")
         code = (
             f"import os; open('{group}/tasks', 'w').write(str(os.getpid()));"
             "import fastnn; print(fastnn.get_num_threads())"

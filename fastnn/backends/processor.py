@@ -10,7 +10,7 @@ from pathlib import Path
 def processor_name() -> str:
     """Name of the processor, as its maker calls it where the system tells."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:

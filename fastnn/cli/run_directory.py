@@ -50,7 +50,7 @@ def remove_if_empty(directory: Path) -> None:
 
 def write_settings(settings: Settings, directory: Path) -> None:
     """Write what a run was started with to its directory."""
-    (directory / SETTINGS).write_text(json.dumps(asdict(settings), indent=1) + "\n")
+    (directory / SETTINGS).write_text(json.dumps(asdict(settings), indent=1) + "\n", "utf-8")
 
 
 def read_settings(directory: Path) -> Settings:
@@ -74,7 +74,7 @@ def read_settings(directory: Path) -> Settings:
             f"{directory} holds no run to go on with: there is no {' and no '.join(missing)}"
         )
     try:
-        stored = json.loads((directory / SETTINGS).read_text())
+        stored = json.loads((directory / SETTINGS).read_text("utf-8"))
         names = {field.name for field in fields(Settings)}
         if set(stored) != names:
             raise ValueError(f"it has the names {sorted(stored)}, expected {sorted(names)}")

@@ -250,7 +250,7 @@ def _finish(
         remove_run(out)
     network.save(out / NETWORK)
     written = {**history.as_dict(), "test_accuracy": accuracy}
-    (out / HISTORY).write_text(json.dumps(written, indent=1) + "\n")
+    (out / HISTORY).write_text(json.dumps(written, indent=1) + "\n", "utf-8")
     files = [NETWORK, HISTORY]
     if history.losses:
         history.plot(title=title).savefig(out / CURVES, dpi=120)

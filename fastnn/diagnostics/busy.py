@@ -9,16 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SPIN = """
-import os, sys
-core, parent = int(sys.argv[1]), int(sys.argv[2])
+import os, sys, threading
+core = int(sys.argv[1])
 if core >= 0:
     os.sched_setaffinity(0, [core])
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 print(flush=True)
-while os.getppid() == parent:
-    for _ in range(1_000_000):
-        pass
+while True:
+    pass
 """
-"""Ends with the process that has started it, however that ends."""
+"""Ends with the process that has started it, however that ends: with what it would be sent.
+
+The number of the parent process would not do. On Windows it is that of the command of a virtual
+environment, which has started Python.
+"""
 
 
 def first_cores(count: int) -> list[int]:
@@ -52,8 +56,9 @@ def busy(cores: list[int]) -> Iterator[None]:
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for core in cores:
-            command = [sys.executable, "-c", SPIN, str(core), str(os.getpid())]
-            processes.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+            command = [sys.executable, "-c", SPIN, str(core)]
+            pipe = subprocess.PIPE
+            processes.append(subprocess.Popen(command, stdin=pipe, stdout=pipe))
         for process in processes:
             assert process.stdout is not None
             process.stdout.readline()

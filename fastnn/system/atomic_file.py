@@ -9,6 +9,7 @@ import re
 import secrets
 import stat
 import sys
+import time
 from io import BufferedWriter
 from pathlib import Path
 
@@ -19,6 +20,7 @@ if sys.platform != "win32":
 
 TEMPORARY = re.compile(r"\.fastnn-[0-9a-f]{16}")
 ATTEMPTS = 8
+SECONDS_UNTIL_CLOSED = 1.0
 NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 
@@ -79,17 +81,34 @@ def _replace(target: Path, content: bytes, old: os.stat_result | None) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            if old is not None:
-                temporary.chmod(old.st_mode & 0o777)
             if sys.platform != "win32":
+                if old is not None:
+                    temporary.chmod(old.st_mode & 0o777)
                 temporary.replace(target)  # while the lock is held
         if sys.platform == "win32":  # no open file has its name changed, or is removed, there
-            temporary.replace(target)
+            _replace_when_closed(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     _sync_directory(target.parent)
+
+
+def _replace_when_closed(temporary: Path, target: Path) -> None:
+    """Rename a file on Windows, where what watches for viruses has new files open for moments.
+
+    Another process that reads `target`, or maps it, may be done soon, too.
+    """
+    end = time.monotonic() + SECONDS_UNTIL_CLOSED
+    while True:
+        try:
+            temporary.replace(target)
+            return
+        except PermissionError:
+            never = target.is_dir() or (target.exists() and not os.access(target, os.W_OK))
+            if never or time.monotonic() > end:
+                raise
+        time.sleep(0.02)
 
 
 def _temporary_file(directory: Path) -> tuple[Path, BufferedWriter]:
@@ -105,7 +124,11 @@ def _temporary_file(directory: Path) -> tuple[Path, BufferedWriter]:
 
 
 def _remove_dead(path: Path) -> None:
-    """Remove a temporary file of this user that no process has locked."""
+    """Remove a temporary file of this user that no process has locked, or has open on Windows."""
+    if sys.platform == "win32":
+        if stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
+        return
     access = os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY
     descriptor = os.open(path, access | NO_WAITING | getattr(os, "O_NOFOLLOW", 0))
     try:

@@ -21,11 +21,16 @@ def is_terminal(stream: Any) -> bool:
 
 
 def say(line: str, stream: Any) -> bool:
-    """Print a line on a standard stream; give whether that worked."""
+    """Print a line on a standard stream; give whether that worked.
+
+    A character that the stream's encoding does not have is written as its number: a file's name may
+    have any, and Windows sends pipes what its code page has.
+    """
     if stream is None:  # for which print would take standard output
         return False
     try:
-        print(line, file=stream, flush=True)
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
     except Exception:
         return False
     return True

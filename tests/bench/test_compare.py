@@ -199,7 +199,7 @@ def test_a_race_and_its_report(
     assert all(name in printed for name in names)
 
     draw_comparison([row], tmp_path / "figure.svg")
-    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    assert "<svg" in (tmp_path / "figure.svg").read_text("utf-8")
 
     machine = describe_machine()
     row["date"] = machine["date"]
@@ -207,21 +207,21 @@ def test_a_race_and_its_report(
     results = tmp_path / "benchmarks"
     results.mkdir()
     document = tmp_path / "benchmarks.md"
-    document.write_text((BENCH.parent / "docs" / "benchmarks.md").read_text())
+    document.write_text((BENCH.parent / "docs" / "benchmarks.md").read_text("utf-8"), "utf-8")
     other = {**row, "layers": [784, 6, 6, 10], "parts": ["Tanh", "Adam"]}
     compared = {
         "machine": machine,
         "rows": [row, other],
         "scripts": {"1": {"training": {"book": [2.0]}}},
     }
-    (results / "compare-cpu.json").write_text(json.dumps(compared))
+    (results / "compare-cpu.json").write_text(json.dumps(compared), "utf-8")
     write_docs(results)
-    assert "784-6-10, batch 1000, 1 thread |" in document.read_text()
-    assert "### Other activations, layers and optimizers, float32" in document.read_text()
-    assert "784-[6]x2-10, Tanh, Adam, mnist, batch 1000, 1 thread |" in document.read_text()
+    assert "784-6-10, batch 1000, 1 thread |" in document.read_text("utf-8")
+    assert "### Other activations, layers and optimizers, float32" in document.read_text("utf-8")
+    assert "784-[6]x2-10, Tanh, Adam, mnist, batch 1000, 1 thread |" in document.read_text("utf-8")
     with pytest.raises(ValueError, match="marks"):
         replaced("no such part", "compare-cpu", "text")
-    assert END.format("compare-cpu") in document.read_text()
+    assert END.format("compare-cpu") in document.read_text("utf-8")
 
 
 def own(row: dict[str, Any]) -> list[float]:
@@ -265,6 +265,6 @@ def test_one_row_is_written_as_json(tmp_path: Path) -> None:
     command += ["--data", "mnist", "--dtype", "float32", "--rounds", "1", "--json", str(file)]
     command += ["--contestants", "careful-numpy", "products"]
     subprocess.run(command, check=True, capture_output=True)
-    written = json.loads(file.read_text())
+    written = json.loads(file.read_text("utf-8"))
     assert [row["layers"] for row in written["rows"]] == [[784, 50, 10]]
     assert written["machine"]["libraries"]["numpy"] == np.__version__

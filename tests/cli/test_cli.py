@@ -40,7 +40,7 @@ def test_train(directory: Path, tmp_path: Path, name: str) -> None:
     ).stdout.splitlines()  # fmt: skip
     assert lines[0].startswith(f"12-6-3 on {name} (")
     assert lines[0].endswith("float64, SGD(lr=0.5), 60 images")
-    history = json.loads((out / "history.json").read_text())
+    history = json.loads((out / "history.json").read_text("utf-8"))
     assert len(history["losses"]) == 30 * 8
     assert history["test_accuracy"] == history["validation_accuracies"][-1] > 0.9
     last = lines[30].split()
@@ -79,7 +79,7 @@ def test_train_by_an_optimizer(
     command = [*QUICK, "--data", directory, "--seed", "1", "--backend", "numpy"]
     lines = run(*command, "--out", tmp_path, *arguments).stdout.splitlines()
     assert described in lines[0]
-    losses = json.loads((tmp_path / "history.json").read_text())["losses"]
+    losses = json.loads((tmp_path / "history.json").read_text("utf-8"))["losses"]
     with fastnn.use_backend("numpy"):
         network = fastnn.MultiLayerNet(12, [6], 3, weight_init_std=0.01, seed=1)
         history = fastnn.fit(
@@ -214,7 +214,7 @@ def test_train_for_a_machine(directory: Path, tmp_path: Path) -> None:
 def test_train_says_that_it_diverged(directory: Path, tmp_path: Path) -> None:
     out = run(*QUICK, "--data", directory, "--out", tmp_path, "--lr", "1e38", "--seed", "0").stdout
     assert "the network has diverged; try a smaller --lr" in out
-    history = json.loads((tmp_path / "history.json").read_text(), parse_constant=pytest.fail)
+    history = json.loads((tmp_path / "history.json").read_text("utf-8"), parse_constant=pytest.fail)
     assert history["losses"][-1] is None
 
 
@@ -258,7 +258,7 @@ def test_train_without_standard_output_or_error(
         ["sh", "-c", f"{command} {redirection}"], capture_output=True, check=False
     )
     assert done.returncode == 0, done
-    history = json.loads((tmp_path / "history.json").read_text())
+    history = json.loads((tmp_path / "history.json").read_text("utf-8"))
     assert len(history["losses"]) == 16
     assert (tmp_path / "network.safetensors").exists()
 
@@ -272,7 +272,7 @@ def test_train_into_a_pipe_that_nobody_reads(directory: Path, tmp_path: Path) ->
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stderr.endswith("status 0\n")
-    assert len(json.loads((tmp_path / "history.json").read_text())["losses"]) == 240
+    assert len(json.loads((tmp_path / "history.json").read_text("utf-8"))["losses"]) == 240
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent to a process")
@@ -303,7 +303,7 @@ main()
     assert done.returncode == 130, done
     if presses == 1:
         assert "interrupted; this is what was trained so far" in done.stdout
-        assert json.loads((tmp_path / "history.json").read_text())["epochs"] == 3
+        assert json.loads((tmp_path / "history.json").read_text("utf-8"))["epochs"] == 3
     else:
         last = f"interrupted; fastnn train --resume {tmp_path} goes on after the last whole epoch"
         assert done.stdout.splitlines()[-1] == last

@@ -22,12 +22,12 @@ def test_a_page_about_what_train_wrote(directory: Path, tmp_path: Path) -> None:
     accuracy = fastnn.Sequential.load(model).accuracy(*load_idx(directory)[1])
     wrong = round(20 * (1 - accuracy))
     assert f"test accuracy {accuracy:.4f}, {wrong} of 20 images wrong; wrote {page}" in told
-    text = page.read_text()
+    text = page.read_text("utf-8")
     assert "network.safetensors on letters" in text
     assert 'alt="learning curves"' in text
     (tmp_path / "run" / "curves.png").write_bytes(b"no picture")
     run("report", model, "--data", directory, "--out", page, "--backend", "numpy")
-    assert 'alt="learning curves"' not in page.read_text()
+    assert 'alt="learning curves"' not in page.read_text("utf-8")
 
 
 def test_a_network_that_does_not_fit(directory: Path, tmp_path: Path) -> None:

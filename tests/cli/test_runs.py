@@ -16,7 +16,7 @@ NUMPY = [*QUICK, "--backend", "numpy", "--seed", "1"]
 
 
 def losses(place: Path) -> list[float]:
-    found: list[float] = json.loads((place / "history.json").read_text())["losses"]
+    found: list[float] = json.loads((place / "history.json").read_text("utf-8"))["losses"]
     return found
 
 
@@ -35,11 +35,11 @@ def test_a_directory_that_is_named_has_nothing_of_an_earlier_run(
     out = tmp_path / "out"
     run(*NUMPY, "--data", directory, "--out", out)
     assert (out / "curves.png").exists()
-    (out / "notes.txt").write_text("mine")
+    (out / "notes.txt").write_text("mine", "utf-8")
     run(*NUMPY, "--data", directory, "--out", out, "--epochs", "0")
     assert losses(out) == []
     assert not (out / "curves.png").exists()
-    assert (out / "notes.txt").read_text() == "mine"
+    assert (out / "notes.txt").read_text("utf-8") == "mine"
 
 
 def test_every_part_of_a_network(directory: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_run_is_gone_on_with_by_its_own_settings(directory: Path, tmp_path: Pa
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(ValueError, match=r"leave out --hidden, --lr$"):
         run("train", "--resume", out, "--lr", "0.1", "--hidden", "6")
-    (out / "settings.json").write_text('{"epochs": 3}')
+    (out / "settings.json").write_text('{"epochs": 3}', "utf-8")
     with pytest.raises(ValueError, match=r"settings\.json is damaged: it has the names"):
         run("train", "--resume", out)
     (out / "settings.json").write_bytes(before["settings.json"])
@@ -132,7 +132,7 @@ def test_a_run_is_gone_on_with_on_its_own_backend(
     monkeypatch.setenv("FASTNN_BACKEND", "numba")
     lines = run("train", "--resume", out, "--epochs", "3").stdout.splitlines()
     assert "on numpy (" in lines[0]
-    assert json.loads((out / "settings.json").read_text())["backend"] == "numpy"
+    assert json.loads((out / "settings.json").read_text("utf-8"))["backend"] == "numpy"
 
 
 @pytest.mark.parametrize("epochs", ["1", "2"])

@@ -381,7 +381,7 @@ class TestDirectories:
     )
     def test_file_names(self, tmp_path: Path, names: tuple[str, ...], suffix: str) -> None:
         write_data_set(tmp_path, names, suffix=suffix)
-        (tmp_path / "emnist-letters-mapping.txt").write_text("1 65 97\n")
+        (tmp_path / "emnist-letters-mapping.txt").write_text("1 65 97\n", "utf-8")
         raw_train, _, raw_test, _ = small_data_set()
         (x_train, t_train), (x_test, t_test) = load_idx(str(tmp_path))
         np.testing.assert_array_equal(x_train, raw_train.reshape(3, 6) / np.float32(255))

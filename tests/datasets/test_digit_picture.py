@@ -156,6 +156,6 @@ def test_pixels_that_are_not_finite(tmp_path: Path) -> None:
 
 
 def test_no_picture(tmp_path: Path) -> None:
-    (tmp_path / "words").write_text("hello")
+    (tmp_path / "words").write_text("hello", "utf-8")
     with pytest.raises(ValueError, match="neither an IDX file nor a picture"):
         read_digit(tmp_path / "words")

@@ -32,7 +32,7 @@ def usable_cpu_backends() -> list[str]:
 def test_table_has_every_usable_backend_and_thread_count() -> None:
     result = run(*SMALL)
     assert result.exit_code == 0, result.output
-    lines = result.output.splitlines()
+    lines = result.stdout.splitlines()
     assert lines[0] == "6-5-3, batch 4, float32, on random numbers"
     rows = [words for line in lines[2:] if len(words := line.split()) > 4 and words[1].isdigit()]
     expected = {
@@ -49,7 +49,7 @@ def test_table_has_every_usable_backend_and_thread_count() -> None:
 
 def test_advice_is_a_line_for_a_script() -> None:
     result = run(*SMALL, "--backend", "numpy")
-    assert result.output.splitlines()[-1].startswith('fastnn.set_backend("numpy")')
+    assert result.stdout.splitlines()[-1].startswith('fastnn.set_backend("numpy")')
 
 
 def test_unusable_backends_are_told_with_their_reason() -> None:

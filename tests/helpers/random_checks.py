@@ -41,7 +41,7 @@ def check_flat(count: int, seeds: Iterable[int]) -> None:
             made[number % len(made)].fit()
         gc.collect()
         process = Path("/proc/self")
-        pages = int((process / "statm").read_text().split()[1])
+        pages = int((process / "statm").read_text("utf-8").split()[1])
         files, running = (len(list((process / name).iterdir())) for name in ("fd", "task"))
         return pages * os.sysconf("SC_PAGE_SIZE"), files, running
 

@@ -88,7 +88,7 @@ def test_the_page_stands_alone(backend: Backend, path: Path) -> None:
     assert "<b> & co" in page.text
     assert "86.00% of 50 samples are answered right; 7 are wrong" in page.text
     assert "Affine(4 -> 4, float32)" in page.text
-    confusion, page_text = answers.confusion(), path.read_text()
+    confusion, page_text = answers.confusion(), path.read_text("utf-8")
     for label in range(4):
         there, said = confusion[label].sum(), confusion[:, label].sum()
         found, meant = confusion[label, label] / there, confusion[label, label] / said
@@ -104,7 +104,7 @@ def test_all_right_and_classes_that_are_missing(path: Path) -> None:
     page = Page(path)
     assert "It is wrong about none." in page.text
     assert "100.00%" in page.text
-    assert base64.b64encode(b"\x89PNG of curves").decode() in path.read_text()
+    assert base64.b64encode(b"\x89PNG of curves").decode() in path.read_text("utf-8")
 
 
 def test_samples_that_are_no_pictures(path: Path) -> None:

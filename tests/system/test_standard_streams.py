@@ -32,7 +32,7 @@ def closed() -> Any:
 def full() -> Any:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
-    return Path("/dev/full").open("w")
+    return Path("/dev/full").open("w", encoding="utf-8")
 
 
 def broken_pipe() -> Any:
@@ -67,6 +67,22 @@ def test_words_on_a_stream_that_works() -> None:
     stream = io.StringIO()
     assert say("a line", stream)
     assert stream.getvalue() == "a line\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("utf-8", "für データ \\udcff"),
+        ("cp1252", "für \\u30c7\\u30fc\\u30bf \\udcff"),
+        ("ascii", "f\\xfcr \\u30c7\\u30fc\\u30bf \\udcff"),
+    ],
+)
+def test_characters_that_a_stream_does_not_have(encoding: str, shown: str) -> None:
+    """The last is what a file's name has where its bytes are no text."""
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding, newline="\n")
+    assert say("für データ \udcff", stream)
+    assert written.getvalue().decode(encoding) == f"{shown}\n"
 
 
 def test_words_on_one_that_does_not(broken: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,10 +139,10 @@ def test_a_table_stays_where_another_callback_refuses(
 ) -> None:
     """No callback begins before all of them have agreed."""
     table = tmp_path / "training.csv"
-    table.write_text("of yesterday")
+    table.write_text("of yesterday", "utf-8")
     callbacks = [CSVLogger(table), EarlyStopping()]
     refuses(ValueError, "monitors", fit_with(callbacks=callbacks), network, batch.x, batch.t)
-    assert table.read_text() == "of yesterday"
+    assert table.read_text("utf-8") == "of yesterday"
     nowhere = CSVLogger(tmp_path / "nowhere" / "training.csv")
     refuses(
         FileNotFoundError, "there is no directory .*nowhere", fit_with(callbacks=[nowhere]),

@@ -181,4 +181,4 @@ def test_interrupted_between_steps(data: Batch, tmp_path: Path, step: int) -> No
     assert longer.epoch_steps == expected.epoch_steps == [STEPS] * 3
     for name, array in parameters(whole).items():
         np.testing.assert_array_equal(parameters(resumed)[name], array)
-    assert len(table.read_text().splitlines()) == 1 + 3
+    assert len(table.read_text("utf-8").splitlines()) == 1 + 3

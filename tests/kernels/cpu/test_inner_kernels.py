@@ -58,7 +58,7 @@ print(loaded)
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """Where the machine code is, after a process has compiled it."""
-    (tmp_path / "kernels_of_a_test.py").write_text(KERNELS)
+    (tmp_path / "kernels_of_a_test.py").write_text(KERNELS, "utf-8")
     assert call(tmp_path) == 0
     return tmp_path
 

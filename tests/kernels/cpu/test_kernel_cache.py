@@ -131,11 +131,11 @@ def test_names_in_the_cache_say_which_kernel_it_is() -> None:
 def test_a_change_of_any_kernel_or_of_the_checks_is_another_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "one.py").write_text("1")
-    (tmp_path / "two.py").write_text("2")
+    (tmp_path / "one.py").write_text("1", "utf-8")
+    (tmp_path / "two.py").write_text("2", "utf-8")
     monkeypatch.setattr(places, "KERNELS", tmp_path)
     found = {places._fingerprint()}
-    (tmp_path / "two.py").write_text("3")
+    (tmp_path / "two.py").write_text("3", "utf-8")
     found.add(places._fingerprint())
     monkeypatch.setattr(places.config, "BOUNDSCHECK", 1)
     found.add(places._fingerprint())

@@ -44,8 +44,10 @@ def profiled() -> list[dict[str, Any]]:
 def text_of(kernel: str, line: int) -> list[str]:
     """Give the texts that a line number may mean: of the kernel's own file, or of step.cuh."""
     name = kernel.partition("<")[0]
-    own = [(cuda.HERE / f"{file}.cu").read_text() for file in cuda.SOURCES]
-    files = [text for text in own if f" {name}(" in text] + [(cuda.HERE / "step.cuh").read_text()]
+    own = [(cuda.HERE / f"{file}.cu").read_text("utf-8") for file in cuda.SOURCES]
+    files = [text for text in own if f" {name}(" in text] + [
+        (cuda.HERE / "step.cuh").read_text("utf-8")
+    ]
     some = [text.splitlines() for text in files]
     return [lines[line - 1].strip() for lines in some if line <= len(lines)]
 

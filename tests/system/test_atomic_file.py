@@ -1,0 +1,66 @@
+"""A file in the place of another, where files that are open are not replaced, as on Windows."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from fastnn.system import atomic_file
+
+
+class Refusing:
+    """`Path.replace` as Windows has it while somebody has one of the files open."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.left = times
+        whole = Path.replace
+
+        def replace(path: Path, target: Path) -> Path:
+            self.left -= 1
+            if self.left >= 0:
+                raise PermissionError(13, "Access is denied", str(path), 5, str(target))
+            return whole(path, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """A new file, and the one whose place it is to take."""
+    new, old = tmp_path / "new", tmp_path / "old"
+    new.write_bytes(b"new")
+    old.write_bytes(b"old")
+    return new, old
+
+
+def test_a_file_that_is_open_for_a_moment(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, old = files
+    refusing = Refusing(monkeypatch, 3)
+    atomic_file._replace_when_closed(new, old)
+    assert refusing.left == -1
+    assert old.read_bytes() == b"new"
+    assert not new.exists()
+
+
+def test_a_file_that_stays_open_is_an_error(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, old = files
+    monkeypatch.setattr(atomic_file, "SECONDS_UNTIL_CLOSED", 0.1)
+    Refusing(monkeypatch, 10**6)
+    with pytest.raises(PermissionError, match="Access is denied"):
+        atomic_file._replace_when_closed(new, old)
+    assert old.read_bytes() == b"old"
+
+
+def test_a_directory_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing = Refusing(monkeypatch, 10**6)
+    began = time.monotonic()
+    with pytest.raises(PermissionError):
+        atomic_file._replace_when_closed(tmp_path / "new", tmp_path)
+    assert refusing.left == 10**6 - 1
+    assert time.monotonic() - began < atomic_file.SECONDS_UNTIL_CLOSED
