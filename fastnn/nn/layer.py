@@ -202,14 +202,28 @@ def named_owners(layers: list[Any], names: list[tuple[str, ...]]) -> dict[str, t
 
 
 def gradient_of(layer: Any, name: str) -> Array:
-    """Give the gradient that a layer's `backward` left for one of its parameters."""
-    try:
-        return getattr(layer, f"d{name}")
-    except AttributeError:
+    """Give the gradient that a layer's `backward` left for one of its parameters.
+
+    Raises
+    ------
+    AttributeError
+        If there is none.
+    ValueError
+        If it has another shape, in which it would be broadcast.
+    """
+    gradient = getattr(layer, f"d{name}", None)
+    if gradient is None:
         raise AttributeError(
             f"{type(layer).__name__} names the parameter {name!r}, but its backward has left no "
             f"gradient in d{name}"
-        ) from None
+        )
+    found, expected = getattr(gradient, "shape", ()), getattr(layer, name).shape
+    if found != expected:
+        raise ValueError(
+            f"backward of {type(layer).__name__} has left a gradient d{name} of shape "
+            f"{tuple(found)}, and the parameter {name!r} has {tuple(expected)}"
+        )
+    return gradient
 
 
 def kept_by_forward(kept: Array, layer: str) -> Array:

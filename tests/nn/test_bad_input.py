@@ -251,6 +251,33 @@ def test_the_layer_that_refuses_is_named(backend: Backend, batch: Batch) -> None
         assert "in layer 3 of the network, Affine(5 -> 4" in caught.value.__notes__[0]
 
 
+class SumsTooMuch:
+    """Its gradient is one number, where it should be one for each unit."""
+
+    parameters = ("gamma",)
+
+    def __init__(self, gamma: Any) -> None:
+        self.gamma = gamma
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x * self.gamma
+
+    def backward(self, dout: Any) -> Any:
+        self.dgamma = fastnn.get_backend().xp.sum(dout * self.x)
+        return dout * self.gamma
+
+
+def test_gradients_of_another_shape_are_told(backend: Backend, batch: Batch) -> None:
+    gamma = backend.asarray(np.ones(12))
+    network = Sequential([SumsTooMuch(gamma), affine_of(np.ones((12, 4)), np.ones(4))])
+    words = r"SumsTooMuch has left a gradient dgamma of shape \(\), and .*'gamma' has \(12,\)"
+    for name in ("gradient", "fit"):
+        with pytest.raises(ValueError, match=words):
+            WITH_LABELS[name](network, batch.x, batch.t)
+    np.testing.assert_array_equal(fastnn.to_numpy(network.params["gamma1"]), 1)
+
+
 def read_only(x: Any) -> Any:
     x = x.copy()
     x.setflags(write=False)
