@@ -30,4 +30,4 @@ class CorruptFileError(ValueError):
 
 
 class TrainingWarning(UserWarning):
-    """Training will make little progress, or stands still; the message says why and what helps."""
+    """Training will make little progress, stands still or diverged; it says why and what helps."""

@@ -80,9 +80,9 @@ class Comparison:
         return self.error <= self.bound
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradientReport:
-    """What `check_gradients` found.
+    """What `check_gradients` found: ``print`` it, or end a notebook's cell with it.
 
     Attributes
     ----------
@@ -116,6 +116,9 @@ class GradientReport:
         if self.left_out:
             lines.append(f"{self.left_out} samples at a kink of ReLU were left out")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the report as values for JSON, which has None for an error that is NaN."""

@@ -163,8 +163,8 @@ def fit(
     Warns
     -----
     TrainingWarning
-        If inputs are of a magnitude far from 1, or the loss has not moved for an epoch and nearly
-        all units of a layer are dead.
+        If inputs are of a magnitude far from 1; if the loss has not moved for an epoch and nearly
+        all units of a layer are dead; or if the loss and parameters are no finite numbers any more.
 
     Notes
     -----

@@ -1,6 +1,6 @@
-"""Why a training would stand still, or does: inputs far from 1, and units that are dead.
+"""Why a training would come to nothing, or does: inputs far from 1, dead units, a loss of NaN.
 
-Both are said once, as a `TrainingWarning`: the first before training begins, the second between two
+Each is said once, as a `TrainingWarning`: the first before training begins, the others between two
 epochs. So nothing is half done where warnings are errors.
 """
 
@@ -73,9 +73,10 @@ def warn_of_magnitude(data: Array, backend: Backend, scale: float) -> None:
 
 
 class StandstillCheck:
-    """Warns once of dead units, if the loss has not moved for an epoch.
+    """Warns once of dead units, if the loss has not moved for an epoch; and once of divergence.
 
-    It checks after 1, 2, 4, 8, ... epochs and at the end, from losses that are on the host already.
+    It looks for dead units after 1, 2, 4, 8, ... epochs and at the end, and for a loss that is no
+    number after each; from losses that are on the host already.
     """
 
     def __init__(self, network: Sequential, data: Array, scale: float, steps: int) -> None:
@@ -83,9 +84,11 @@ class StandstillCheck:
         self._data, self._scale = data, scale
         self._steps = steps  # of an epoch
         self._next = 1
+        self._diverged = False
 
     def check(self, losses: list[float], *, at_the_end: bool = False) -> None:
         """Check after an epoch, when the network holds its parameters."""
+        self._check_divergence(losses)
         epochs = len(losses) // self._steps
         if epochs < (1 if at_the_end else self._next) or self._next == 0:
             return
@@ -105,6 +108,25 @@ class StandstillCheck:
                 "magnitude 1, a smaller learning rate or other initial weights keep units alive",
                 TrainingWarning,
             )
+
+    def _check_divergence(self, losses: list[float]) -> None:
+        """Warn if the last loss is no finite number, and parameters are none, either."""
+        if self._diverged or not losses or math.isfinite(losses[-1]):
+            return
+        xp = self._network.backend.xp
+        params = self._network.params.items()
+        broken = [name for name, array in params if not bool(xp.all(xp.isfinite(array)))]
+        if not broken:
+            return
+        self._diverged = True
+        finite = max((i for i, loss in enumerate(losses) if math.isfinite(loss)), default=-1)
+        before = f" (it was {losses[finite]:.4g} before)" if finite >= 0 else ""
+        warn(
+            f"the training has diverged: from step {finite + 2} on the loss is {losses[-1]}"
+            f"{before}, and {', '.join(broken)} hold NaN or infinity. A smaller learning rate, an "
+            "optimizer with clip_norm=1, or targets that are numbers of magnitude 1 prevent that",
+            TrainingWarning,
+        )
 
 
 def _stands_still(losses: list[float], steps: int) -> bool:

@@ -72,6 +72,7 @@ def test_labels_are_copied(
     assert results[0][1] == results[0][2]
 
 
+@pytest.mark.filterwarnings("ignore:the training has diverged:fastnn.TrainingWarning")
 @pytest.mark.parametrize("hidden", [[], [6], [70]])
 @pytest.mark.parametrize("density", [0.1, 1.0])
 def test_inputs_that_change_are_no_address(

@@ -247,7 +247,7 @@ def test_history_of_fit(
         np.testing.assert_allclose(found, asked, rtol=0, atol=1.01 / 99)
 
 
-@pytest.mark.filterwarnings("ignore:inputs x lie|the loss has not moved:fastnn.TrainingWarning")
+@pytest.mark.filterwarnings("ignore:inputs x lie|the training has diverged:fastnn.TrainingWarning")
 def test_history_when_it_diverges(dtype: str) -> None:
     x, t = data_set(301, 30, 4)
     with fastnn.use_backend("numba"):

@@ -198,6 +198,7 @@ def test_in_another_thread(backend: Backend, data: Batch) -> None:
     assert results == [expected]
 
 
+@pytest.mark.filterwarnings("ignore:the training has diverged:fastnn.TrainingWarning")
 def test_a_network_that_diverged_looks_diverged(backend: Backend, data: Batch) -> None:
     data.x[:, 5] = 0  # zero times NaN or infinity is NaN
     for bad in (np.nan, np.inf):

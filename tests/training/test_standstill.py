@@ -170,3 +170,39 @@ def test_layers_of_ones_own_are_left_alone(backend: Backend, data: Batch) -> Non
         ("Affine1", 0, 5),
         ("Affine2", 4, 4),
     ]
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_training_that_diverges_is_told_once(backend: Backend, data: Batch, epochs: int) -> None:
+    """As that of numbers of magnitude 1e5 does, at too large a rate."""
+    network = fastnn.MultiLayerNet(12, [6], 1, seed=0)
+    network.lastLayer = fastnn.MeanSquaredError()
+    t = 1e5 + 1e4 * data.x[:, 0]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = fit(network, data.x, t, optimizer=SGD(10), epochs=epochs, **OPTIONS)
+    (told,) = [str(one.message) for one in caught if "diverged" in str(one.message)]
+    finite = int(np.isfinite(history.losses).sum())
+    assert not np.isfinite(history.losses[finite:]).any()
+    assert (
+        f"from step {finite + 1} on the loss is nan (it was {history.losses[finite - 1]:.4g} b"
+        in told
+    )
+    assert "b2 hold NaN or infinity" in told
+    assert "clip_norm=1" in told
+    network.load_state_dict(fastnn.MultiLayerNet(12, [6], 1, seed=0).state_dict())
+    better = fit(network, data.x, t, optimizer=SGD(1e-3, clip_norm=1.0), epochs=epochs, **OPTIONS)
+    assert np.isfinite(better.losses).all()
+
+
+def test_a_loss_of_nan_alone_is_no_divergence(backend: Backend, data: Batch) -> None:
+    """As that of a loss of one's own may be, of a batch where it has nothing to judge."""
+
+    class Silent(fastnn.nn.losses.SoftmaxWithLoss):
+        def forward(self, x: Any, t: Any) -> Any:  # type: ignore[override]
+            return super().forward(x, t) * float("nan")
+
+    network = small()
+    network.lastLayer = Silent()
+    history = fit(network, data.x, data.t, **OPTIONS)
+    assert np.isnan(history.losses).all()
