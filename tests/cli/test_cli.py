@@ -243,6 +243,7 @@ SOME = [
 ]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such shell there")
 @pytest.mark.parametrize(
     ("progress", "redirection"), exhaustive_but(SOME, itertools.product(PROGRESS, REDIRECTIONS))
 )
@@ -263,6 +264,7 @@ def test_train_without_standard_output_or_error(
     assert (tmp_path / "network.safetensors").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such shell there")
 def test_train_into_a_pipe_that_nobody_reads(directory: Path, tmp_path: Path) -> None:
     program = "from fastnn.cli import main; main()"
     words = [sys.executable, "-c", program, *QUICK, "--epochs", "30", "--data", str(directory)]
@@ -275,7 +277,6 @@ def test_train_into_a_pipe_that_nobody_reads(directory: Path, tmp_path: Path) ->
     assert len(json.loads((tmp_path / "history.json").read_text("utf-8"))["losses"]) == 240
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent to a process")
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_in_train(directory: Path, tmp_path: Path, presses: int) -> None:
     program = """
@@ -287,7 +288,7 @@ class Report(command._Report):
     def __call__(self, network, history):
         super().__call__(network, history)
         for _ in range(int(os.environ["PRESSES"]) if history.epochs == 3 else 0):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             time.sleep(0.01)
 command._Report = Report
 from fastnn.cli import main

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -43,6 +44,8 @@ from tests.helpers.saved_files import (
     names,
     parameters,
 )
+
+WINDOWS = sys.platform == "win32"
 
 
 @pytest.fixture
@@ -501,11 +504,12 @@ def test_a_full_disk_leaves_the_old_file_whole(
     path: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
     NETWORK.save(path)
+    name = re.escape(repr(str(path)))
     with monkeypatch.context() as patch:
         patch.setattr(os, function, full)
         if function == "rename":
             patch.setattr(os, "replace", full)
-        with pytest.raises(OSError, match=f"not saved: No space left on device: '{path}'") as told:
+        with pytest.raises(OSError, match=f"not saved: No space left on device: {name}") as told:
             TwoLayerNet(3, 2, 2).save(path)
     assert told.value.errno == errno.ENOSPC
     assert_old_file_is_whole(path)
@@ -525,6 +529,7 @@ def test_an_interruption_leaves_the_old_file_whole(
     assert_old_file_is_whole(path)
 
 
+@pytest.mark.skipif(WINDOWS, reason="there is no such limit")
 def test_a_limit_on_the_size_of_files_leaves_the_old_file_whole(path: Path) -> None:
     NETWORK.save(path)
     script = """
@@ -562,6 +567,7 @@ def ordinary_user() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
+@pytest.mark.skipif(WINDOWS, reason="access lists, and not modes, forbid there")
 def test_a_forbidden_directory(ordinary_user: Path) -> None:
     path = ordinary_user / "network"
     with pytest.raises(PermissionError, match=f"not saved: Permission denied: '{path}'"):
@@ -580,7 +586,8 @@ def test_a_forbidden_directory(ordinary_user: Path) -> None:
 )
 def test_a_place_that_is_none(tmp_path: Path, place: str, error: type[OSError]) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(error, match="the network was not saved") as told:
+    expected = OSError if WINDOWS else error  # where other kinds say the same
+    with pytest.raises(expected, match="the network was not saved") as told:
         NETWORK.save(tmp_path / place)
     assert told.value.filename == str(tmp_path / place)
     assert names(tmp_path) == ["file"]
@@ -595,7 +602,8 @@ def others(path: Path) -> list[str]:
     (directory / f"{name}X").touch()
     (directory / f"x{name}0").touch()
     (directory / f"{name}0").mkdir()
-    (directory / f"{name}1").symlink_to("elsewhere")
+    if not WINDOWS:
+        (directory / f"{name}1").symlink_to("elsewhere")
     (directory / "elsewhere").touch()
     if hasattr(os, "mkfifo"):
         os.mkfifo(directory / f"{name}2")
@@ -609,7 +617,8 @@ def test_what_a_dead_process_has_left_is_removed(path: Path, others: list[str]) 
     for mode, number in ((0o600, 4), (0o444, 5)):
         left = path.parent / f".fastnn-0123456789abcde{number}"
         left.write_bytes(b"a part")
-        left.chmod(mode)
+        if not WINDOWS:  # where a read-only file is not removed, and ours are not
+            left.chmod(mode)
     NETWORK.save(path)
     assert names(path.parent) == sorted([*others, path.name])
     assert_same(Sequential.load(path), NETWORK)
@@ -641,6 +650,7 @@ def test_a_save_under_way_in_another_thread_is_left_alone(
     assert_same(Sequential.load(path), NETWORK)
 
 
+@pytest.mark.skipif(WINDOWS, reason="no open file is removed there")
 def test_a_temporary_file_that_was_taken_for_a_dead_one_is_written_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -664,6 +674,7 @@ def test_a_temporary_file_that_was_taken_for_a_dead_one_is_written_again(
     assert names(path.parent) == [path.name]
 
 
+@pytest.mark.skipif(WINDOWS, reason="no open file is removed there")
 def test_a_cleaner_that_is_quicker_than_the_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -679,6 +690,7 @@ def test_a_cleaner_that_is_quicker_than_the_lock(
     assert_old_file_is_whole(path)
 
 
+@pytest.mark.skipif(WINDOWS, reason="no locks are needed there")
 def test_without_locks_nothing_is_taken_for_dead(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -693,7 +705,7 @@ def test_a_process_that_is_killed_while_it_saves(path: Path) -> None:
     killed_while_saving(path, kills=4)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="directories are not opened there")
+@pytest.mark.skipif(WINDOWS, reason="directories are not opened there")
 def test_the_new_name_is_brought_to_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced, whole = [], os.fsync
 
@@ -707,6 +719,7 @@ def test_the_new_name_is_brought_to_the_disk(path: Path, monkeypatch: pytest.Mon
     assert synced == ["the file", [path.name]]
 
 
+@pytest.mark.skipif(WINDOWS, reason="not everybody may make links there")
 def test_a_link_to_itself(path: Path) -> None:
     path.symlink_to(path.name)
     with pytest.raises(OSError, match="was not saved") as told:
@@ -726,6 +739,7 @@ def test_a_hard_link_keeps_the_old_network(path: Path) -> None:
     assert_same(Sequential.load(other), NETWORK)
 
 
+@pytest.mark.skipif(WINDOWS, reason="not everybody may make links there")
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     target, link = tmp_path / "there" / "network", tmp_path / "link"
     target.parent.mkdir()
@@ -737,6 +751,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert names(target.parent) == ["network"]
 
 
+@pytest.mark.skipif(WINDOWS, reason="there are no such permissions")
 def test_permissions_are_kept_and_new_files_follow_the_umask(path: Path) -> None:
     before = os.umask(0o027)
     try:
@@ -766,9 +781,10 @@ class TestWhatIsNoFile:
         return tmp_path / "pipe"
 
     @pytest.fixture
-    def listener(self, tmp_path: Path) -> Iterator[Path]:
+    def listener(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+        monkeypatch.chdir(tmp_path)  # since a socket's name is short: 103 characters on macOS
         with socket.socket(socket.AF_UNIX) as made:
-            made.bind(str(tmp_path / "socket"))
+            made.bind("socket")
             yield tmp_path / "socket"
 
     def test_a_pipe_is_not_waited_for(self, pipe: Path) -> None:

@@ -468,6 +468,7 @@ def test_every_access_is_in_bounds() -> None:
     run_script(SCRIPT, "checked", NUMBA_BOUNDSCHECK="1")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no mprotect here")
 @pytest.mark.exhaustive
 def test_narrower_registers_than_these() -> None:
     """On a host with AVX-512 the tile for AVX2 would never run otherwise."""

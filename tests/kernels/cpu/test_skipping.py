@@ -164,6 +164,7 @@ def test_every_access_is_in_bounds() -> None:
     run_script(SCRIPT, "checked", NUMBA_BOUNDSCHECK="1")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no mprotect here")
 @pytest.mark.skipif(not HAS_AVX2, reason="this processor has no AVX2")
 @pytest.mark.exhaustive
 def test_narrower_registers_than_these() -> None:
