@@ -97,7 +97,8 @@ def inline_math(page: Any, node: Any) -> None:
 def displayed_math(page: Any, node: Any) -> None:
     """Write a formula that has its own line."""
     formula = tex2mathml(node.astext(), as_block=True)
-    page.body.append(f'<div style="margin: 1em 0; overflow-x: auto">{formula}</div>')
+    style = "margin: 0.4em 0; padding: 0.6em 0; overflow-x: auto"  # what scrolls is cut at its edge
+    page.body.append(f'<div style="{style}">{formula}</div>')
     raise SkipNode
 
 
