@@ -97,7 +97,8 @@ def check_padding(runner: CompiledStep) -> None:
             assert not lines[:, before:].any()
 
 
-@pytest.mark.parametrize("dense", [pytest.param(False, marks=pytest.mark.exhaustive), True])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("dense", [False, True])
 def test_float32_with_a_rule_that_has_state(dense: bool) -> None:
     arguments = (MIXED, 1.0 if dense else 0.2)
     right, right_losses, _ = trained("numpy", *arguments, "float64", 64, fastnn.Momentum(0.1))

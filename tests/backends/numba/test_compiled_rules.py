@@ -94,7 +94,8 @@ def test_a_rule_gives_what_the_loop_gives(
                 assert relative_error(found[name], right[name]) <= 1e-11, name
 
 
-@pytest.mark.parametrize("density", [0.2, pytest.param(1.0, marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("density", [0.2, 1.0])
 def test_float32_is_as_exact_as_the_loop(density: float) -> None:
     """A step of Adam begins as a sign, which a gradient that cancels may turn: in the loop too."""
     arguments = ((30, 70, 20, 3), density)
@@ -205,6 +206,7 @@ def test_a_norm_whose_square_is_beyond_float32() -> None:
     assert relative_error(results[1], results[0]) <= 2e-6
 
 
+@pytest.mark.exhaustive
 def test_a_rate_of_its_own_for_each_step() -> None:
     """What is handed over as an array is what a call for each step gives."""
     rates = np.array([0.5, 0.0, 0.25, 0.125, 1.0])

@@ -38,6 +38,11 @@ from tests.helpers.exhaustive import exhaustive_but
 from tests.helpers.kernel_script import HAS_AVX2, NARROWER, run_script
 from tests.helpers.problems import BYTES, FLOATS
 
+SOME_NETWORKS = exhaustive_but(
+    [((30, 400, 10),), ((30, 65, 8, 129, 3),)], [(sizes,) for sizes in NETWORKS]
+)
+"""Each compiles for seconds."""
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
@@ -64,7 +69,7 @@ def test_every_size_in_every_role(dtype: str, density: float) -> None:
         assert error <= BOUNDS[dtype], (sizes, batch)
 
 
-@pytest.mark.parametrize("sizes", NETWORKS, ids=str)
+@pytest.mark.parametrize("sizes", SOME_NETWORKS, ids=str)
 @pytest.mark.parametrize("density", exhaustive_but([0.2], [0.2, 1.0]))
 @pytest.mark.parametrize("dtype", exhaustive_but(["float64"], ["float32", "float64"]))
 def test_any_number_of_threads_agrees_with_numpy(
@@ -78,7 +83,7 @@ def test_any_number_of_threads_agrees_with_numpy(
 
 
 @pytest.mark.parametrize("density", exhaustive_but([0.2], [0.2, 1.0]))
-@pytest.mark.parametrize("sizes", NETWORKS, ids=str)
+@pytest.mark.parametrize("sizes", SOME_NETWORKS, ids=str)
 def test_the_bits_do_not_depend_on_the_threads(
     sizes: tuple[int, ...], density: float, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +219,11 @@ def test_data_that_changes_while_it_is_compressed(
 
 
 @pytest.mark.parametrize(("dtype", "kind"), [*zip(FLOATS, FLOATS, strict=True), *BYTES])
-@pytest.mark.parametrize("sizes", [(90, 20, 5), (90, 400, 5), (90, 5)], ids=str)
+@pytest.mark.parametrize(
+    "sizes",
+    exhaustive_but([((90, 400, 5),)], [((90, 20, 5),), ((90, 400, 5),), ((90, 5),)]),
+    ids=str,
+)
 @pytest.mark.parametrize("density", [0.1, 0.9])
 def test_data_that_is_scaled_as_it_is_used(
     density: float, sizes: tuple[int, ...], dtype: str, kind: str, threads: int
@@ -286,7 +295,8 @@ def test_what_is_not_compiled_runs_in_the_loop() -> None:
     assert [compiled_as(other, fastnn.SGD()) for other in others] == [Loop] * 3
 
 
-@pytest.mark.parametrize("dtype", exhaustive_but(["float64"], FLOATS))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_two_affine_layers_in_a_row(dtype: str) -> None:
     x, t = data_set(20, 6, 3)
     rng = np.random.default_rng(0)
@@ -527,7 +537,8 @@ def test_the_chain_of_a_network() -> None:
     assert [part for part, _ in known.reasons_of_data(plan)] == ["x", "t", ""]
 
 
-@pytest.mark.parametrize("dtype", exhaustive_but(["float64"], FLOATS))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_labels_of_every_class_lie_in_the_loss(dtype: str) -> None:
     """The loss of uniform scores is the logarithm of the number of classes, whatever the label."""
     for classes, batch in itertools.product((1, 2, 10, 11, 65), (1, 4, 5)):
