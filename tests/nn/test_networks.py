@@ -100,7 +100,7 @@ def test_parts_leave_the_initial_weights_alone() -> None:
 
 @pytest.mark.parametrize(
     "activation",
-    exhaustive_but(["tanh", "ReLU"], ["relu", "sigmoid", "tanh", "leaky_relu", "gelu", "ReLU"]),
+    exhaustive_but(["ReLU"], ["relu", "sigmoid", "tanh", "leaky_relu", "gelu", "ReLU"]),
 )
 @pytest.mark.parametrize("hidden", exhaustive_but([[7, 5, 6]], [[], [7], [7, 5, 6]]))
 def test_networks_of_any_parts_are_differentiated_and_trained(

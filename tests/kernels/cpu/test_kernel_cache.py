@@ -344,7 +344,7 @@ print(kept, str(places.cache_directory()), len(places.filled_directories()))
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="needs an administrator")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("shared", exhaustive_but([True], [True, False]))
 def test_the_code_of_an_administrator_is_used_by_all(tmp_path: Path, shared: bool) -> None:
     """For real, as another user; what is not there is kept in a place of that user's own."""
     everybodys = Path(tempfile.mkdtemp())

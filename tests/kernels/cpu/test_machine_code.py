@@ -279,10 +279,12 @@ def test_flush_and_disable(entry: Path) -> None:
 # Several processes
 
 
+@pytest.mark.exhaustive
 def test_processes_that_start_together_compile_other_signatures(tmp_path: Path) -> None:
     dtypes_together(tmp_path, 3)
 
 
+@pytest.mark.exhaustive
 def test_processes_that_start_together_agree_on_the_loss(tmp_path: Path) -> None:
     losses_together(tmp_path, 2)
 
