@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.exhaustive import exhaustive_but
+
 pytest.importorskip("numba")
 
 KERNELS = """
 from fastnn.kernels.cpu.compiler import inline_kernel, inner_kernel, kernel
-
-from tests.helpers.exhaustive import exhaustive_but
 
 @inner_kernel
 def halve(x):
