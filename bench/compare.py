@@ -21,12 +21,12 @@ import argparse
 import dataclasses
 import itertools
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from contestants import OPTIONAL, registry
 from machine import describe_machine
+from pinning import usable_processors
 from race import race
 from report import key_of, print_row, write_docs
 from scripts import race_scripts
@@ -39,7 +39,7 @@ DATA, DTYPES = ["mnist", "noise"], ["float32", "float64"]
 def main() -> None:
     """Run the rows that were asked for."""
     options = _parser().parse_args()
-    usable = len(os.sched_getaffinity(0))
+    usable = len(usable_processors())
     if options.threads is None:
         options.threads = [1, 2][:usable] if options.device == "cpu" else [usable]
     results: dict[str, Any] = {"machine": describe_machine(), "rows": [], "scripts": {}}

@@ -1,4 +1,7 @@
-"""Processes held to some cores, with as many threads; set before any library is imported."""
+"""Processes held to some cores, with as many threads; set before any library is imported.
+
+Only Linux holds a process to cores. Elsewhere it has as many threads, wherever they run.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,19 @@ import os
 from typing import Any
 
 LIBRARIES = ("OPENBLAS", "OMP", "MKL", "BLIS", "NUMBA", "VECLIB_MAXIMUM")
+
+
+def usable_processors() -> list[int]:
+    """Give the numbers of the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def hold_to(processors: list[int]) -> None:
+    """Hold this process to some processors, where that can be done."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, processors)
 
 
 def cores(threads: int) -> list[int]:
@@ -16,7 +32,7 @@ def cores(threads: int) -> list[int]:
     ValueError
         If there are not as many.
     """
-    usable = sorted(os.sched_getaffinity(0))
+    usable = usable_processors()
     if threads > len(usable):
         raise ValueError(f"{threads} threads, but this process may use {len(usable)} cores")
     return usable[:threads]
@@ -29,7 +45,7 @@ def pinned(threads: int, **environment: str) -> dict[str, Any]:
     """
     chosen = cores(threads)
     limits = {f"{library}_NUM_THREADS": str(threads) for library in LIBRARIES}
-    return {
-        "env": {**os.environ, **limits, **environment},
-        "preexec_fn": lambda: os.sched_setaffinity(0, chosen),
-    }
+    arguments: dict[str, Any] = {"env": {**os.environ, **limits, **environment}}
+    if hasattr(os, "sched_setaffinity"):
+        arguments["preexec_fn"] = lambda: hold_to(chosen)
+    return arguments

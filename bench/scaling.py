@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,7 +25,7 @@ from fastnn.diagnostics.speed import limited_to, measure_backends
 from figure import draw_scaling
 from machine import describe_machine
 from memory import memory_of_fit
-from pinning import cores
+from pinning import cores, hold_to
 from report import machine_lines, replaced, table
 from workload import Workload
 
@@ -41,7 +40,7 @@ FLOOR_SECONDS = 0.3
 def main() -> None:
     """Measure, draw, write."""
     options = _parser().parse_args()
-    os.sched_setaffinity(0, cores(options.threads))
+    hold_to(cores(options.threads))
     hidden = [Workload((784, size, 10), 100) for size in HIDDEN]
     batches = [Workload((784, 50, 10), size) for size in BATCHES]
     with limited_to(options.threads):

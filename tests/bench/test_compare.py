@@ -241,6 +241,7 @@ def test_more_threads_than_cores_are_an_error() -> None:
         cores(100_000)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc here")
 @pytest.mark.parametrize("backend", ["numba", pytest.param("numpy", marks=pytest.mark.exhaustive)])
 def test_fit_does_not_copy_bytes_in_float32(backend: str) -> None:
     from memory import memory_of_fit
