@@ -49,6 +49,7 @@ numpydoc_validation_exclude = {r"sklearn\.MLP"}  # its own, of parameters and me
 numpydoc_show_class_members = False  # autodoc shows them
 
 toc_object_entries_show_parents = "hide"
+python_maximum_signature_line_length = 80
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fastnn"
