@@ -48,6 +48,16 @@ def from_onnx(path: str | PathLike[str]) -> Sequential:
     Parameters, running state and what dropout draws next are those of the network that was
     written, to the bit.
 
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    Sequential
+        The network.
+
     Raises
     ------
     ImportError

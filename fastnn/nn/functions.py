@@ -67,20 +67,52 @@ def sigmoid(x: object) -> Array:
 
 
 def sigmoid_grad(x: object) -> Array:
-    """Derivative of `sigmoid`, ``(1 - sigmoid(x)) * sigmoid(x)``, for each number; as `sigmoid`."""
+    """Derivative of `sigmoid`, ``(1 - sigmoid(x)) * sigmoid(x)``, for each number.
+
+    Parameters
+    ----------
+    x : array_like
+        See `sigmoid`.
+
+    Returns
+    -------
+    array, of the shape of `x`
+        As `sigmoid` gives it.
+    """
     backend = backend_of(x)
     y = backend.sigmoid(_real(x, backend, "x"))
     return backend.sigmoid_backward(backend.xp.ones_like(y), y)
 
 
 def relu(x: object) -> Array:
-    """``max(x, 0)``, for each number; NaN stays NaN. Takes and gives what `sigmoid` does."""
+    """``max(x, 0)``, for each number; NaN stays NaN.
+
+    Parameters
+    ----------
+    x : array_like
+        See `sigmoid`.
+
+    Returns
+    -------
+    array, of the shape of `x`
+        As `sigmoid` gives it.
+    """
     backend = backend_of(x)
     return backend.relu(_real(x, backend, "x"))
 
 
 def identity_function(x: object) -> Array:
-    """``x``, what the book's networks for regression end with; an array is given back itself.
+    """``x``, what the book's networks for regression end with.
+
+    Parameters
+    ----------
+    x : array_like
+        Of real numbers.
+
+    Returns
+    -------
+    array
+        An array is given back itself.
 
     Raises
     ------
