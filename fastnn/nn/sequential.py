@@ -234,10 +234,20 @@ class Sequential(NetworkOfLayers):
         ValueError
             If `x` is empty or has the wrong number of features.
         """
-        judge: Any = self.last_layer
-        if not callable(getattr(judge, "classes", None)):
-            judge = judge_of(judge, self.backend)
-        return self._answers(x, judge.classes)
+        last = self.last_layer
+        if callable(getattr(last, "classes", None)):
+            return self._answers(x, last.classes)
+        judge = judge_of(last, self.backend)
+
+        def classes(scores: Array) -> Array:
+            if tuple(scores.shape[1:]) in ((), (1,)):
+                raise TypeError(
+                    f"one output tells no classes apart, and the loss {type(last).__name__}, of "
+                    "your own, has no method classes(scores) that says what scores mean"
+                )
+            return judge.classes(scores)
+
+        return self._answers(x, classes)
 
     def _answers(self, x: object, meaning: Callable[[Array], Array]) -> Array:
         """Give what the scores of many samples mean, or of one."""

@@ -93,6 +93,13 @@ def test_a_loss_of_your_own(batch: Batch) -> None:
     np.testing.assert_array_equal(network.predict_classes(batch.x), scores.argmax(axis=1))
 
 
+def test_one_output_of_a_loss_that_does_not_say_what_it_means(batch: Batch) -> None:
+    with fastnn.use_backend("numpy"):
+        network = with_loss(SquaredError, 1)
+    with pytest.raises(TypeError, match=r"one output tells no classes apart.*SquaredError"):
+        network.predict_classes(batch.x)
+
+
 class GradedError(SquaredError):
     """A loss of the user's own that says what its scores mean."""
 
