@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import Annotated
 
@@ -18,13 +19,10 @@ from fastnn.cli.train import train
 from fastnn.cli.warmup import warmup
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-app.command()(train)
-app.command()(check)
-app.command()(info)
-app.command()(predict)
-app.command()(report)
-app.command()(bench)
-app.command()(warmup)
+for command in (train, check, info, predict, report, bench, warmup):
+    # Typer keeps the line breaks of a docstring, and breaks lines of 80 columns besides.
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    app.command(help="\n\n".join(" ".join(text.split()) for text in paragraphs))(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -24,7 +24,10 @@ def bench(
     dtype: DtypeOption = "float32",
     backend: Annotated[
         list[str] | None,
-        typer.Option(help="Measure this backend; may be given again. By default all that can run."),
+        typer.Option(
+            help="Measure this backend; may be given again. By default all that can run.",
+            show_default=False,
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help="About how long to measure.")] = 8.0,
     busy: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fastnn import MultiLayerNet, available_backends, check_gradients, use_backend
-from fastnn.cli.options import HiddenOption, SeedOption, sizes
+from fastnn.cli.options import HiddenOption, sizes
 from fastnn.datasets import load_mnist
 from fastnn.diagnostics.every_part import check_every_part
 from fastnn.diagnostics.gradient_check import GradientReport
@@ -17,11 +17,14 @@ from fastnn.diagnostics.gradient_check import GradientReport
 def check(
     backend: Annotated[
         list[str] | None,
-        typer.Option(help="Check this backend; may be given again. By default all that can run."),
+        typer.Option(
+            help="Check this backend; may be given again. By default all that can run.",
+            show_default=False,
+        ),
     ] = None,
     hidden: HiddenOption = "50",
     samples: Annotated[int, typer.Option(min=1, max=60000, help="Images of MNIST.")] = 3,
-    seed: SeedOption = 0,
+    seed: Annotated[int, typer.Option(help="Of the weights, and of random data.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare the gradients of every backend, and with the numerical gradient.

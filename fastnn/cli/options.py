@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,8 +17,12 @@ BackendOption = Annotated[
         "--backend",
         help="numpy, numba, cupy or auto; by default what FASTNN_BACKEND says, else auto.",
         metavar="NAME",
+        show_default=False,
     ),
 ]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", show_default=False)]
+"""A network that fastnn saved. The texts of the commands say so: typer 0.18 to 0.25 leaves out the
+help of an argument where click is newer."""
 DtypeOption = Annotated[str, typer.Option("--dtype", help="float32 or float64.", metavar="DTYPE")]
 HiddenOption = Annotated[
     str,
@@ -25,7 +30,9 @@ HiddenOption = Annotated[
         "--hidden", help="Units of each hidden layer, as in 50 or 200,50.", metavar="SIZES"
     ),
 ]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Makes the run repeatable.")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="Makes the run repeatable.", show_default=False)
+]
 
 
 def select_backend(name: str | None) -> Backend:

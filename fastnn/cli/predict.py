@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from fastnn import Sequential, SoftmaxWithLoss, to_numpy
-from fastnn.cli.options import BackendOption, select_backend
+from fastnn.cli.options import BackendOption, ModelArgument, select_backend
 from fastnn.datasets import read_digit, read_idx
 from fastnn.datasets.idx import GZIP_MAGIC
 from fastnn.system.regular_file import open_regular
@@ -20,16 +20,17 @@ IDX_START = b"\0\0"
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A network that fastnn saved.")],
-    images: Annotated[Path, typer.Argument(help="An IDX file of images, or a picture.")],
+    model: ModelArgument,
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", show_default=False)],
     backend: BackendOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Predict the class of each image, with its probability.
 
-    A picture of one digit, of any format and size, is prepared as MNIST's images were: light on
-    dark, the digit 20 pixels high or wide, its centre of mass in the middle. Prints a line an
-    image: its number in the file, the class, the probability.
+    MODEL is a network that fastnn saved, IMAGES an IDX file of images, or a picture. A picture of
+    one digit, of any format and size, is prepared as MNIST's images were: light on dark, the digit
+    20 pixels high or wide, its centre of mass in the middle. Prints a line an image: its number in
+    the file, the class, the probability.
     """
     select_backend(backend)
     network = Sequential.load(model)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fastnn import Sequential
-from fastnn.cli.options import BackendOption, select_backend
+from fastnn.cli.options import BackendOption, ModelArgument, select_backend
 from fastnn.cli.output import say
 from fastnn.datasets import load_idx, load_mnist
 from fastnn.system.regular_file import open_regular
@@ -17,10 +17,13 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def report(
-    model: Annotated[Path, typer.Argument(help="A network that fastnn saved.")],
+    model: ModelArgument,
     data: Annotated[
         Path | None,
-        typer.Option(help="A directory of IDX files, such as Fashion-MNIST; by default MNIST."),
+        typer.Option(
+            help="A directory of IDX files, such as Fashion-MNIST; by default MNIST.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The HTML file that is written.")] = Path("report.html"),
     samples: Annotated[
@@ -30,8 +33,9 @@ def report(
 ) -> None:
     """Write a page about a network: which classes it takes for which, and its worst mistakes.
 
-    It is asked about the test half of the data. The page is one file with its pictures in it. The
-    learning curves that `fastnn train` left beside the network, curves.png, are shown, too.
+    MODEL is a network that fastnn saved. It is asked about the test half of the data. The page is
+    one file with its pictures in it. The learning curves that `fastnn train` left beside the
+    network, curves.png, are shown, too.
     """
     from fastnn.reports.page import write_report
 

@@ -55,7 +55,11 @@ def train(
     epochs: Annotated[int, typer.Option(min=0, help="How often to go through the data.")] = 17,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Samples of a step; by default 100, or all if they are fewer."),
+        typer.Option(
+            min=1,
+            help="Samples of a step; by default 100, or all if they are fewer.",
+            show_default=False,
+        ),
     ] = None,
     optimizer: Annotated[
         str, typer.Option(help=f"One of {', '.join(NAMES)}.", metavar="NAME")
@@ -65,6 +69,7 @@ def train(
         typer.Option(
             min=0,
             help=f"Learning rate; by default {RATE_OF_SGD}, and the optimizer's own beside SGD.",
+            show_default=False,
         ),
     ] = None,
     weight_decay: Annotated[
@@ -80,6 +85,7 @@ def train(
             help=f"Initial weights: {', '.join(GAINS)}, or their standard deviation; by default "
             "0.01 for one hidden layer, as in the book, else relu.",
             metavar="NAME",
+            show_default=False,
         ),
     ] = None,
     dropout: Annotated[
@@ -92,20 +98,25 @@ def train(
     seed: SeedOption = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="A directory of IDX files, such as Fashion-MNIST; by default MNIST."),
+        typer.Option(
+            help="A directory of IDX files, such as Fashion-MNIST; by default MNIST.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             help="Where the files of the run are written; by default to fastnn-run, or "
-            "fastnn-run-2, ..., where no other run is."
+            "fastnn-run-2, ..., where no other run is.",
+            show_default=False,
         ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
             help="The directory of a run to go on with, by its own settings; beside it only "
-            "--epochs, --backend and how it is shown."
+            "--epochs, --backend and how it is shown.",
+            show_default=False,
         ),
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = is_terminal(sys.stderr),

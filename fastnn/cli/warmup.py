@@ -64,7 +64,8 @@ def warmup(
         float, typer.Option(min=0, max=0.99, help="Share of units dropped behind each activation.")
     ] = 0.0,
     clip_norm: Annotated[
-        float | None, typer.Option(min=0, help="Cut gradients to a norm; any, such as 1.")
+        float | None,
+        typer.Option(min=0, help="Cut gradients to a norm; any, such as 1.", show_default=False),
     ] = None,
     weight_decay: Annotated[float, typer.Option(min=0, help="Any, such as 0.1.")] = 0.0,
     shared: Annotated[
