@@ -7,7 +7,14 @@ import math
 import reprlib
 from collections.abc import Iterable, Sequence
 
-_repr = reprlib.Repr()
+
+class _Repr(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        repr(x)  # the ValueError of too many digits, for which Python 3.14 writes where x lies
+        return super().repr_int(x, level)
+
+
+_repr = _Repr()
 _repr.maxstring = _repr.maxlong = _repr.maxother = 60
 
 LONG_INTEGER = 10**30

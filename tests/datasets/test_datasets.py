@@ -344,14 +344,14 @@ class TestCorruptFiles:
 
 
 class TestArguments:
-    @pytest.mark.parametrize("directory", [None, 5, LONG, b"data", ["data"]], ids=shown)
+    @pytest.mark.parametrize("directory", [None, 5, 10**5000, b"data", ["data"]], ids=shown)
     def test_directories_are_paths(self, directory: Any) -> None:
         with pytest.raises(TypeError, match=r"^directory must be a path, .* got "):
             load_idx(directory)
         with pytest.raises(TypeError, match=r"^path must be a path, .* got "):
             read_idx(directory)
 
-    @pytest.mark.parametrize("name", [5, b"letters", LONG, ["letters"], Path("a")], ids=shown)
+    @pytest.mark.parametrize("name", [5, b"letters", 10**5000, ["letters"], Path("a")], ids=shown)
     def test_names_are_text(self, tmp_path: Path, name: Any) -> None:
         write_data_set(tmp_path)
         with pytest.raises(TypeError, match=r"^name must be the name of a data set, .* got "):
