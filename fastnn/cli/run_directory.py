@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
+from typing import get_type_hints
 
 from fastnn.cli.settings import Settings
 
@@ -75,9 +76,16 @@ def read_settings(directory: Path) -> Settings:
         )
     try:
         stored = json.loads((directory / SETTINGS).read_text("utf-8"))
-        names = {field.name for field in fields(Settings)}
-        if set(stored) != names:
-            raise ValueError(f"it has the names {sorted(stored)}, expected {sorted(names)}")
+        kinds = get_type_hints(Settings)
+        if not isinstance(stored, dict):
+            raise ValueError(f"it holds {stored!r}, expected names and values")
+        if set(stored) != set(kinds):
+            raise ValueError(f"it has the names {sorted(stored)}, expected {sorted(kinds)}")
+        for name, kind in kinds.items():
+            value = stored[name]
+            whole = type(value) is int and isinstance(0.0, kind)  # 1 is a number, too
+            if not isinstance(value, kind) and not whole:
+                raise ValueError(f"{name} is {value!r}, expected {getattr(kind, '__name__', kind)}")
         return Settings(**stored)
     except ValueError as error:
         raise ValueError(f"{directory / SETTINGS} is damaged: {error}") from error

@@ -55,7 +55,7 @@ def read_digit(path: str | Path, side: int = SIDE) -> Array:
     OSError
         If the file cannot be read.
     ValueError
-        If it is no picture, or nothing is drawn in it.
+        If it is no picture, a damaged one or one too large, or nothing is drawn in it.
     """
     ink = _ink(_grey(path), path)
     return _centred(_fitted(ink, side * BOX / SIDE), side)
@@ -71,6 +71,8 @@ def _grey(path: str | Path) -> Array:
                 picture = ImageOps.exif_transpose(stored)
         except UnidentifiedImageError:
             raise ValueError(f"{path}: neither an IDX file nor a picture") from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{path}: Pillow cannot read this picture: {error}") from error
     if picture.mode[0] in "IF":  # numbers of more than eight bits, of which Pillow cuts the upper
         return _stretched(np.asarray(picture, "float64"), path)
     picture = picture.convert("RGBA")
@@ -91,7 +93,8 @@ def _ink(grey: Array, path: str | Path) -> Array:
     """How much each pixel stands out from the background, which is what most of the border is."""
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     background = float(np.median(border))
-    ink = background - grey if background > 127 else grey - background
+    darker, lighter = background - grey, grey - background
+    ink = darker if darker.max() >= lighter.max() else lighter
     most = float(ink.max())
     if most < LEAST_CONTRAST:
         raise ValueError(

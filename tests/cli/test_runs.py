@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.cli.run_directory import read_settings
 from tests.helpers.command import run
 
 QUICK = ["train", "--epochs", "2", "--batch-size", "8", "--hidden", "6", "--no-progress"]
@@ -116,6 +117,17 @@ def test_a_run_is_gone_on_with_by_its_own_settings(directory: Path, tmp_path: Pa
     (out / "settings.json").write_text('{"epochs": 3}', "utf-8")
     with pytest.raises(ValueError, match=r"settings\.json is damaged: it has the names"):
         run("train", "--resume", out)
+    stored = json.loads(before["settings.json"])
+    for damaged, said in [
+        (None, "it holds None"),
+        ({**stored, "hidden": 50}, "hidden is 50, expected str"),
+        ({**stored, "lr": "x"}, r"lr is 'x', expected float \| None"),
+    ]:
+        (out / "settings.json").write_text(json.dumps(damaged), "utf-8")
+        with pytest.raises(ValueError, match=rf"settings\.json is damaged: {said}"):
+            read_settings(out)
+    (out / "settings.json").write_text(json.dumps({**stored, "lr": 1}), "utf-8")
+    assert read_settings(out).lr == 1
     (out / "settings.json").write_bytes(before["settings.json"])
     (out / "checkpoint.safetensors").write_bytes(before["checkpoint.safetensors"][:-9])
     with pytest.raises(ValueError, match=r"checkpoint\.safetensors"):

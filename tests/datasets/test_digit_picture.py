@@ -135,6 +135,31 @@ def test_an_empty_picture_is_an_error(level: int, size: tuple[int, int], tmp_pat
         read_digit(tmp_path / "empty.png")
 
 
+@pytest.mark.parametrize(("paper", "pen"), [(110, 20), (110, 200), (150, 60), (150, 250)])
+def test_grey_paper(images: Any, paper: int, pen: int, tmp_path: Path) -> None:
+    share = 1 - np.asarray(on_canvas(images[3], (10, 25))) / 255
+    Image.fromarray(np.rint(paper + (pen - paper) * share).astype("uint8")).save(
+        tmp_path / "grey.png"
+    )
+    on_canvas(images[3], (10, 25)).save(tmp_path / "plain.png")
+    found = read_digit(tmp_path / "grey.png").astype(int)
+    np.testing.assert_allclose(found, read_digit(tmp_path / "plain.png"), atol=6)
+
+
+def test_a_picture_that_cannot_be_read_is_named(
+    images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tmp_path / "digit.png"
+    on_canvas(images[0], (10, 25)).save(whole)
+    whole.write_bytes(whole.read_bytes()[:-400])
+    with pytest.raises(ValueError, match=r"digit\.png: Pillow cannot read this picture: "):
+        read_digit(whole)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100 * 100)
+    on_canvas(images[0], (10, 25)).save(whole)
+    with pytest.raises(ValueError, match=r"digit\.png: Pillow .* exceeds limit"):
+        read_digit(whole)
+
+
 def test_a_dot_and_a_line(tmp_path: Path) -> None:
     for box in ((50, 60, 50, 60), (10, 5, 10, 90), (0, 40, 99, 40)):
         pixels = np.zeros((100, 100), "uint8")
