@@ -9,6 +9,7 @@ import typer
 
 from fastnn import MultiLayerNet, available_backends, check_gradients, use_backend
 from fastnn.cli.options import HiddenOption, sizes
+from fastnn.cli.output import folded
 from fastnn.datasets import load_mnist
 from fastnn.diagnostics.every_part import check_every_part
 from fastnn.diagnostics.gradient_check import GradientReport
@@ -49,7 +50,7 @@ def check(
         print(report)
         for name, info in available_backends().items():
             if not info.usable and not backend:
-                print(f"{name} was not checked: {info.reason}")
+                print(folded(f"{name} was not checked: {info.reason}"))
         verdict = "agree" if report.passed else "DO NOT AGREE"
         print(f"All {len(report.comparisons)} comparisons {verdict} within their bounds.")
     raise typer.Exit(0 if report.passed else 1)

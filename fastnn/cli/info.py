@@ -11,6 +11,7 @@ import typer
 
 from fastnn import BackendInfo, __version__, available_backends, get_num_threads
 from fastnn.cli.options import select_backend
+from fastnn.cli.output import folded
 
 
 def info(
@@ -33,7 +34,8 @@ def info(
     print(f"fastnn {__version__}, Python {platform.python_version()}, {threads}")
     for name, backend in described.items():
         mark = "*" if name == active else " "
-        print(f"{mark} {name:6} {_usable(backend) if backend.usable else backend.reason}")
+        told = _usable(backend) if backend.usable else backend.reason
+        print(folded(f"{mark} {name:6} {told}", indent=9))
     print("* is the one that is used when nothing else is said")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -15,10 +16,19 @@ from typing import Any, TextIO
 from fastnn import CaptureWarning, KernelCacheWarning, TrainingWarning
 from fastnn.system import standard_streams
 
+WIDTH = 80
+
 
 def say(line: str) -> None:
     """Print a line on standard output, if that works."""
     _say_or_silence(line, sys.stdout)
+
+
+def folded(text: str, indent: int = 0) -> str:
+    """Break a text into lines of 80 columns, all but the first of them indented."""
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def say_aside(line: str) -> None:

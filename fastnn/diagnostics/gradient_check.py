@@ -48,6 +48,11 @@ BOUNDS = {
 """Largest error allowed. In a network the rounding of one layer is carried through the others."""
 
 
+PART, CELL = 22, 24
+"""Widths of a report's columns: a layer, in a line of its own if it is longer, and what it is
+compared with. With the word behind them they are 80."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One line of a report.
@@ -103,16 +108,22 @@ class GradientReport:
         return all(comparison.passed for comparison in self.comparisons)
 
     def __str__(self) -> str:
-        rows: dict[tuple[str, str, str], dict[str, list[Comparison]]] = {}
+        groups: dict[tuple[str, str], dict[str, dict[str, list[Comparison]]]] = {}
         for c in self.comparisons:
-            row = rows.setdefault((c.backend, c.dtype, c.part), {NUMERICAL: [], NUMPY: []})
-            row[c.against].append(c)
-        width = max([len(part) for _, _, part in rows], default=0)
-        head = f"{'':8} {'':8} {'':{width}}  "
-        lines = [head + f"{f'against the {NUMERICAL}':34}  against {NUMPY}"]
-        for (backend, dtype, part), row in rows.items():
-            cells = "  ".join(_largest(row[against]) for against in (NUMERICAL, NUMPY))
-            lines.append(f"{backend:8} {dtype:8} {part:{width}}  {cells}".rstrip())
+            rows = groups.setdefault((c.backend, c.dtype), {})
+            rows.setdefault(c.part, {NUMERICAL: [], NUMPY: []})[c.against].append(c)
+        lines = []
+        for (backend, dtype), rows in groups.items():
+            title = f"{backend} {dtype}"
+            lines.append(f"{title:{PART}}  {NUMERICAL:{CELL}}  {NUMPY}")
+            for part, row in rows.items():
+                name = f"  {part}"
+                if len(name) > PART:
+                    lines.append(name)
+                    name = ""
+                cells = "  ".join(_largest(row[against]) for against in (NUMERICAL, NUMPY))
+                wrong = "" if all(c.passed for found in row.values() for c in found) else " WRONG"
+                lines.append(f"{name:{PART}}  {cells}".rstrip() + wrong)
         if self.left_out:
             lines.append(f"{self.left_out} samples at a kink of ReLU were left out")
         return "\n".join(lines)
@@ -137,10 +148,10 @@ class GradientReport:
 def _largest(comparisons: list[Comparison]) -> str:
     """Tell the comparison that comes closest to its bound, or is furthest over it; NaN is."""
     if not comparisons:
-        return " " * 34
+        return " " * CELL
     worst = max(comparisons, key=lambda c: math.inf if math.isnan(c.error) else c.error / c.bound)
-    sign, verdict = ("<=", "") if worst.passed else ("> ", "WRONG")
-    return f"{worst.quantity:6} {worst.error:8.1e} {sign} {worst.bound:.0e} {verdict:5}"
+    sign = "<=" if worst.passed else "> "
+    return f"{worst.quantity:7} {worst.error:7.1e} {sign} {worst.bound:.0e}"
 
 
 def check_gradients(
