@@ -30,7 +30,7 @@ ELSEWHERE = {
 }
 INSTALLS = ("python3 -m venv ", "pip install ", "export ")
 SHARED = "fastnn warmup --shared "
-"""It compiles for a minute, and `tests/cli/test_warmup.py` runs it smaller."""
+"""It compiles for a minute; `tests/cli/test_warmup.py` runs a smaller one."""
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -152,6 +152,8 @@ def _kept(engine: Backend, shared: bool) -> str:
     """Say where the machine code is, and let others read it if that is wanted."""
     if engine.name != "numba":
         return ""
+    import numba
+
     from fastnn.kernels.cpu.machine_code.places import cache_directory, share
 
     directory: Path | None = cache_directory()
@@ -160,10 +162,15 @@ def _kept(engine: Backend, shared: bool) -> str:
         return ""
     if shared:
         share(directory)
+        trouble = None
         if not _read_by_all(directory):
+            trouble = f"other users cannot get to {directory}"
+        elif not numba.config.CACHE_DIR:
+            trouble = f"other users do not look in {directory}"
+        if trouble:
             say_aside(
-                f"fastnn: other users cannot get to {directory}: set NUMBA_CACHE_DIR to a "
-                "directory that all can read, for this command and for them"
+                f"fastnn: {trouble}: set NUMBA_CACHE_DIR to a directory that all can read, for "
+                "this command and for them"
             )
     return f"; {len(list(directory.glob('*.nbc')))} kernels are in {directory}"
 

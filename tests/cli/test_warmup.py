@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import stat
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,6 +71,37 @@ def test_nothing_is_left_to_compile(kind: str) -> None:
         network.accuracy(x, data.t)
         network.predict(x)
         assert backend.seconds_compiling() == before
+
+
+@pytest.mark.skipif(CPU_BACKEND != "numba", reason="Numba is not installed")
+@pytest.mark.skipif(sys.platform == "win32", reason="all may read what a user of Windows makes")
+@pytest.mark.parametrize(
+    ("mode", "told", "said"),
+    [(0o755, True, None), (0o755, False, "do not look in"), (0o700, True, "cannot get to")],
+)
+def test_machine_code_for_all_users(
+    mode: int, told: bool, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numba
+    from fastnn.kernels.cpu.machine_code import places
+
+    base = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest makes directories for its user alone
+    try:
+        base.chmod(mode)
+        directory = base / "kernels"
+        directory.mkdir(mode=0o700)
+        kernel = directory / "kernel.nbc"
+        kernel.touch(mode=0o600)
+        monkeypatch.setattr(places, "cache_directory", lambda: directory)
+        monkeypatch.setattr(numba.config, "CACHE_DIR", str(base) if told else "")
+        out = run("--backend", "numba", "--shared", "--zeros", "0.5")
+        assert f"1 kernels are in {directory}" in out
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o755
+        assert stat.S_IMODE(kernel.stat().st_mode) == 0o644
+        assert ("other users" in out) == (said is not None)
+        assert said is None or f"{said} {directory}: set NUMBA_CACHE_DIR" in out
+    finally:
+        shutil.rmtree(base)
 
 
 def test_every_combination_is_made() -> None:
