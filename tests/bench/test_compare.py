@@ -71,6 +71,7 @@ def workload_of_parts(parts: str, dtype: str) -> Any:
     return Workload((784, 6, 5, 10), 200, "mnist", dtype, **some[parts])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("parts", ["all", "momentum", "adam"])
 @pytest.mark.parametrize(
     ("name", "dtype"),
@@ -89,6 +90,7 @@ def test_contestants_train_other_networks(parts: str, name: str, dtype: str) -> 
     assert error <= (1e-3 if dtype == "float32" else 1e-10)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", PEERS)
 def test_peers_train_the_same_network(workload: Any, name: str) -> None:
     reason = proven_in_a_process(name, workload)
@@ -260,6 +262,7 @@ def test_the_commands_explain_themselves(script: str) -> None:
     assert "--threads" in done.stdout
 
 
+@pytest.mark.exhaustive
 def test_one_row_is_written_as_json(tmp_path: Path) -> None:
     file = tmp_path / "row.json"
     command = [sys.executable, str(BENCH / "compare.py"), "--row", "784-50-10", "--threads", "1"]
