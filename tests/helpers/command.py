@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from typer.testing import CliRunner
 from fastnn.backends import selection
 from fastnn.cli import app
 
+APART = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+"""What has a runner keep standard error apart, which it does by itself from Click 8.2 on."""
+
 
 def run(*arguments: object, status: int = 0) -> Any:
     """Run ``fastnn`` with these arguments; what is raised is raised here."""
     before = selection._active.set(selection._active.get(None))  # type: ignore[arg-type]
     try:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        result = CliRunner(**APART).invoke(app, [str(argument) for argument in arguments])
     finally:
         selection._active.reset(before)
     if result.exit_code != status and result.exception is not None:
