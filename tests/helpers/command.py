@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from fastnn.backends import selection
 from fastnn.cli import app
 
-APART = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+APART: dict[str, Any] = (
+    {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+)
 """What has a runner keep standard error apart, which it does by itself from Click 8.2 on."""
 
 

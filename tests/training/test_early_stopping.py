@@ -59,7 +59,8 @@ def test_what_is_nan_is_never_better(data: Batch) -> None:
             network.params["b2"] = np.full(4, np.nan)
 
     stop = EarlyStopping(3, monitor="loss")
-    _, history = run(data, [stop, spoil], validation=None)
+    with pytest.warns(fastnn.TrainingWarning, match="diverged"):
+        _, history = run(data, [stop, spoil], validation=None)
     assert math.isnan(history.losses[-1])
     assert history.epochs == stop.best_epoch + 3 < 7
     assert np.isfinite(stop.best)

@@ -235,7 +235,8 @@ def test_weights_that_are_not_finite_show() -> None:
             [fastnn.Affine(W, np.zeros(20, "float32")), fastnn.Relu(),
              fastnn.Affine(np.ones((20, 3), "float32"), np.zeros(3, "float32"))]
         )  # fmt: skip
-        history = fastnn.fit(
-            network, x, t, epochs=1, batch_size=20, optimizer=fastnn.Adam(), progress=False
-        )
+        with pytest.warns(fastnn.TrainingWarning, match="diverged"):
+            history = fastnn.fit(
+                network, x, t, epochs=1, batch_size=20, optimizer=fastnn.Adam(), progress=False
+            )
     assert np.isnan(history.losses).all()
