@@ -108,6 +108,16 @@ def squared_error_backward(backend: Backend, a: Operands) -> Callable[[], object
     return lambda: backend.squared_error_backward(a.scores, a.one_hot, out=out)
 
 
+def poisson_deviance(backend: Backend, a: Operands) -> Callable[[], object]:
+    out = a.like(a.losses, a.scores)
+    return lambda: backend.poisson_deviance(a.scores, a.one_hot, out=out)
+
+
+def poisson_deviance_backward(backend: Backend, a: Operands) -> Callable[[], object]:
+    (out,) = a.like(a.scores)
+    return lambda: backend.poisson_deviance_backward(a.scores, a.one_hot, out=out)
+
+
 def mean(backend: Backend, a: Operands) -> Callable[[], object]:
     out = a.empty()
     return lambda: backend.mean(a.losses, out=out)
@@ -245,6 +255,8 @@ PREPARED: dict[str, Prepare] = {
         sigmoid_cross_entropy_backward,
         squared_error,
         squared_error_backward,
+        poisson_deviance,
+        poisson_deviance_backward,
         mean,
         count_correct,
         count_exact,
