@@ -18,6 +18,7 @@ import pytest
 import fastnn
 from fastnn import SGD, Affine, MultiLayerNet, Relu, Sequential, SoftmaxWithLoss, TwoLayerNet
 from fastnn.backends import Backend
+from tests.helpers.layers import Scale
 from tests.helpers.problems import Batch, affine_of
 from tests.helpers.refusals import WITH_LABELS, Frame, Operation, bits, changed, refuses
 
@@ -251,17 +252,8 @@ def test_the_layer_that_refuses_is_named(backend: Backend, batch: Batch) -> None
         assert "in layer 3 of the network, Affine(5 -> 4" in caught.value.__notes__[0]
 
 
-class SumsTooMuch:
+class SumsTooMuch(Scale):
     """Its gradient is one number, where it should be one for each unit."""
-
-    parameters = ("gamma",)
-
-    def __init__(self, gamma: Any) -> None:
-        self.gamma = gamma
-
-    def forward(self, x: Any) -> Any:
-        self.x = x
-        return x * self.gamma
 
     def backward(self, dout: Any) -> Any:
         self.dgamma = fastnn.get_backend().xp.sum(dout * self.x)
