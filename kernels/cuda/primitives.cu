@@ -2,7 +2,7 @@
 // writing all of its array; here one. Small and memory-bound, so: coalesced, and that is all.
 //
 //   the losses, count_correct: one warp a row, WARPS rows a block
-//   the losses' gradients, take_rows, sgd_update: one thread an entry
+//   the losses' gradients, take_rows: one thread an entry
 
 template <typename T>
 __global__ void __launch_bounds__(WARPS * WARP, 4) softmax_cross_entropy(
@@ -103,12 +103,4 @@ __global__ void take_rows(
     row += row < 0 ? samples : 0;  // as an index of NumPy
     bool inside = row >= 0 && row < samples;
     out[i] = inside ? T(x[row * width + i % width]) * scale : not_a_number<T>();
-}
-
-// The rate is read from the device, if it is there: then a captured step follows a schedule.
-template <typename T>
-__global__ void sgd_update(T* W, const T* dW, T rate, const T* rate_on_device, int64 size)
-{
-    int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < size) W[i] -= (rate_on_device ? *rate_on_device : rate) * dW[i];
 }

@@ -70,11 +70,3 @@ def take_rows(*, x: Array, rows: Array, scale: float, out: Array) -> None:
     width = math.prod(x.shape[1:])
     sizes = (np.int64(len(x)), np.int64(out.size), np.int64(width))
     launch(*_entries(out.size), (x, rows, out.dtype.type(scale), out, *sizes))
-
-
-def sgd_update(*, W: Array, dW: Array, lr: float | Array) -> None:
-    """``W -= lr * dW`` in place; `lr` may be an array (), which the device reads."""
-    on_device = not isinstance(lr, int | float | np.generic)
-    rate = (W.dtype.type(0), lr) if on_device else (W.dtype.type(lr), np.uintp(0))
-    launch = kernel("primitives", "sgd_update", W.dtype.name)
-    launch(*_entries(W.size), (W, dW, *rate, np.int64(W.size)))

@@ -1,60 +1,43 @@
 """The update rules of the optimizers, in place, and weight decay: a kernel of CuPy's each.
 
-Numbers such as ``lr`` may be arrays () of the device: then a captured step follows a schedule.
+The rules are those of ``rules.cuh``, which the training step is compiled with as well. Numbers such
+as ``lr`` may be arrays () of the device: then a captured step follows a schedule.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
+
+from fastnn.kernels.cuda.loading import HERE
 
 Array = Any
 Number = Any
 
 
-def momentum_update(*, W: Array, dW: Array, v: Array, lr: Number, momentum: Number) -> None:
-    """See `Backend.momentum_update`."""
-    code = "v = momentum * v - lr * dW; W += v"
-    _kernel("momentum_update", "dW, lr, momentum", "W, v", code)(dW, lr, momentum, W, v)
+class RuleType(NamedTuple):
+    """A rule of ``rules.cuh``: its name there, and the names of its numbers, in order."""
+
+    name: str
+    numbers: tuple[str, ...]
+    states: int
 
 
-def nesterov_update(*, W: Array, dW: Array, v: Array, lr: Number, momentum: Number) -> None:
-    """See `Backend.nesterov_update`."""
-    code = """
-        T change = lr * dW;
-        W += momentum * momentum * v - (T(1) + momentum) * change;
-        v = momentum * v - change
-    """
-    _kernel("nesterov_update", "dW, lr, momentum", "W, v", code)(dW, lr, momentum, W, v)
+BY_PRIMITIVE = {
+    "sgd_update": RuleType("Sgd", ("lr",), 0),
+    "momentum_update": RuleType("Momentum", ("lr", "momentum"), 1),
+    "nesterov_update": RuleType("Nesterov", ("lr", "momentum"), 1),
+    "adagrad_update": RuleType("AdaGrad", ("lr", "epsilon"), 1),
+    "rmsprop_update": RuleType("RMSprop", ("lr", "one_minus_decay_rate", "epsilon"), 1),
+    "adam_update": RuleType("Adam", ("lr_t", "one_minus_beta1", "one_minus_beta2", "epsilon"), 2),
+}
+"""By the primitive of a backend that does the same."""
 
 
-def adagrad_update(*, W: Array, dW: Array, h: Array, lr: Number, epsilon: float) -> None:
-    """See `Backend.adagrad_update`."""
-    code = "h += dW * dW; W -= lr * dW / (sqrt(h) + epsilon)"
-    _kernel("adagrad_update", "dW, lr, epsilon", "W, h", code)(dW, lr, epsilon, W, h)
-
-
-def rmsprop_update(
-    *, W: Array, dW: Array, h: Array, lr: Number, one_minus_decay_rate: Number, epsilon: float
-) -> None:
-    """See `Backend.rmsprop_update`."""
-    code = "h += gain * (dW * dW - h); W -= lr * dW / (sqrt(h) + epsilon)"
-    launch = _kernel("rmsprop_update", "dW, lr, gain, epsilon", "W, h", code)
-    launch(dW, lr, one_minus_decay_rate, epsilon, W, h)
-
-
-def adam_update(
-    *, W: Array, dW: Array, m: Array, v: Array, lr_t: Number, one_minus_beta1: Number,
-    one_minus_beta2: Number, epsilon: float,
-) -> None:  # fmt: skip
-    """See `Backend.adam_update`."""
-    code = """
-        m += gain1 * (dW - m);
-        v += gain2 * (dW * dW - v);
-        W -= lr * m / (sqrt(v) + epsilon)
-    """
-    launch = _kernel("adam_update", "dW, lr, gain1, gain2, epsilon", "W, m, v", code)
-    launch(dW, lr_t, one_minus_beta1, one_minus_beta2, epsilon, W, m, v)
+def update(primitive: str, W: Array, dW: Array, *state: Array, **numbers: Number) -> None:
+    """Do what the primitive of a rule does; W, dW and state of one shape and dtype."""
+    rule = BY_PRIMITIVE[primitive]
+    _update_kernel(primitive)(dW, *(numbers[name] for name in rule.numbers), W, *state)
 
 
 def decayed_gradient(*, dW: Array, W: Array, weight_decay: Number, out: Array) -> None:
@@ -69,8 +52,25 @@ def decay_weights(*, W: Array, lr: Number, weight_decay: Number) -> None:
 
 
 @functools.cache
-def _kernel(name: str, reads: str, changes: str, code: str) -> Any:
+def _update_kernel(primitive: str) -> Any:
+    name, numbers, states = BY_PRIMITIVE[primitive]
+    state = [f"state{i}" for i in range(states)]
+    code = "\n".join(
+        [
+            f"const T numbers[] = {{{', '.join(numbers)}}};",
+            f"T state[] = {{{', '.join([*state, 'T(0)'])}}};",
+            f"{name}<T> rule(numbers);",
+            "rule(W, dW, state);",
+            *(f"state{i} = state[{i}];" for i in range(states)),
+        ]
+    )
+    preamble = (HERE / "rules.cuh").read_text(encoding="utf-8")
+    return _kernel(primitive, ", ".join(["dW", *numbers]), ", ".join(["W", *state]), code, preamble)
+
+
+@functools.cache
+def _kernel(name: str, reads: str, changes: str, code: str, preamble: str = "") -> Any:
     import cupy
 
     typed = [", ".join(f"T {each}" for each in names.split(", ")) for names in (reads, changes)]
-    return cupy.ElementwiseKernel(*typed, code, f"fastnn_{name}")
+    return cupy.ElementwiseKernel(*typed, code, f"fastnn_{name}", preamble=preamble)

@@ -37,7 +37,7 @@ INSTANTIATIONS = {
             f"{name}<{T}>"
             for name in (
                 "softmax_cross_entropy", "softmax_cross_entropy_backward", "sigmoid_cross_entropy",
-                "squared_error", "difference_over_samples", "count_correct", "sgd_update",
+                "squared_error", "difference_over_samples", "count_correct",
             )
             for T in ("float", "double")
         ],
@@ -71,7 +71,7 @@ THREADS_OF_A_BLOCK = {
     "begin": 1, "next_batch": 128, "keep_loss": 1,
     "softmax_cross_entropy": 128, "softmax_cross_entropy_backward": 256, "count_correct": 128,
     "sigmoid_cross_entropy": 128, "squared_error": 128, "difference_over_samples": 256,
-    "take_rows": 256, "sgd_update": 256, "dropout": 256,
+    "take_rows": 256, "dropout": 256,
     "sigmoid": 256, "sigmoid_backward": 256, "tanh_forward": 256, "tanh_backward": 256,
     "leaky_relu": 256, "leaky_relu_backward": 256, "gelu": 256, "gelu_backward": 256,
     "batch_norm": 256, "batch_norm_backward": 256, "batch_norm_evaluation": 256,

@@ -10,13 +10,12 @@ from typing import Any
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import CLIP_EPSILON, EPSILON, Backend
 from fastnn.backends.kernel_or_formula import (
-    contiguous,
     fills,
     kernel_for,
     same_floats,
     same_floats_as_gradient,
 )
-from fastnn.kernels.cuda import clipping, primitives, rules
+from fastnn.kernels.cuda import clipping, rules
 
 
 class RulePrimitives(Backend):
@@ -55,10 +54,10 @@ class RulePrimitives(Backend):
         rules.decayed_gradient(dW=dW, W=W, weight_decay=weight_decay, out=result)
         return result
 
-    @kernel_for(lambda W, dW, lr: same_floats_as_gradient(W, dW) and contiguous(W))
+    @kernel_for(lambda W, dW, lr: same_floats_as_gradient(W, dW))
     def sgd_update(self, W: Array, dW: Array, *, lr: float | Array) -> Array:
         """See `Backend.sgd_update`. `lr` may be an array (), which the device reads."""
-        primitives.sgd_update(W=W, dW=self._cupy.ascontiguousarray(dW), lr=lr)
+        rules.update("sgd_update", W, dW, lr=lr)
         return W
 
     @kernel_for(lambda W, lr, weight_decay: same_floats(W))
@@ -72,7 +71,7 @@ class RulePrimitives(Backend):
         self, W: Array, dW: Array, v: Array, *, lr: float | Array, momentum: float | Array
     ) -> Array:
         """See `Backend.momentum_update`; numbers may be arrays (), as in all rules here."""
-        rules.momentum_update(W=W, dW=dW, v=v, lr=lr, momentum=momentum)
+        rules.update("momentum_update", W, dW, v, lr=lr, momentum=momentum)
         return W
 
     @kernel_for(lambda W, dW, v, lr, momentum: same_floats_as_gradient(W, dW, v))
@@ -80,13 +79,13 @@ class RulePrimitives(Backend):
         self, W: Array, dW: Array, v: Array, *, lr: float | Array, momentum: float | Array
     ) -> Array:
         """See `Backend.nesterov_update`."""
-        rules.nesterov_update(W=W, dW=dW, v=v, lr=lr, momentum=momentum)
+        rules.update("nesterov_update", W, dW, v, lr=lr, momentum=momentum)
         return W
 
     @kernel_for(lambda W, dW, h, lr: same_floats_as_gradient(W, dW, h))
     def adagrad_update(self, W: Array, dW: Array, h: Array, *, lr: float | Array) -> Array:
         """See `Backend.adagrad_update`."""
-        rules.adagrad_update(W=W, dW=dW, h=h, lr=lr, epsilon=EPSILON)
+        rules.update("adagrad_update", W, dW, h, lr=lr, epsilon=EPSILON)
         return W
 
     @kernel_for(lambda W, dW, h, lr, one_minus_decay_rate: same_floats_as_gradient(W, dW, h))
@@ -100,8 +99,8 @@ class RulePrimitives(Backend):
         one_minus_decay_rate: float | Array,
     ) -> Array:
         """See `Backend.rmsprop_update`."""
-        numbers = {"lr": lr, "one_minus_decay_rate": one_minus_decay_rate}
-        rules.rmsprop_update(W=W, dW=dW, h=h, **numbers, epsilon=EPSILON)
+        numbers = {"lr": lr, "one_minus_decay_rate": one_minus_decay_rate, "epsilon": EPSILON}
+        rules.update("rmsprop_update", W, dW, h, **numbers)
         return W
 
     @kernel_for(
@@ -122,8 +121,8 @@ class RulePrimitives(Backend):
         epsilon: float | Array = EPSILON,
     ) -> Array:
         """See `Backend.adam_update`."""
-        rules.adam_update(
-            W=W, dW=dW, m=m, v=v, lr_t=lr_t, one_minus_beta1=one_minus_beta1,
+        rules.update(
+            "adam_update", W, dW, m, v, lr_t=lr_t, one_minus_beta1=one_minus_beta1,
             one_minus_beta2=one_minus_beta2, epsilon=epsilon,
         )  # fmt: skip
         return W
