@@ -22,16 +22,25 @@
 // `finish` ends a product that stands by itself: parts added up, bias, ReLU.
 
 template <typename T> struct Hidden {
-    static constexpr int AT_ONCE = 1;  // each of which has 8 of its parts under way
+    using Raw = T;
     const T *parts, *b;
     T* h;
     int splits, N, D;
     bool through_relu, write;
     __device__ int64 start(int n) const { return int64(n) * D; }
-    __device__ T at(int64 start, int k) const {
-        T x = whole(parts + start + k, splits, int64(N) * D, b[k], through_relu);
-        if (write) h[start + k] = x;
-        return x;
+    template <int COUNT>
+    __device__ void load(const int64 (&start)[COUNT], int k, bool inside, Raw (&raw)[COUNT]) const {
+        const T bias = inside ? b[k] : T(0);
+        int64 place[COUNT];
+#pragma unroll
+        for (int j = 0; j < COUNT; j++) place[j] = inside && start[j] >= 0 ? start[j] + k : OUTSIDE;
+        sums_of_parts<2>(parts, splits, int64(N) * D, place, raw);
+#pragma unroll
+        for (int j = 0; j < COUNT; j++) raw[j] += bias;
+    }
+    __device__ T value(Raw raw, int64) const { return through_relu ? relu(raw) : raw; }
+    __device__ void keep(T x, int64 start, int k, bool inside) const {
+        if (write && inside && start >= 0) h[start + k] = x;
     }
 };
 
@@ -39,6 +48,7 @@ template <typename T, typename Source>
 __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int M, int depth)
 {
     constexpr int V = Vector<T>::SIZE, APART = ACROSS * V;  // of a thread's vectors of columns
+    constexpr int X_ENTRIES = ROWS * DEPTH / THREADS, W_ENTRIES = DEPTH * COLUMNS / THREADS;
     __shared__ __align__(16) T a[ROWS][DEPTH + V];
     __shared__ __align__(16) T w[DEPTH][COLUMNS];
     __shared__ int64 start[ROWS];
@@ -47,20 +57,30 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
     const int first = blockIdx.z * depth, last = min(first + depth, D);
     T sum[SIDE][SIDE] = {};
 
-    if (thread < ROWS) start[thread] = row0 + thread < N ? x.start(row0 + thread) : 0;
+    if (thread < ROWS) start[thread] = row0 + thread < N ? x.start(row0 + thread) : OUTSIDE;
     __syncthreads();
     for (int k0 = first; k0 < last; k0 += DEPTH) {
-#pragma unroll Source::AT_ONCE
-        for (int j = 0; j < ROWS * DEPTH / THREADS; j++) {
-            int i = thread + j * THREADS, r = i / DEPTH, k = i % DEPTH;
-            a[r][k] = row0 + r < N && k0 + k < last ? x.at(start[r], k0 + k) : T(0);
-        }
+        const int my_k = thread % DEPTH;
+        const bool inside = k0 + my_k < last;
+        int64 starts[X_ENTRIES];
+        typename Source::Raw raw[X_ENTRIES];
 #pragma unroll
-        for (int j = 0; j < DEPTH * COLUMNS / THREADS; j++) {
-            int i = thread + j * THREADS, k = i / COLUMNS, m = column0 + i % COLUMNS;
-            w[k][i % COLUMNS] = k0 + k < last && m < M ? W[int64(k0 + k) * M + m] : T(0);
+        for (int j = 0; j < X_ENTRIES; j++) starts[j] = start[(thread + j * THREADS) / DEPTH];
+        x.load(starts, k0 + my_k, inside, raw);
+#pragma unroll
+        for (int j = 0; j < X_ENTRIES; j++)
+            a[(thread + j * THREADS) / DEPTH][my_k] = x.value(raw[j], starts[j]);
+#pragma unroll
+        for (int j = 0; j < W_ENTRIES; j++) {
+            int i = thread + j * THREADS, k = k0 + i / COLUMNS, m = column0 + i % COLUMNS;
+            w[i / COLUMNS][i % COLUMNS] = k < last && m < M ? W[int64(k) * M + m] : T(0);
         }
         __syncthreads();
+#pragma unroll
+        for (int j = 0; j < X_ENTRIES; j++) {
+            int r = (thread + j * THREADS) / DEPTH;
+            x.keep(a[r][my_k], start[r], k0 + my_k, inside);
+        }
 #pragma unroll
         for (int k = 0; k < DEPTH; k += 4) {
             Four<T> across[SIDE];

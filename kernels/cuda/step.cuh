@@ -92,36 +92,82 @@ template <typename T> struct alignas(16) Vector {
     T v[SIZE];
 };
 
-// Where a kernel has x (N, D) from: rows of the data set, cast and scaled, or an array. `start` is
-// asked once for a row, then `at` for its entries, `AT_ONCE` of them under way in a thread.
+// Where a kernel has x (N, D) from: rows of the data set, cast and scaled, or an array.
+//
+// `start` is asked once for a row, then `load` for an entry of COUNT rows, and `value` for what each
+// of these is. A load of nothing but numbers, under a condition that is no branch, and all loads of
+// a thread before the first `value`: so they are under way together, where one after the other each
+// would take a trip to memory. Outside of x, in rows or columns, numbers are 0.
+constexpr int64 NO_SAMPLE = -1, OUTSIDE = -2;  // for the start of a row
+
 template <typename T, typename Data> struct Gathered {
-    static constexpr int AT_ONCE = 8;
+    using Raw = Data;
     const Data* data;
     Batch batch;
     int D;
     T scale;
-    __device__ int64 start(int n) const { int64 row = batch[n]; return row < 0 ? -1 : row * D; }
-    __device__ T at(int64 start, int d) const {
-        return start < 0 ? not_a_number<T>() : T(data[start + d]) * scale;
+    __device__ int64 start(int n) const {
+        int64 row = batch[n];
+        return row < 0 ? NO_SAMPLE : row * D;
     }
+    template <int COUNT>
+    __device__ void load(const int64 (&start)[COUNT], int d, bool inside, Raw (&raw)[COUNT]) const {
+#pragma unroll
+        for (int j = 0; j < COUNT; j++)
+            raw[j] = inside && start[j] >= 0 ? data[start[j] + d] : Raw(0);
+    }
+    __device__ T value(Raw raw, int64 start) const {
+        return T(raw) * (start == NO_SAMPLE ? not_a_number<T>() : scale);
+    }
+    __device__ void keep(T, int64, int, bool) const {}
 };
 
 template <typename T> struct Matrix {
-    static constexpr int AT_ONCE = 8;
+    using Raw = T;
     const T* x;
     int D;
     __device__ int64 start(int n) const { return int64(n) * D; }
-    __device__ T at(int64 start, int d) const { return x[start + d]; }
+    template <int COUNT>
+    __device__ void load(const int64 (&start)[COUNT], int d, bool inside, Raw (&raw)[COUNT]) const {
+#pragma unroll
+        for (int j = 0; j < COUNT; j++) raw[j] = inside && start[j] >= 0 ? x[start[j] + d] : T(0);
+    }
+    __device__ T value(Raw raw, int64) const { return raw; }
+    __device__ void keep(T, int64, int, bool) const {}
 };
+
+// COUNT entries of a split product, each the sum of its parts from first to last. AT_ONCE parts of
+// all entries are under way together; 0 for what is not there (place < 0, or behind the last split)
+// changes no bit of a sum that begins with 0.
+template <int AT_ONCE, typename T, int COUNT>
+__device__ void sums_of_parts(
+    const T* parts, int splits, int64 stride, const int64 (&place)[COUNT], T (&sum)[COUNT])
+{
+#pragma unroll
+    for (int j = 0; j < COUNT; j++) sum[j] = 0;
+#pragma unroll 1
+    for (int first = 0; first < splits; first += AT_ONCE, parts += AT_ONCE * stride) {
+        T part[AT_ONCE][COUNT];
+#pragma unroll
+        for (int s = 0; s < AT_ONCE; s++)
+#pragma unroll
+            for (int j = 0; j < COUNT; j++)
+                part[s][j] = first + s < splits && place[j] >= 0 ? parts[s * stride + place[j]] : T(0);
+#pragma unroll
+        for (int s = 0; s < AT_ONCE; s++)
+#pragma unroll
+            for (int j = 0; j < COUNT; j++) sum[j] += part[s][j];
+    }
+}
 
 // One entry of a split product: the sum of its parts, with the bias, through ReLU on request.
 template <typename T>
 __device__ T whole(const T* parts, int splits, int64 stride, T b, bool through_relu) {
-    T sum = 0;
-#pragma unroll 8
-    for (int split = 0; split < splits; split++) sum += parts[split * stride];
-    sum += b;
-    return through_relu ? relu(sum) : sum;
+    const int64 place[1] = {0};
+    T sum[1];
+    sums_of_parts<8>(parts, splits, stride, place, sum);
+    sum[0] += b;
+    return through_relu ? relu(sum[0]) : sum[0];
 }
 
 // Softmax, cross-entropy and its gradient, for one row of C scores, by one warp.

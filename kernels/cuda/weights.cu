@@ -41,24 +41,37 @@ __device__ void tile_of_gradient(
     Shared<T>& shared, const Source& x, const T* dout, int N, int D, int M, int row0, int column0,
     T (&sum)[4], T& bias)
 {
+    constexpr int X_ENTRIES = DEPTH * ROWS / THREADS, G_ENTRIES = DEPTH * COLUMNS / THREADS;
     const int thread = threadIdx.x, my_rows = thread / COLUMNS * 4, my_column = thread % COLUMNS;
+    const int my_d = row0 + thread % ROWS;
 
     for (int first = 0; first < N; first += LONG) {
         const int last = min(first + LONG, N);
         T long_sum[4] = {}, long_bias = 0;
         for (int n0 = first; n0 < last; n0 += DEPTH) {
-            if (thread < DEPTH && n0 + thread < N) shared.start[thread] = x.start(n0 + thread);
-            __syncthreads();
+            T right[G_ENTRIES];
 #pragma unroll
-            for (int j = 0; j < DEPTH * ROWS / THREADS; j++) {
-                int i = thread + j * THREADS, n = i / ROWS, d = row0 + i % ROWS;
-                shared.a[n][i % ROWS] = n0 + n < N && d < D ? x.at(shared.start[n], d) : T(0);
-            }
-#pragma unroll
-            for (int j = 0; j < DEPTH * COLUMNS / THREADS; j++) {
+            for (int j = 0; j < G_ENTRIES; j++) {
                 int i = thread + j * THREADS, n = n0 + i / COLUMNS, m = column0 + i % COLUMNS;
-                shared.g[i / COLUMNS][i % COLUMNS] = n < N && m < M ? dout[int64(n) * M + m] : T(0);
+                right[j] = n < N && m < M ? dout[int64(n) * M + m] : T(0);
             }
+            if (thread < DEPTH)
+                shared.start[thread] = n0 + thread < N ? x.start(n0 + thread) : OUTSIDE;
+            __syncthreads();
+            int64 starts[X_ENTRIES];
+            typename Source::Raw raw[X_ENTRIES];
+#pragma unroll
+            for (int j = 0; j < X_ENTRIES; j++) starts[j] = shared.start[(thread + j * THREADS) / ROWS];
+            x.load(starts, my_d, my_d < D, raw);
+#pragma unroll
+            for (int j = 0; j < G_ENTRIES; j++) {
+                int i = thread + j * THREADS;
+                shared.g[i / COLUMNS][i % COLUMNS] = right[j];
+            }
+#pragma unroll
+            for (int j = 0; j < X_ENTRIES; j++)
+                shared.a[(thread + j * THREADS) / ROWS][thread % ROWS] =
+                    x.value(raw[j], starts[j]);
             __syncthreads();
             T short_sum[4] = {}, short_bias = 0;
 #pragma unroll
@@ -106,12 +119,20 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) update_weights(
     }
 
     const int m = column0 + my_column;
+    const bool has_bias = row0 == 0 && my_rows == 0 && m < M;
+    const T b = has_bias ? layer.b[m] : T(0);
+    T W[4];  // all of it is read before any is written, which might be the same memory
 #pragma unroll
     for (int r = 0; r < 4; r++) {
         int d = row0 + my_rows + r;
-        if (d < D && m < M) layer.W[int64(d) * M + m] -= rate * sum[r];
+        W[r] = d < D && m < M ? layer.W[int64(d) * M + m] : T(0);
     }
-    if (row0 == 0 && my_rows == 0 && m < M) layer.b[m] -= rate * bias;
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+        int d = row0 + my_rows + r;
+        if (d < D && m < M) layer.W[int64(d) * M + m] = W[r] - rate * sum[r];
+    }
+    if (has_bias) layer.b[m] = b - rate * bias;
 
     if (blockIdx.x == 0 && thread < WARP) {
         T mean = mean_over_warp(losses, N, thread);
