@@ -132,7 +132,7 @@ class Backend:
         raise NotImplementedError
 
     def synchronize(self) -> None:
-        """Wait until everything queued on the device is done."""
+        """Wait until everything that this thread has queued on the device is done."""
 
     def astype(self, array: Array, dtype: str) -> Array:
         """Cast an array of this backend; no copy if it has `dtype` already."""

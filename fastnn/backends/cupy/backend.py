@@ -130,8 +130,12 @@ class CupyBackend(LayerPrimitives, LossPrimitives, RulePrimitives):
             return self._cupy.asnumpy(array)  # type: ignore[no-any-return]
 
     def synchronize(self) -> None:
-        """See `Backend.synchronize`."""
-        self.device.synchronize()
+        """See `Backend.synchronize`: waits for the current stream, where all work is queued.
+
+        CUDA forbids to wait for the device while any of its streams captures, for whichever thread.
+        """
+        with self.current():
+            self._cupy.cuda.get_current_stream().synchronize()
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
         """See `Backend.empty`."""

@@ -45,10 +45,23 @@ class CapturedGraph:
         self._graph.launch()
 
 
-def capture(work: Callable[[], object]) -> CapturedGraph:
-    """Capture what `work` queues on the current stream; nothing runs.
+def stream_for_captures() -> Any:
+    """Make a stream for `capture`.
 
-    Whatever goes wrong, the stream that is current and the memory are as they were before.
+    It is non-blocking: with a blocking one CUDA would refuse whatever another thread queues on the
+    default stream meanwhile, as the one would have to wait for the other.
+    """
+    import cupy
+
+    return cupy.cuda.Stream(non_blocking=True)
+
+
+def capture(work: Callable[[], object], stream: Any) -> CapturedGraph:
+    """Capture what `work` queues on the current stream, which is `stream` meanwhile; nothing runs.
+
+    Whatever goes wrong, the stream that is current and the memory are as they were before. Other
+    threads may do anything meanwhile but wait for the device as a whole: the capture is *relaxed*,
+    it forbids nobody to allocate, to free and to copy, in this thread or another one.
 
     Raises
     ------
@@ -58,10 +71,9 @@ def capture(work: Callable[[], object]) -> CapturedGraph:
     import cupy
 
     memory = GraphMemory()
-    stream = cupy.cuda.Stream(non_blocking=True)
     with stream, cupy.cuda.using_allocator(memory.malloc):
-        stream.begin_capture()
         try:
+            stream.begin_capture(cupy.cuda.runtime.streamCaptureModeRelaxed)
             work()
         except BaseException:
             with contextlib.suppress(Exception):

@@ -9,12 +9,13 @@ and no synchronisation, and the host is free after a launch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.cupy.fused import KNOWN, FusedStep, reasons_against
-from fastnn.backends.cupy.graph import CapturedGraph, Obstacle, capture
+from fastnn.backends.cupy.graph import CapturedGraph, Obstacle, capture, stream_for_captures
 from fastnn.backends.cupy.op_by_op import OpByOpStep, own_code
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.known_parts import Course
@@ -133,10 +134,14 @@ class CupyRunner(Runner):
         A layer that raises an error of its own will raise it again when it is called directly.
         """
         try:
-            self.graphs[n, count] = capture(lambda: self._launch(n, count))
+            self.graphs[n, count] = capture(lambda: self._launch(n, count), self._stream)
         except Exception as error:
             return Obstacle(_words_for(error, self.step))
         return None
+
+    @cached_property
+    def _stream(self) -> Any:
+        return stream_for_captures()
 
     def _launch(self, n: int, count: int) -> None:
         for _ in range(count):

@@ -186,6 +186,28 @@ def test_a_runner_that_goes_leaves_nothing(cuda: Any, numbers: Any, more: Any) -
     assert spent.mallocs == spent.frees > 0
 
 
+def test_a_runner_captures_on_one_stream(
+    cuda: Any, numbers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cupy
+
+    problem, rows = numbers
+    begin, streams = cupy.cuda.Stream.begin_capture, []
+
+    def begun(stream: Any, *arguments: Any) -> None:
+        streams.append(stream)
+        begin(stream, *arguments)
+
+    monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", begun)
+    for more in ([], [Relu()]):
+        runner = runner_of(cuda, problem, *more)
+        for some in (rows, rows[:5], rows[:, :9], rows):
+            runner.run(some, {"lr": 0.1})
+        assert len(runner.graphs) == 3
+    assert len(streams) == 6
+    assert len(set(map(id, streams))) == 2
+
+
 @pytest.mark.filterwarnings("ignore:the loss has not moved:fastnn.TrainingWarning")
 def test_training_again_takes_no_more_memory(cuda: Any, numbers: Any) -> None:
     import cupy
