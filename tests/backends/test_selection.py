@@ -278,7 +278,10 @@ class FakeError(RuntimeError):
 
 def fake_cupy(**answers: Any) -> ModuleType:
     """Make what `unavailable_reason` asks of CuPy; an answer that is an error raises."""
-    given = {"driver": 13000, "runtime": 13000, "devices": 1, "result": 8.0, **answers}
+    given: dict[str, Any] = {
+        "version": "14.2.0", "driver": 13000, "runtime": 13000, "devices": 1,
+        "capability": (7, 5), "result": 8.0, **answers,
+    }  # fmt: skip
 
     def ask(what: str) -> Any:
         if isinstance(given[what], Exception):
@@ -293,12 +296,18 @@ def fake_cupy(**answers: Any) -> ModuleType:
     module.__spec__ = ModuleSpec("cupy", None)
     module.float32 = np.float32
     module.ones = lambda *_: Ones()
+    module.__version__ = given["version"]
     module.cuda = SimpleNamespace(
         runtime=SimpleNamespace(
             CUDARuntimeError=FakeError,
             driverGetVersion=lambda: ask("driver"),
             runtimeGetVersion=lambda: ask("runtime"),
             getDeviceCount=lambda: ask("devices"),
+            getDevice=lambda: 0,
+            getDeviceProperties=lambda _: {
+                "name": b"Some GPU",
+                **dict(zip(("major", "minor"), ask("capability"), strict=True)),
+            },
         )
     )
     return module  # type: ignore[no-any-return]
@@ -307,6 +316,18 @@ def fake_cupy(**answers: Any) -> ModuleType:
 NVRTC = RuntimeError("libnvrtc.so.13: cannot open shared object file")
 PROBLEMS: dict[str, tuple[ModuleType | None, str | None, list[str]]] = {
     "not installed": (None, None, ["CuPy is not installed", "pip install", "cuda12x", "cuda13x"]),
+    "an old one": (
+        fake_cupy(version="14.1.1"), "12",
+        ["CuPy 14.1.1", "needs 14.2 or later", "--upgrade 'cupy-cuda12x[ctk]>=14.2'"],
+    ),
+    "a much older one": (fake_cupy(version="9.6.0b1"), "13", ["9.6.0b1", "needs 14.2 or later"]),
+    "device too old for CUDA 13": (
+        fake_cupy(capability=(7, 0), result=NVRTC), "13",
+        [
+            "device 0 (Some GPU) has compute capability 7.0", "CUDA 13", "needs 7.5",
+            "pip uninstall cupy-cuda13x", "pip install 'cupy-cuda12x[ctk]>=14.2'",
+        ],
+    ),
     "no driver": (fake_cupy(driver=0), "13", ["no NVIDIA driver", "install one", "CPU backend"]),
     "driver does not answer": (fake_cupy(driver=FakeError("999")), "13", ["999", "nvidia-smi"]),
     "wheel for a newer CUDA": (
@@ -321,7 +342,7 @@ PROBLEMS: dict[str, tuple[ModuleType | None, str | None, list[str]]] = {
         fake_cupy(devices=FakeError("cudaErrorNoDevice")), "13", ["ErrorNoDevice", "nvidia-smi"],
     ),
     "no compiler": (
-        fake_cupy(result=NVRTC), "13", ["libnvrtc.so.13", "cannot compute", "cupy-cuda13x[ctk]"],
+        fake_cupy(result=NVRTC), "13", ["libnvrtc.so.13", "cannot compute", "cupy-cuda13x[ctk]>="],
     ),
     "no compiler for 12": (fake_cupy(result=NVRTC), "12", ["cupy-cuda12x[ctk]"]),
 }  # fmt: skip
@@ -356,6 +377,26 @@ def test_a_cupy_without_faults_is_usable(fresh: None, monkeypatch: pytest.Monkey
     assert CupyBackend.unavailable_reason() is None
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy(driver=13010, runtime=12090))
     assert CupyBackend.unavailable_reason() is None  # drivers run what is older
+    for version in ("14.2.0", "14.10.0rc1", "15.0.0a1", "of somebody's own"):
+        monkeypatch.setitem(sys.modules, "cupy", fake_cupy(version=version))
+        assert CupyBackend.unavailable_reason() is None
+
+
+def test_cuda_12_runs_on_older_devices(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels = {"cupy-cuda12x": "14.2.0"}
+
+    def version(name: str) -> str:
+        if name not in wheels:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return wheels[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(capability=(6, 1)))
+    assert CupyBackend.unavailable_reason() is None
+    assert CupyBackend.device_problem(0) is None
+    wheels["cupy-cuda13x"] = wheels.pop("cupy-cuda12x")
+    for problem in (CupyBackend.unavailable_reason(), CupyBackend.device_problem(0)):
+        assert "compute capability 6.1" in str(problem)
 
 
 class Broken:

@@ -639,3 +639,20 @@ def test_an_array_too_large_for_the_device(cuda: Any, pooled: bool) -> None:
         pytest.raises(MemoryError, match=match + ".*uint8.*pinned"),
     ):
         cuda.empty((total, 8), "float32")
+
+
+OLD_DEVICE = """
+    import fastnn
+    for name in ("cupy", "cupy:0"):
+        try:
+            fastnn.set_backend(name, strict=True)
+        except fastnn.BackendUnavailableError as error:
+            print(error)
+"""
+
+
+def test_a_device_from_before_the_wheel() -> None:
+    simulator()
+    said = run_script(OLD_DEVICE, CUPYSIM_CC="70")
+    assert said.count("has compute capability 7.0, and CUDA 13") == 2
+    assert said.count("pip install 'cupy-cuda12x[ctk]>=14.2'") == 2
