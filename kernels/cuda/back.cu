@@ -49,12 +49,19 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) back(
         __syncthreads();
     }
 
+    T out[SIDE][SIDE];  // all of them are read before any dx is written, which might be the same memory
 #pragma unroll
     for (int r = 0; r < SIDE; r++)
 #pragma unroll
         for (int c = 0; c < SIDE; c++) {
             int n = row0 + my_rows + r, d = column0 + my_column + ACROSS * c;
-            int64 i = int64(n) * D + d;
-            if (n < N && d < D) dx[i] = behind_relu ? relu_backward(x[i], sum[r][c]) : sum[r][c];
+            out[r][c] = behind_relu && n < N && d < D ? x[int64(n) * D + d] : T(1);
+        }
+#pragma unroll
+    for (int r = 0; r < SIDE; r++)
+#pragma unroll
+        for (int c = 0; c < SIDE; c++) {
+            int n = row0 + my_rows + r, d = column0 + my_column + ACROSS * c;
+            if (n < N && d < D) dx[int64(n) * D + d] = relu_backward(out[r][c], sum[r][c]);
         }
 }

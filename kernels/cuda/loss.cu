@@ -11,9 +11,22 @@ __global__ void __launch_bounds__(WARPS * WARP, 4) loss(
     const int step = control->step;
     if (blockIdx.x == 0 && threadIdx.x == 0) control->step_last = step;
     if (n >= N) return;
+    constexpr int CLASSES = 4;  // under way in a thread
+    const int64 row = batch_of(control, step, N, samples)[n], t = row < 0 ? -1 : labels[row];
     parts += int64(n) * C, dout += int64(n) * C;
-    for (int c = lane; c < C; c += WARP)
-        dout[c] = whole(parts + c, splits, int64(N) * C, b[c], false);
-    int64 row = batch_of(control, step, N, samples)[n], t = row < 0 ? -1 : labels[row];
+    for (int c0 = lane; c0 < C; c0 += CLASSES * WARP) {
+        T bias[CLASSES], sum[CLASSES];
+        int64 place[CLASSES];
+#pragma unroll
+        for (int j = 0; j < CLASSES; j++) {
+            int c = c0 + j * WARP;
+            place[j] = c < C ? c : OUTSIDE;
+            bias[j] = c < C ? b[c] : T(0);
+        }
+        sums_of_parts<4>(parts, splits, int64(N) * C, place, sum);
+#pragma unroll
+        for (int j = 0; j < CLASSES; j++)
+            if (c0 + j * WARP < C) dout[c0 + j * WARP] = sum[j] + bias[j];
+    }
     softmax_cross_entropy_row<T, false>(dout, dout, C, t, T(N), lane, losses + n);
 }

@@ -64,11 +64,20 @@ template <typename T> __device__ T sum_over_warp(T x) {
 // The mean of N losses, each divided before it is added, as in base.py, so that none overflows. A
 // lane has N / 32 of them: what is lost when one is added is added with the next (Kahan, 1965).
 template <typename T> __device__ T mean_over_warp(const T* losses, int N, int lane) {
+    constexpr int AT_ONCE = 4;
     T mean = 0, lost = 0;
-    for (int n = lane; n < N; n += WARP) {
-        T term = losses[n] / T(N) - lost, more = mean + term;
-        lost = (more - mean) - term;
-        mean = more;
+    for (int first = lane; first < N; first += AT_ONCE * WARP) {
+        T some[AT_ONCE];
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; j++)
+            some[j] = first + j * WARP < N ? losses[first + j * WARP] : T(0);
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; j++) {
+            if (first + j * WARP >= N) break;
+            T term = some[j] / T(N) - lost, more = mean + term;
+            lost = (more - mean) - term;
+            mean = more;
+        }
     }
     return sum_over_warp(mean);
 }
@@ -152,7 +161,8 @@ __device__ void sums_of_parts(
         for (int s = 0; s < AT_ONCE; s++)
 #pragma unroll
             for (int j = 0; j < COUNT; j++)
-                part[s][j] = first + s < splits && place[j] >= 0 ? parts[s * stride + place[j]] : T(0);
+                part[s][j] =
+                    first + s < splits && place[j] >= 0 ? parts[s * stride + place[j]] : T(0);
 #pragma unroll
         for (int s = 0; s < AT_ONCE; s++)
 #pragma unroll

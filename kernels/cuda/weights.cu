@@ -61,7 +61,8 @@ __device__ void tile_of_gradient(
             int64 starts[X_ENTRIES];
             typename Source::Raw raw[X_ENTRIES];
 #pragma unroll
-            for (int j = 0; j < X_ENTRIES; j++) starts[j] = shared.start[(thread + j * THREADS) / ROWS];
+            for (int j = 0; j < X_ENTRIES; j++)
+                starts[j] = shared.start[(thread + j * THREADS) / ROWS];
             x.load(starts, my_d, my_d < D, raw);
 #pragma unroll
             for (int j = 0; j < G_ENTRIES; j++) {
