@@ -1,4 +1,4 @@
-"""Launcher of ``head.cu``: the last layer and the loss, forward and back, one warp a sample."""
+"""Launcher of ``head.cu``: the last layer and the loss, forward and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cuda.loading import kernel
-from fastnn.kernels.cuda.sizes import WARP, blocks_of
+from fastnn.kernels.cuda.sizes import HEAD, WARP, blocks_of
 
 Array = Any
 
@@ -14,17 +14,37 @@ SHARED_MEMORY = 48 * 1024
 """Bytes of shared memory that every device gives a block without being asked."""
 
 
-def shared_memory(M: int, C: int, warps: int, itemsize: int) -> int:
-    """Give the bytes that a block needs: W in rows of odd length, units and scores of each warp."""
-    return (M * (C | 1) + warps * (M + C)) * itemsize
+UNITS_OF_A_LANE = 2
+"""Of a row, at least: their parts are under way together."""
+
+MOST_SLICES = 8
+"""Of a row; so a block of at most 16 warps has two rows, and reads W half as often."""
+
+
+def slices(M: int) -> tuple[int, int]:
+    """Give into how many slices a row of M units is cut, a warp each, and their depth."""
+    units_of_a_lane = blocks_of(blocks_of(M, WARP), MOST_SLICES)
+    depth = WARP * max(UNITS_OF_A_LANE, units_of_a_lane)
+    return blocks_of(M, depth), depth
+
+
+def shared_memory(M: int, C: int, rows: int, itemsize: int) -> int:
+    """Give the bytes that a block needs: W in rows of odd length, units and scores of its rows."""
+    return (M * (C | 1) + rows * (M + slices(M)[0] * C)) * itemsize
+
+
+def fits(M: int, C: int, rows: int, itemsize: int) -> bool:
+    """Say whether a block can have so many rows."""
+    few = rows * slices(M)[0] <= HEAD["MOST_WARPS"]
+    return few and shared_memory(M, C, rows, itemsize) <= SHARED_MEMORY
 
 
 class Head:
     """``h``, scores, losses, and the gradients by both, of the last layer with its loss."""
 
-    def __init__(self, dtype: str, warps: int) -> None:
+    def __init__(self, dtype: str, rows: int) -> None:
         self._kernel = kernel("head", "head", dtype)
-        self._warps = warps
+        self._rows = rows
 
     def __call__(
         self, *, control: Array, before: Array, b_before: Array, relu: bool, W: Array, b: Array,
@@ -32,11 +52,12 @@ class Head:
     ) -> None:  # fmt: skip
         """Launch it for N samples; before (splits, N or more, M), W (M, C)."""
         M, C = W.shape
+        warps, depth = slices(M)
         sums = (before, np.int32(len(before)), b_before, np.int32(relu))
         results = (labels, np.int64(len(labels)), h, dout, dh, losses)
         self._kernel(
-            (blocks_of(N, self._warps),),
-            (self._warps * WARP,),
-            (control, *sums, W, b, *results, np.int32(N), np.int32(M), np.int32(C)),
-            shared_mem=shared_memory(M, C, self._warps, W.dtype.itemsize),
+            (blocks_of(N, self._rows),),
+            (warps * WARP, self._rows),
+            (control, *sums, W, b, *results, *map(np.int32, (N, M, C, depth))),
+            shared_mem=shared_memory(M, C, self._rows, W.dtype.itemsize),
         )

@@ -4,8 +4,8 @@
 ``THREADS`` those of a block, and ``BLOCKS`` how many of these a multiprocessor is to hold: 3 leave
 a thread 168 registers, 4 leave 128, so that none spills. A thread has ``SIDE`` rows and as many
 columns of a tile, ``ACROSS`` threads lie side by side in it. Where one warp takes a row, ``WARPS``
-are those of a block, and ``COLUMN_WARPS`` where a lane takes a column, and ``NORM_THREADS`` threads
-sum squares.
+are those of a block, where several may share it there are ``MOST_WARPS`` at most, ``COLUMN_WARPS``
+where a lane takes a column, and ``NORM_THREADS`` threads sum squares.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ PRODUCT = {
 }  # fmt: skip
 WEIGHTS = {"ROWS": 32, "COLUMNS": 16, "DEPTH": 32, "THREADS": 128, "BLOCKS": 4}
 ROW_BY_ROW = {"WARPS": 4}
+HEAD = {"MOST_WARPS": 16}
 BY_COLUMN = {"COLUMN_WARPS": 8}
 NORM = {"NORM_THREADS": 256}
 
 SIZES: dict[str, dict[str, int]] = {
     "product": PRODUCT,
-    "head": {},
+    "head": HEAD,
     "loss": ROW_BY_ROW,
     "back": PRODUCT,
     "weights": WEIGHTS,

@@ -67,7 +67,7 @@ INSTANTIATIONS = {
 
 THREADS_OF_A_BLOCK = {
     "gather_product": 128, "hidden_product": 128, "matrix_product": 128, "finish": 256,
-    "head": 128, "loss": 128, "back": 128, "update_weights": 128, "weight_gradients": 128,
+    "head": 512, "loss": 128, "back": 128, "update_weights": 128, "weight_gradients": 128,
     "begin": 1, "next_batch": 128, "keep_loss": 1,
     "softmax_cross_entropy": 128, "softmax_cross_entropy_backward": 256, "count_correct": 128,
     "sigmoid_cross_entropy": 128, "squared_error": 128, "difference_over_samples": 256,

@@ -24,7 +24,7 @@ from fastnn.backends.known_parts import KnownParts, Reason
 from fastnn.backends.plan import DATA_DTYPES, Numbers, StepPlan
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.control import ControlBlock
-from fastnn.kernels.cuda.head import SHARED_MEMORY, Head, shared_memory
+from fastnn.kernels.cuda.head import Head, fits
 from fastnn.kernels.cuda.loss import Loss
 from fastnn.kernels.cuda.product import GatherProduct, HiddenProduct
 from fastnn.kernels.cuda.weights import UpdateWeights
@@ -79,8 +79,8 @@ class FusedStep:
         self._W, self._b = ([plan.arrays[b.parameters[i]] for b in blocks] for i in (0, 1))
         slices = [products.slices(N, *W.shape) for W in self._W]
         self._depth = [depth for _, depth in slices]
-        warps = _warps_of_head(self._W, N, products.multiprocessors)
-        self._product_count = last if warps else last + 1
+        rows = _rows_of_head(self._W, N, products.multiprocessors)
+        self._product_count = last if rows else last + 1
         self._parts = [
             backend.empty((slices[i][0], N, blocks[i].units), dtype)
             for i in range(self._product_count)
@@ -93,7 +93,7 @@ class FusedStep:
         self._control = ControlBlock(dtype)
         self._gather_product = GatherProduct(dtype, data_dtype)
         self._hidden_product = HiddenProduct(dtype)
-        self._head = Head(dtype, warps) if warps else None
+        self._head = Head(dtype, rows) if rows else None
         self._loss = Loss(dtype)
         self._back = Back(dtype)
         self._update_weights = UpdateWeights(
@@ -142,12 +142,12 @@ class FusedStep:
         return {"before": self._parts[i - 1], "b": self._b[i - 1], "relu": self._relu[i - 1]}
 
 
-def _warps_of_head(weights: list[Array], N: int, multiprocessors: int) -> int:
-    """Give the warps of a block of `head`; 0 where the last layer does not fit there."""
+def _rows_of_head(weights: list[Array], N: int, multiprocessors: int) -> int:
+    """Give the rows of a block of `head`; 0 where the last layer does not fit there."""
     if len(weights) < 2:
         return 0
     (M, C), itemsize = weights[-1].shape, weights[-1].dtype.itemsize
-    for warps in (4, 2, 1) if 4 * multiprocessors <= N else (2, 1):
-        if shared_memory(M, C, warps, itemsize) <= SHARED_MEMORY:
-            return warps
+    for rows in (4, 2, 1) if 4 * multiprocessors <= N else (2, 1):
+        if fits(M, C, rows, itemsize):
+            return rows
     return 0

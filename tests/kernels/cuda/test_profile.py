@@ -20,7 +20,7 @@ pytestmark = pytest.mark.gpu
 
 CONFLICTS = {
     "head": (
-        "w[i / C * stride + i % C] = W2[i]",
+        "w[m * stride + c] = some[j]",
         "W2 is brought to shared memory once a block, outside of every loop: rows of an odd length "
         "have no conflict where they are read, M times C of them, and up to 2 where written",
     )
