@@ -37,12 +37,15 @@ class LayerCalls:
         are any. Of a loss `forward` takes scores and labels, and `backward` nothing.
     users_own : bool
         Whether it is no unmodified layer of fastnn's: it may do whatever Python can.
+    numbers : callable
+        Of a layer of fastnn's, gives the numbers that both read, as they are now.
     """
 
     name: str
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     users_own: bool
+    numbers: Callable[[], tuple[float, ...]] = tuple
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,14 @@ def _by_primitive(layer: activations.ActivationByPrimitive) -> Activation:
 
 def _calls(layer: Any, backward: Callable[..., Any]) -> LayerCalls:
     users_own = not any(is_unmodified(layer, cls) for cls in CAPTURED_LAYERS)
-    return LayerCalls(type(layer).__name__, training_forward(layer), backward, users_own)
+    options = () if users_own else type(layer).options
+    return LayerCalls(
+        type(layer).__name__,
+        training_forward(layer),
+        backward,
+        users_own,
+        lambda: tuple(getattr(layer, name) for name in options),
+    )
 
 
 def _backward_of(layer: Any) -> Callable[[Array], Any]:

@@ -19,7 +19,7 @@ from fastnn.backends.cupy.graph import CapturedGraph, Obstacle, capture, stream_
 from fastnn.backends.cupy.op_by_op import OpByOpStep, own_code
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.known_parts import Course
-from fastnn.backends.plan import Chain, Numbers, Runner, StepPlan
+from fastnn.backends.plan import Chain, LayerCalls, Numbers, Runner, StepPlan
 from fastnn.backends.stop import Stop
 from fastnn.errors import CaptureWarning
 from fastnn.system.standard_streams import warn
@@ -75,8 +75,10 @@ class CupyRunner(Runner):
     def __init__(self, backend: Backend, products: Products, plan: StepPlan) -> None:
         self.backend = backend
         self.plan = plan
+        self._products = products
         self.step = step_launcher(backend, products, plan)
         self.graphs: dict[tuple[int, int], CapturedGraph] = {}
+        self._held = _what_graphs_hold(plan)
         self.uses_graphs = True
         self.call_by_call = ""
         self._unsaid = False
@@ -111,9 +113,13 @@ class CupyRunner(Runner):
         self._say()
 
     def reload(self) -> None:
-        """See `Runner.reload`: a callback may have changed what layers do, which a graph holds."""
-        if not isinstance(self.step, FusedStep):
+        """See `Runner.reload`: graphs stay, unless something that they hold is another now."""
+        held = _what_graphs_hold(self.plan)
+        if held != self._held:
             self.graphs.clear()
+            with self.backend.current():
+                self.step = step_launcher(self.backend, self._products, self.plan)
+            self._held = held
 
     def _graph(self, n: int, count: int) -> CapturedGraph | None:
         """Give the graph of `count` steps of n samples; None where there can be none."""
@@ -176,6 +182,20 @@ class CupyRunner(Runner):
             self._unsaid = False
             message = CALL_BY_CALL.format(reason=self.call_by_call)
             warn(message, CaptureWarning)
+
+
+def _what_graphs_hold(plan: StepPlan) -> list[object]:
+    """Give what the kernels of a step are launched with, and a callback might change.
+
+    Where arrays lie, not what they hold, and the numbers of layers that take part by their methods.
+    Those of all others, the losses and the rule are the plan's, and hyperparameters are read on the
+    device.
+    """
+    chain = plan.chain
+    called = [*[block.layer for block in chain.blocks], chain.loss]
+    numbers = [each.numbers() for each in called if isinstance(each, LayerCalls)]
+    arrays = [(array.data.ptr, array.shape, array.dtype.name) for array in plan.arrays.values()]
+    return [numbers, arrays]
 
 
 def _words_for(error: Exception, step: StepLauncher) -> str:
