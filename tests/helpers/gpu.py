@@ -85,6 +85,15 @@ class Problem:
         return make_plan(network, x, t, SGD(0.5), self.samples, self.scale)
 
 
+def runner_of(cuda: Any, problem: Problem, *more: Any) -> Any:
+    """Give the runner of a network; with layers behind the last Affine it is not a fused one."""
+    network = problem.network(cuda, "float32")
+    if more:
+        network = Sequential([*network.layers.values(), *more])
+    x, t = cuda.asarray(problem.x, "float32"), cuda.asarray(problem.t)
+    return cuda.compile(make_plan(network, x, t, SGD(0.5), problem.samples))
+
+
 def reference(problem: Problem, step: int = 0) -> dict[str, Any]:
     """One step in float64 by the formulas of `fastnn.backends.base`: activations and gradients."""
     base = NumpyBackend()

@@ -11,8 +11,7 @@ import pytest
 import fastnn
 from fastnn import SGD, BatchNormalization, Dropout, LeakyRelu, Relu, Sequential, fit
 from fastnn.backends.cupy import graph
-from tests.backends.cupy.test_graphs import runner_of
-from tests.helpers.gpu import Problem, cupy_backend
+from tests.helpers.gpu import Problem, cupy_backend, runner_of
 
 pytestmark = pytest.mark.gpu
 

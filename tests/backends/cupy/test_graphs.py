@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, CaptureWarning, Relu, Sequential, fit
+from fastnn import CaptureWarning, Relu, Sequential, fit
 from fastnn.backends.cupy.graph import CapturedGraph
 from fastnn.backends.cupy.runner import CupyRunner
-from fastnn.training.planner import make_plan
-from tests.helpers.gpu import Problem, cupy_backend, run_script, simulator
+from tests.helpers.gpu import Problem, cupy_backend, run_script, runner_of, simulator
 
 pytestmark = pytest.mark.gpu
 
@@ -31,16 +30,6 @@ def numbers(cuda: Any) -> tuple[Problem, Any]:
     """A problem and the rows of seven batches of 20."""
     problem = Problem([12, 9, 4], 20)
     return problem, cuda.asarray(np.concatenate([problem.rows] * 4)[:7])
-
-
-def runner_of(cuda: Any, problem: Problem, *more: Any) -> CupyRunner:
-    """Give the runner of a network; with layers behind the last Affine it is not a fused one."""
-    network = problem.network(cuda, "float32")
-    if more:
-        network = Sequential([*network.layers.values(), *more])
-    x, t = cuda.asarray(problem.x, "float32"), cuda.asarray(problem.t)
-    runner: CupyRunner = cuda.compile(make_plan(network, x, t, SGD(0.5), problem.samples))
-    return runner
 
 
 def state(runner: CupyRunner, losses: Any) -> list[bytes]:
@@ -381,7 +370,7 @@ def test_an_interruption_within_a_capture_leaves_a_runner_that_works(
 ) -> None:
     problem, rows = numbers
     runner = runner_of(cuda, problem)
-    head, calls = runner.step._head, []  # type: ignore[attr-defined]
+    head, calls = runner.step._head, []
 
     def interrupted(*arguments: Any, **options: Any) -> None:
         calls.append(1)
@@ -389,7 +378,7 @@ def test_an_interruption_within_a_capture_leaves_a_runner_that_works(
             raise KeyboardInterrupt
         head(*arguments, **options)
 
-    runner.step._head = interrupted  # type: ignore[attr-defined]
+    runner.step._head = interrupted
     with pytest.raises(KeyboardInterrupt):
         runner.run(rows, {"lr": 0.1})
     assert not capturing[0]
