@@ -62,6 +62,13 @@ __global__ void difference_over_samples(const T* y, const T* t, T* dx, int64 N, 
     if (i < size) dx[i] = (y[i] - t[i]) / T(N);
 }
 
+// One warp.
+template <typename T> __global__ void mean(const T* losses, T* mean, int N)
+{
+    T sum = mean_over_warp(losses, N, threadIdx.x);
+    if (threadIdx.x == 0) *mean = sum;
+}
+
 // Is (x, i) before (y, j) in the search for the largest? As numpy.argmax: NaN is the largest of
 // all, and of equals the first one is taken.
 template <typename T> __device__ bool ahead(T x, int i, T y, int j)

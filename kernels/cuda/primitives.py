@@ -57,6 +57,12 @@ def difference_over_samples(*, y: Array, t: Array, dx: Array) -> None:
     launch(*_entries(y.size), (y, t, dx, np.int64(y.shape[0]), np.int64(y.size)))
 
 
+def mean(*, losses: Array, mean: Array) -> None:
+    """``mean = sum(losses / N)``; losses (N,), mean ()."""
+    launch = kernel("primitives", "mean", losses.dtype.name)
+    launch((1,), (WARP,), (losses, mean, np.int32(len(losses))))
+
+
 def count_correct(*, scores: Array, t: Array, correct: Array) -> None:
     """Add to `correct`, () int64, of how many scores (N, C) the largest is that of t (N,)."""
     N, C = scores.shape

@@ -34,6 +34,7 @@ SIZES: dict[str, dict[str, int]] = {
     "dropout": {},
     "normalization": BY_COLUMN,
     "clipping": NORM,
+    "columns": BY_COLUMN,
 }
 """By the name of the source."""
 

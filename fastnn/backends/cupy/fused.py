@@ -103,6 +103,9 @@ class FusedStep:
     def obstacle(self, n: int) -> None:
         """See `StepLauncher.obstacle`: there is none."""
 
+    def prepare(self, n: int) -> None:
+        """See `StepLauncher.prepare`: the kernels are compiled as they are made."""
+
     def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, Numbers]) -> None:
         """Start many steps: their rows, where their losses go, the learning rate."""
         self._control.begin(rows, losses, [hyperparameters["lr"]])

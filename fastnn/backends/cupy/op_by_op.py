@@ -7,10 +7,11 @@ hyperparameters are arrays of the device, which that kernel brings as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
+from fastnn.backends.cupy import cublas
 from fastnn.backends.cupy.graph import Obstacle
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.known_parts import Reason
@@ -27,7 +28,7 @@ class OpByOpStep(Loop):
 
         super().__init__(backend, plan)
         self._cupy = cupy
-        self._products = products
+        self._sizes = products
         self._control = ControlBlock(plan.dtype)
         self._rows = backend.empty((plan.batch_size,), "int64")
         names = dict.fromkeys(name for step in plan.steps for name in step.hyperparameters)
@@ -54,22 +55,38 @@ class OpByOpStep(Loop):
         own = own_code(self.plan.chain)
         if own is not None:
             return Obstacle(own.sentence, expected=True)
-        for step in self.plan.steps:
-            if step.primitive in ("affine", "affine_backward") and self._by_cublas(step, n):
-                shapes = f"{step.primitive} of {n} samples by {self._weights(step).shape}"
-                return Obstacle(
-                    f"{shapes} goes to cuBLAS, which CuPy does not capture", expected=True
-                )
+        for step in self._products():
+            of_cublas = self._by_cublas(step, n)
+            what = f"{step.primitive} of {n} samples by {self._weights(step).shape}"
+            if of_cublas and cublas.problem():
+                return Obstacle(f"{what} goes to cuBLAS, but {cublas.problem()}")
+            if self._is_mixed(step):
+                said = f"{what} is of several dtypes, which CuPy multiplies but does not capture"
+                return Obstacle(said, expected=True)
         return None
 
+    def prepare(self, n: int) -> None:
+        """See `StepLauncher.prepare`: cuBLAS loads a kernel when a product first needs it.
+
+        What it computes here, of what the buffers hold, is overwritten in the next step.
+        """
+        arrays = {**self.plan.arrays, **self._leading(n)}
+        for step in self._products():
+            if self._by_cublas(step, n):
+                self._now = step
+                self._bind(step, arrays, {})()
+        self._now = None
+
+    def _products(self) -> Iterator[Step]:
+        return (step for step in self.plan.steps if step.primitive in ("affine", "affine_backward"))
+
     def _by_cublas(self, step: Step, n: int) -> bool:
-        """Whether a product is one that `affine` leaves to cuBLAS."""
-        parameters = [self.plan.arrays[name] for name in step.reads if name in self.plan.arrays]
-        ours = all(
-            array.dtype == self.plan.dtype and array.flags.c_contiguous for array in parameters
-        )
         D, M = self._weights(step).shape
-        return not (ours and self._products.by_ours(n, D, M, self.plan.dtype))
+        return not self._sizes.by_ours(n, D, M, self.plan.dtype)
+
+    def _is_mixed(self, step: Step) -> bool:
+        parameters = [self.plan.arrays[name] for name in step.reads if name in self.plan.arrays]
+        return any(array.dtype != self.plan.dtype for array in parameters)
 
     def _weights(self, step: Step) -> Array:
         return self.plan.arrays[step.reads[1 if step.primitive == "affine" else 2]]

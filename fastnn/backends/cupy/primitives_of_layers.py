@@ -6,15 +6,21 @@ from typing import Any
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import BATCH_NORM_EPSILON, Backend
+from fastnn.backends.cupy import cublas
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, same_floats
 from fastnn.backends.philox import least_word
 from fastnn.kernels import cuda
-from fastnn.kernels.cuda import activations, normalization, primitives
+from fastnn.kernels.cuda import activations, columns, normalization, primitives
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.dropout import dropout
 from fastnn.kernels.cuda.product import Finish, MatrixProduct
 from fastnn.kernels.cuda.weights import WeightGradients
+
+
+def is_of_indices(x: Array, dtype: str | None, scale: float) -> bool:
+    """Whether rows of x are taken as they are, and are indices, as labels are."""
+    return bool(x.dtype == "int64" and dtype in (None, "int64") and scale == 1)
 
 
 class LayerPrimitives(Backend):
@@ -25,9 +31,7 @@ class LayerPrimitives(Backend):
 
     @kernel_for(
         lambda x, W, b, relu, out: (
-            same_floats(x, W, b)
-            and contiguous(W, b)
-            and (out is None or fills(out, (x.shape[0], W.shape[1]), x.dtype))
+            same_floats(x, W, b) and (out is None or fills(out, (x.shape[0], W.shape[1]), x.dtype))
         )
     )
     def affine(
@@ -36,14 +40,14 @@ class LayerPrimitives(Backend):
         """See `Backend.affine`: cuBLAS, or a product of our own where that is as good."""
         cp, dtype = self._cupy, x.dtype.name
         (N, D), M = x.shape, W.shape[1]
+        x, W, b = (cp.ascontiguousarray(array) for array in (x, W, b))
         result = cp.empty((N, M), dtype) if out is None else out
         splits, depth, parts = 1, D, result
         if not self.products.by_ours(N, D, M, dtype):
-            cp.matmul(x, W, out=result)
+            self._product(x, W, result)
         else:
             splits, depth = self.products.slices(N, D, M)
             parts = result if splits == 1 else cp.empty((splits, N, M), dtype)
-            x = cp.ascontiguousarray(x)
             MatrixProduct(dtype)(x=x, W=W, parts=parts, splits=splits, depth=depth)
         Finish(dtype)(parts=parts, splits=splits, b=b, relu=relu, out=result)
         return result
@@ -71,23 +75,42 @@ class LayerPrimitives(Backend):
         input_gradient: bool = True,
         out: tuple[Array, Array, Array] | None = None,
     ) -> tuple[Array, Array, Array]:
-        """See `Backend.affine_backward`; where the products are small, two kernels."""
+        """See `Backend.affine_backward`: two products of cuBLAS, or two kernels of our own."""
         cp, dtype = self._cupy, x.dtype.name
         (N, D), M = x.shape, W.shape[1]
-        if not self.products.by_ours(N, D, M, dtype):
-            return super().affine_backward(
-                dout, x, W, relu=relu, input_gradient=input_gradient, out=out
-            )
         dout, x, W = (cp.ascontiguousarray(array) for array in (dout, x, W))
         shapes = (x.shape, W.shape, (M,))
         dx, dW, db = (
             cp.empty(shape, dtype) if given is None else given
             for shape, given in zip(shapes, out or (None, None, None), strict=True)
         )
-        if input_gradient:
-            Back(dtype)(dout=dout, W=W, x=x, relu=relu, dx=dx, N=N)
-        WeightGradients(dtype)(x=x, dout=dout, dW=dW, db=db)
+        if self.products.by_ours(N, D, M, dtype):
+            if input_gradient:
+                Back(dtype)(dout=dout, W=W, x=x, relu=relu, dx=dx, N=N)
+            WeightGradients(dtype)(x=x, dout=dout, dW=dW, db=db)
+        else:
+            if input_gradient:
+                self._product(dout, W, dx, transpose_b=True)
+                if relu:
+                    columns.through_relu(x=x, dx=dx)
+            self._product(x, dout, dW, transpose_a=True)
+            columns.column_sums(x=dout, sums=db)
         return (dx if input_gradient else None), dW, db
+
+    def _product(
+        self,
+        a: Array,
+        b: Array,
+        out: Array,
+        *,
+        transpose_a: bool = False,
+        transpose_b: bool = False,
+    ) -> None:
+        """``out = a @ b`` by cuBLAS; through CuPy where it cannot be called directly."""
+        if cublas.problem():
+            self._cupy.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
+        else:
+            cublas.product(a, b, out, transpose_a=transpose_a, transpose_b=transpose_b)
 
     @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
     def sigmoid(self, x: Array, *, out: Array | None = None) -> Array:
@@ -272,7 +295,7 @@ class LayerPrimitives(Backend):
 
     @kernel_for(
         lambda x, rows, dtype, scale, out: (
-            (dtype or x.dtype.name) in ("float32", "float64")
+            ((dtype or x.dtype.name) in ("float32", "float64") or is_of_indices(x, dtype, scale))
             and x.dtype.name in cuda.C_TYPES
             and contiguous(x)
             and fills(out, (len(rows), *x.shape[1:]), dtype or x.dtype)

@@ -94,6 +94,14 @@ class LossPrimitives(Backend):
         primitives.difference_over_samples(y=y, t=t, dx=dx)
         return dx
 
+    @kernel_for(lambda losses, out: same_floats(losses) and fills(out, (), losses.dtype))
+    def mean(self, losses: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.mean`."""
+        cp = self._cupy
+        out = cp.empty((), losses.dtype) if out is None else out
+        primitives.mean(losses=cp.ascontiguousarray(losses), mean=out)
+        return out
+
     @kernel_for(lambda scores, t: same_floats(scores))
     def count_correct(self, scores: Array, t: Array) -> Array:
         """See `Backend.count_correct`."""

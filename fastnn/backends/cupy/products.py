@@ -1,8 +1,7 @@
 """Which matrix product goes where on a GPU, and how ours are cut. One table, one decision.
 
-cuBLAS is the better product once it is large. But CuPy refuses it under stream capture, so a step
-with cuBLAS in it is launched call by call from Python, some 5 us each and a dozen of them. Ours go
-into a graph. Where the two ways cross, `TABLE` says.
+cuBLAS is the better product once it is large; ours are parts of fewer kernels. Where the two ways
+cross, `TABLE` says.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ CALL_BY_CALL = (
 )
 
 
-CUBLAS = "large batches and layers leave products to cuBLAS: such a step is not fused nor captured"
+CUBLAS = "large batches and layers leave products to cuBLAS: such a step is captured, not fused"
 
 
 MORE_MEMORY = ". Take a smaller batch, or free memory on the device"
@@ -55,6 +55,9 @@ class StepLauncher(Protocol):
 
     def obstacle(self, n: int) -> Obstacle | None:
         """Say why a replay of `launch` for n samples would not do what another call would do."""
+
+    def prepare(self, n: int) -> None:
+        """Do what a step of n samples needs once, and what must not fall into a capture."""
 
     def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, Numbers]) -> None:
         """Start many steps: their rows, where their losses go, the hyperparameters."""
@@ -140,6 +143,7 @@ class CupyRunner(Runner):
         A layer that raises an error of its own will raise it again when it is called directly.
         """
         try:
+            self.step.prepare(n)
             self.graphs[n, count] = capture(lambda: self._launch(n, count), self._stream)
         except Exception as error:
             return Obstacle(_words_for(error, self.step))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -387,7 +386,7 @@ def test_an_interruption_within_a_capture_leaves_a_runner_that_works(
 
 
 def test_what_is_launched_call_by_call_on_purpose_says_so_when_asked(
-    cuda: Any, numbers: Any, monkeypatch: pytest.MonkeyPatch
+    cuda: Any, numbers: Any
 ) -> None:
     """Without a warning, as it is documented."""
     problem, rows = numbers
@@ -397,13 +396,6 @@ def test_what_is_launched_call_by_call_on_purpose_says_so_when_asked(
     runner.flush()
     assert runner.call_by_call == "Own is a layer of your own"
 
-    monkeypatch.setattr(cuda.products, "by_cublas", lambda *_: True)
-    runner = runner_of(cuda, problem)
-    runner.run(rows, {"lr": 0.1})
-    runner.flush()
-    assert re.search(r"20 samples by .12, 9. goes? to cuBLAS", runner.call_by_call)
-
-    monkeypatch.undo()
     runner = runner_of(cuda, problem)
     runner.run(rows, {"lr": 0.1})
     runner.flush()

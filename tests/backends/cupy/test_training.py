@@ -13,12 +13,10 @@ import pytest
 import fastnn
 from fastnn import SGD, Relu, Sequential, TwoLayerNet, fit
 from fastnn.backends.cupy import runner as cupy_runner
-from fastnn.backends.cupy.fused import FusedStep
 from fastnn.backends.cupy.op_by_op import OpByOpStep
 from fastnn.backends.cupy.runner import STEPS, CupyRunner
 from fastnn.backends.loop import Loop
 from tests.helpers.gpu import (
-    BOUNDS,
     Problem,
     check_errors_of_a_step,
     cupy_backend,
@@ -373,24 +371,6 @@ def test_a_relu_behind_the_last_affine_is_captured(cuda: Any) -> None:
     history = fit(network, problem.x, problem.t, **options)
     right = fit(twin, problem.x, problem.t, **options)
     np.testing.assert_allclose(history.losses, right.losses, rtol=1e-10)
-
-
-def test_large_products_go_to_cublas_without_a_graph(
-    cuda: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    problem = Problem([30, 20, 5], 16)
-    plan = problem.plan(cuda, dtype)
-    assert isinstance(cuda.compile(plan).step, FusedStep)
-    monkeypatch.setattr(cuda.products, "by_cublas", lambda *_: True)
-    numpy = fastnn.backends.selection.load_backend("numpy")
-    twin = problem.plan(numpy, dtype)
-    runner = cuda.compile(plan)
-    assert isinstance(runner.step, OpByOpStep)
-    rows = rows_of(cuda, problem, 6)
-    losses = runner.run(rows, {"lr": 0.1})
-    right = Loop(numpy, twin).run(cuda.to_numpy(rows), {"lr": 0.1})
-    assert not has_graphs(runner)
-    np.testing.assert_allclose(cuda.to_numpy(losses), right, rtol=20 * BOUNDS[dtype])
 
 
 def test_the_table_decides(cuda: Any) -> None:

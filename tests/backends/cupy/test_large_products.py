@@ -1,0 +1,255 @@
+"""Steps whose products go to cuBLAS: captured as all others are, with the same results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import SGD, AdamW, CaptureWarning, Momentum, Sequential, fit
+from fastnn.backends.cupy import cublas
+from fastnn.backends.cupy.runner import STEPS, CupyRunner
+from fastnn.backends.loop import Loop
+from fastnn.training.planner import make_plan
+from tests.helpers.cublas_by_kernel import capturable_cublas
+from tests.helpers.gpu import BOUNDS, Problem, cupy_backend, simulator
+
+pytestmark = pytest.mark.gpu
+
+SIZES = [24, 40, 33, 5]
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A device on which every product is large."""
+    backend = cupy_backend()
+    with fastnn.use_backend(backend), capturable_cublas():
+        monkeypatch.setattr(backend.products, "by_cublas", lambda *_: True)
+        yield backend
+
+
+def runner_of(cuda: Any, problem: Problem, dtype: str = "float32", make: Any = SGD) -> CupyRunner:
+    network = problem.network(cuda, dtype)
+    x, t = cuda.asarray(problem.x), cuda.asarray(problem.t)
+    plan = make_plan(network, x, t, make(0.1), problem.samples, problem.scale)
+    runner: CupyRunner = cuda.compile(plan)
+    return runner
+
+
+def rows_of(cuda: Any, problem: Problem, steps: int) -> Any:
+    return cuda.asarray(np.concatenate([problem.rows] * steps)[:steps])
+
+
+def digest(runner: CupyRunner, losses: Any) -> list[bytes]:
+    arrays = [losses, *(runner.plan.arrays[name] for name in sorted(runner.plan.arrays))]
+    return [fastnn.to_numpy(array).tobytes() for array in arrays]
+
+
+def trained(runner: CupyRunner, rows: Any, *, graphs: bool = True) -> list[bytes]:
+    """Train on whole batches and on short ones; give the bits that come of it."""
+    import cupy
+
+    runner.uses_graphs = graphs
+    numbers = {"lr": 0.1, "momentum": 0.9}
+    losses = [runner.run(some, numbers) for some in (rows, rows[:, :7], rows[:3])]
+    assert len(runner.graphs) == (3 if graphs else 0)
+    return digest(runner, cupy.concatenate(losses))
+
+
+@pytest.mark.parametrize("make", [SGD, Momentum], ids=["SGD", "Momentum"])
+def test_replays_and_single_calls_give_the_same_bits(cuda: Any, dtype: str, make: Any) -> None:
+    problem = Problem(SIZES, 20, data="uint8", scale=1 / 256)
+    rows = rows_of(cuda, problem, 6)
+    results = [
+        trained(runner_of(cuda, problem, dtype, make), rows, graphs=graphs)
+        for graphs in (True, False)
+    ]
+    assert results[0] == results[1]
+
+
+def test_results_are_those_of_numpy(cuda: Any, dtype: str) -> None:
+    problem = Problem(SIZES, 20)
+    numpy = fastnn.backends.selection.load_backend("numpy")
+    plan, twin = problem.plan(cuda, dtype), problem.plan(numpy, "float64")
+    runner, loop = cuda.compile(plan), Loop(numpy, twin)
+    rows = rows_of(cuda, problem, 6)
+    for some in (rows, rows[:, :7]):
+        losses = cuda.to_numpy(runner.run(some, {"lr": 0.1}))
+        right = loop.run(cuda.to_numpy(some), {"lr": 0.1})
+        np.testing.assert_allclose(losses, right, rtol=20 * BOUNDS[dtype])
+    for name in plan.chain.parameters:
+        np.testing.assert_allclose(
+            cuda.to_numpy(plan.arrays[name]), twin.arrays[name], rtol=0, atol=20 * BOUNDS[dtype]
+        )
+
+
+def test_what_a_step_costs(cuda: Any) -> None:
+    """One graph for many steps; nothing copied, allocated or waited for."""
+    cupysim = simulator()
+    problem = Problem([20, 40, 10], 25, data="uint8")
+    runner = runner_of(cuda, problem)
+    rows = rows_of(cuda, problem, STEPS)
+    runner.run(rows, {"lr": 0.1})
+    cuda.synchronize()
+    before = cupysim.counters()
+    runner.run(rows, {"lr": 0.2})
+    waiting = cupysim.counters() - before
+    cuda.synchronize()
+    spent = cupysim.counters() - before
+    assert spent.graph_launches == 1
+    assert spent.graph_nodes == (5 + 16) * STEPS  # products, and kernels of ours
+    assert spent.launches == spent.graph_nodes + 1  # `begin`
+    assert (spent.h2d, spent.d2h, spent.d2d, waiting.syncs, spent.mallocs) == (0, 0, 0, 0, 0)
+
+
+def test_parameters_that_do_not_lie_in_order(cuda: Any) -> None:
+    problem = Problem(SIZES, 20)
+    rows, results = rows_of(cuda, problem, 4), []
+    for transposed in (False, True):
+        plan = problem.plan(cuda, "float32")
+        for name in ("W1", "W2", "W3") if transposed else ():
+            plan.arrays[name] = plan.arrays[name].T.copy().T
+            assert not plan.arrays[name].flags.c_contiguous
+        runner = cuda.compile(plan)
+        results.append(digest(runner, runner.run(rows, {"lr": 0.1})))
+        assert runner.graphs
+    assert results[0] == results[1]
+
+
+def test_fit_with_an_adaptive_rule(cuda: Any) -> None:
+    """The last batch of an epoch is a short one."""
+    problem = Problem(SIZES, 47)
+    network = problem.network(cuda, "float64")
+    twin = network.copy().to("numpy")
+    options: Any = {"epochs": 3, "batch_size": 20, "seed": 1, "progress": False}
+    history = fit(network, problem.x, problem.t, optimizer=AdamW(0.01), **options)
+    right = fit(twin, problem.x, problem.t, optimizer=AdamW(0.01), **options)
+    np.testing.assert_allclose(history.losses, right.losses, rtol=1e-10)
+
+
+def test_two_networks_at_once_on_streams_of_their_own(cuda: Any) -> None:
+    """Each has its own workspace."""
+    import cupy
+
+    problem = Problem(SIZES, 20)
+    rows = rows_of(cuda, problem, 4)
+    alone = runner_of(cuda, problem)
+    expected = digest(alone, cupy.concatenate([alone.run(rows, {"lr": 0.1}) for _ in range(3)]))
+    cuda.synchronize()
+    streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
+    runners, losses = [], [[], []]  # type: ignore[var-annotated]
+    for stream in streams:
+        with stream:
+            runners.append(runner_of(cuda, problem))
+    for _ in range(3):
+        for stream, runner, kept in zip(streams, runners, losses, strict=True):
+            with stream:
+                kept.append(runner.run(rows, {"lr": 0.1}))
+    for stream, runner, kept in zip(streams, runners, losses, strict=True):
+        with stream:
+            assert runner.graphs
+            assert digest(runner, cupy.concatenate(kept)) == expected
+
+
+@pytest.mark.parametrize("call", [9, 12])
+def test_training_goes_on_where_a_product_is_refused_within_a_capture(
+    cuda: Any, call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = Problem(SIZES, 20)
+    rows = rows_of(cuda, problem, 4)
+    expected = trained(runner_of(cuda, problem), rows, graphs=False)
+    product, calls = cublas.product, [0]
+
+    def refused_once(*arguments: Any, **options: Any) -> None:
+        calls[0] += 1
+        if calls[0] == call:
+            raise RuntimeError("cuBLAS refuses it: CUBLAS_STATUS_EXECUTION_FAILED")
+        product(*arguments, **options)
+
+    runner = runner_of(cuda, problem)
+    monkeypatch.setattr(cublas, "product", refused_once)
+    losses = [runner.run(rows, {"lr": 0.1})]
+    with pytest.warns(CaptureWarning, match="affine.* could not be captured .*EXECUTION_FAILED"):
+        runner.flush()
+    assert not runner.graphs
+    losses += [runner.run(some, {"lr": 0.1}) for some in (rows[:, :7], rows[:3])]
+    import cupy
+
+    assert digest(runner, cupy.concatenate(losses)) == expected
+
+
+def test_memory_is_refused_within_a_capture(cuda: Any) -> None:
+    """Whichever allocation it is, from that of the workspace on."""
+    import cupy
+
+    problem = Problem(SIZES, 20)
+    rows = rows_of(cuda, problem, 3)
+    right = runner_of(cuda, problem)
+    expected = digest(right, right.run(rows, {"lr": 0.1}))
+    allocator, refusals = cupy.cuda.get_allocator(), 0
+    for refused in range(1, 200):
+        asked = [0]
+
+        def lend(size: int, refused: int = refused, asked: list[int] = asked) -> Any:
+            asked[0] += cupy.cuda.get_current_stream().ptr == 0
+            if asked[0] == refused:
+                raise cupy.cuda.memory.OutOfMemoryError(size, 0)
+            return allocator(size)
+
+        runner = runner_of(cuda, problem)
+        with cupy.cuda.using_allocator(lend):
+            try:
+                losses = runner.run(rows, {"lr": 0.1})
+            except MemoryError:  # before a step was taken: nothing has changed
+                losses = runner.run(rows, {"lr": 0.1})
+        if not runner.graphs:
+            refusals += 1
+            with pytest.warns(CaptureWarning, match="Take a smaller batch"):
+                runner.flush()
+        assert digest(runner, losses) == expected
+        if asked[0] < refused:
+            break
+    assert refusals >= 3
+
+
+def test_a_cublas_that_cannot_be_called_is_a_warning(
+    cuda: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise RuntimeError("there is no cuBLAS")
+
+    problem = Problem(SIZES, 20)
+    rows = rows_of(cuda, problem, 3)
+    right = runner_of(cuda, problem).run(rows, {"lr": 0.1})
+    monkeypatch.setattr(cublas, "library", missing)
+    runner = runner_of(cuda, problem)
+    losses = runner.run(rows, {"lr": 0.1})
+    with pytest.warns(CaptureWarning, match=r"20 samples by .24, 40. .*there is no cuBLAS"):
+        runner.flush()
+    np.testing.assert_allclose(cuda.to_numpy(losses), cuda.to_numpy(right), rtol=1e-5)
+
+
+def test_a_layer_of_ones_own_is_called(cuda: Any) -> None:
+    class Own:
+        def forward(self, x: Any) -> Any:
+            return 1 * x
+
+        def backward(self, dout: Any) -> Any:
+            return 1 * dout
+
+    problem = Problem(SIZES, 20)
+    network = Sequential([*problem.network(cuda, "float32").layers.values(), Own()])
+    x, t = cuda.asarray(problem.x, "float32"), cuda.asarray(problem.t)
+    runner = cuda.compile(make_plan(network, x, t, SGD(0.1), 20))
+    rows = rows_of(cuda, problem, 3)
+    plain = runner_of(cuda, problem)
+    expected = plain.run(rows, {"lr": 0.1})
+    np.testing.assert_allclose(
+        cuda.to_numpy(runner.run(rows, {"lr": 0.1})), cuda.to_numpy(expected), rtol=1e-6
+    )
+    runner.flush()
+    assert not runner.graphs
+    assert runner.call_by_call == "Own is a layer of your own"
