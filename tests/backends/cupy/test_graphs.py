@@ -171,7 +171,7 @@ def test_a_runner_that_goes_leaves_nothing(cuda: Any, numbers: Any, more: Any) -
         gc.enable()
     pool.free_all_blocks()
     spent = cupysim.counters() - before
-    assert spent.mallocs == spent.frees > 0
+    assert spent.mallocs == spent.frees  # 0 where the pool had enough
 
 
 def test_a_runner_captures_on_one_stream(
