@@ -315,7 +315,14 @@ def fake_cupy(**answers: Any) -> ModuleType:
 
 NVRTC = RuntimeError("libnvrtc.so.13: cannot open shared object file")
 PROBLEMS: dict[str, tuple[ModuleType | None, str | None, list[str]]] = {
-    "not installed": (None, None, ["CuPy is not installed", "pip install", "cuda12x", "cuda13x"]),
+    "not installed": (
+        None, None,
+        [
+            "CuPy is not installed",
+            "pip install 'fastnn-backends[cuda13x]', or 'cupy-cuda13x[ctk]>=14.2'",
+            "pip install 'fastnn-backends[cuda12x]', or 'cupy-cuda12x[ctk]>=14.2'",
+        ],
+    ),
     "an old one": (
         fake_cupy(version="14.1.1"), "12",
         ["CuPy 14.1.1", "needs 14.2 or later", "--upgrade 'cupy-cuda12x[ctk]>=14.2'"],

@@ -18,9 +18,14 @@ def _wheel(cuda: int) -> str:
     return "'cupy-cuda{}x[ctk]>={}.{}'".format(cuda, *LEAST_CUPY)
 
 
+def _install(cuda: int) -> str:
+    """Say how the wheel is installed: as fastnn's extra, or by its own name."""
+    return f"pip install 'fastnn-backends[cuda{cuda}x]', or {_wheel(cuda)} by its own name,"
+
+
 INSTALL = (
-    f"pip install {_wheel(13)} for GPUs of compute capability 7.5 or higher (Turing or later) with "
-    f"NVIDIA drivers from 580 on, {_wheel(12)} for older GPUs, and for drivers from 525 on"
+    f"{_install(13)} for GPUs of compute capability 7.5 or higher (Turing or later) with NVIDIA "
+    f"drivers from 580 on; {_install(12)} for older GPUs, and for drivers from 525 on"
 )
 
 
