@@ -51,7 +51,7 @@ def kernel(file: str, name: str, *dtypes: str) -> Any:
     name : str
         Of the kernel.
     *dtypes : str
-        Its template arguments, such as "float32".
+        Its template arguments: dtypes, such as "float32", or types of the source.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def kernel(file: str, name: str, *dtypes: str) -> Any:
 def _compiled(file: str, name: str, dtypes: tuple[str, ...], device: int) -> Any:
     import cupy
 
-    expression = f"{name}<{', '.join(C_TYPES[dtype] for dtype in dtypes)}>"
+    expression = f"{name}<{', '.join(C_TYPES.get(dtype, dtype) for dtype in dtypes)}>"
     module = cupy.RawModule(code=source(file), options=OPTIONS, name_expressions=(expression,))
     began = time.perf_counter()
     try:

@@ -12,9 +12,9 @@ import numpy as np
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import BATCH_NORM_EPSILON
-from fastnn.backends.numba.stages import Stage
 from fastnn.backends.philox import least_word
 from fastnn.backends.plan import Operation, state_name
+from fastnn.backends.stages import Stage
 from fastnn.kernels.cpu import (
     activations,
     dense,

@@ -14,11 +14,11 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.numba.compression import compress, for_a_kernel
 from fastnn.backends.numba.layout import Layout
 from fastnn.backends.numba.pace import Pace
-from fastnn.backends.numba.stages import stages_of
 from fastnn.backends.numba.team import TooFewThreadsError, run_together, share_out
 from fastnn.backends.numba.update import numbers_of, rule_of
 from fastnn.backends.plan import Counter, Numbers, Rule, Runner, StepPlan
 from fastnn.backends.sparse_rows import SparseRows
+from fastnn.backends.stages import stages_of
 from fastnn.backends.stop import Stop
 from fastnn.kernels.cpu import (
     barrier,

@@ -11,6 +11,7 @@ import pytest
 
 import fastnn
 from fastnn import CaptureWarning, Relu, Sequential, fit
+from fastnn.backends.cupy.fused import FusedStep
 from fastnn.backends.cupy.graph import CapturedGraph
 from fastnn.backends.cupy.runner import CupyRunner
 from tests.helpers.gpu import Problem, cupy_backend, run_script, runner_of, simulator
@@ -369,15 +370,17 @@ def test_an_interruption_within_a_capture_leaves_a_runner_that_works(
 ) -> None:
     problem, rows = numbers
     runner = runner_of(cuda, problem)
-    head, calls = runner.step._head, []
+    step, calls = runner.step, []
+    assert isinstance(step, FusedStep)
+    last = step.launches[-1]
 
-    def interrupted(*arguments: Any, **options: Any) -> None:
+    def interrupted(*, N: int) -> None:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        head(*arguments, **options)
+        last(N=N)
 
-    runner.step._head = interrupted
+    step.launches[-1] = interrupted
     with pytest.raises(KeyboardInterrupt):
         runner.run(rows, {"lr": 0.1})
     assert not capturing[0]

@@ -63,10 +63,10 @@ def check_step(cuda: Any, problem: Problem, dtype: str) -> None:
     losses = runner.run(cuda.asarray(problem.rows[:1]), {"lr": 0.5})
     expected = reference(problem)
     bound = BOUNDS[dtype]
-    for name, found in (("h", step._h), ("dout", step._dout)):
+    for name, found in (("h", step.passes.h), ("dout", step.passes.dout)):
         for one, right in zip(found, expected[name], strict=True):
             check(one, right, bound, name)
-    check(step._losses, expected["losses"], bound, "losses")
+    check(step.passes.losses, expected["losses"], bound, "losses")
     check(losses[0], expected["loss"], bound, "loss")
     rounding = np.finfo(dtype).eps
     for i, (old, gradients) in enumerate(zip(before, expected["gradients"], strict=True)):
@@ -153,9 +153,11 @@ def test_a_label_or_row_out_of_range_is_no_address(cuda: Any, dtype: str) -> Non
             losses = runner.run(cuda.asarray(problem.rows[:1]), {"lr": 0.5})
             step: Any = runner.step
             assert np.isnan(cuda.to_numpy(losses)).all()
-            assert np.isnan(cuda.to_numpy(step._losses)).tolist() == [False, False, True] + 2 * [
-                False
-            ]
+            assert np.isnan(cuda.to_numpy(step.passes.losses)).tolist() == [
+                False,
+                False,
+                True,
+            ] + 2 * [False]
 
 
 def test_a_shorter_batch_uses_the_leading_rows(cuda: Any, numpy: Backend, dtype: str) -> None:

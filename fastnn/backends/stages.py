@@ -1,4 +1,4 @@
-"""The layers of a compiled step: Affine layers, each with what stands between it and the next."""
+"""The layers of a step that runs as a whole: Affine layers, each with what goes before the next."""
 
 from __future__ import annotations
 
