@@ -1,6 +1,6 @@
 """A data set larger than the device's memory, streamed from pinned memory, ahead of need.
 
-While the device trains on one chunk, a thread gathers the samples of the next one into pinned
+While the device trains on one chunk, threads gather the samples of the next one into pinned
 memory and a stream of its own carries them into a waiting room on the device. What is left for the
 training's stream to do is to wait for their arrival, which is long past, and to copy them from the
 waiting room, at the speed of device memory: the arrays that the step plan reads stay the same.
@@ -8,28 +8,22 @@ waiting room, at the speed of device memory: the arrays that the step plan reads
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
+from fastnn.backends.cupy.gathering import MOST_THREADS, GatheringThreads
 from fastnn.backends.cupy.memory import free_bytes
-from fastnn.chunks import chunks
-from fastnn.errors import TrainingWarning
-from fastnn.system.standard_streams import warn
 
 CHUNK_BYTES = 1 << 26
 """Of a chunk. At 25 GB/s it is under way for 3 ms, hundreds of times as long as starting a copy
 takes. It is less where memory is scarce, as the device has two of them, and a batch at least."""
-
-
-GATHER_BYTES = 1 << 20
-"""Gathered between two checks whether to stop: far less than a tenth of a second of work."""
 
 
 class PinnedFeed:
@@ -49,7 +43,7 @@ class PinnedFeed:
 
         self._backend = backend
         self._sources = (x, t) if w is None else (x, t, w)
-        self._without_thread = False
+        self._most_threads = MOST_THREADS
         dtypes = dtype, *[source.dtype.name for source in self._sources[1:]]
         kinds = list(zip(self._sources, map(np.dtype, dtypes), strict=True))
         sample = sum(source[:1].size * kind.itemsize for source, kind in kinds)
@@ -78,24 +72,19 @@ class PinnedFeed:
         starts = range(0, len(order), self._samples)
         some = [order[start : start + self._samples] for start in starts]
         closed = threading.Event()
-        thread: Executor = _Here() if self._without_thread else ThreadPoolExecutor(1, "fastnn-feed")
+        threads = GatheringThreads(self._most_threads)
 
-        def gather(i: int) -> Future[None]:
-            nonlocal thread
-            work = partial(self._gather, i, some[i], lambda: closed.is_set() or stop())
-            try:
-                return thread.submit(work)
-            except RuntimeError as error:  # the system has no more threads
-                self._without_thread, thread = True, _Here()
-                _warn_of_gathering_here(error)
-                return thread.submit(work)
+        def gather(i: int) -> list[Future[None]]:
+            pairs = list(zip(self._sources, self._pinned[i % 2], strict=True))
+            return threads.gather(pairs, some[i], lambda: closed.is_set() or stop())
 
         try:
             gathering = gather(0)
             for i, samples in enumerate([*some, None]):
                 # Round i brings chunk i on its way, and chunk i - 1 to where it is read.
                 if samples is not None:
-                    gathering.result()
+                    for each in gathering:
+                        each.result()
                     if stop():
                         return  # the chunk may not be whole
                     self._send(i, len(samples))
@@ -109,21 +98,13 @@ class PinnedFeed:
                 if samples is not None:
                     self._take(i, len(samples))
         finally:
-            # The thread writes to pinned memory, and the stream reads it and writes to the waiting
+            # The threads write to pinned memory, and the stream reads it and writes to the waiting
             # room: both may be freed next, and given to somebody who knows of neither.
             closed.set()
-            try:
-                thread.shutdown()
-            finally:
-                self._stream.synchronize()
-
-    def _gather(self, i: int, samples: np.ndarray[Any, Any], stop: Callable[[], bool]) -> None:
-        """Gather samples into pinned memory, unless stopped; in a thread, on the host alone."""
-        for source, buffer in zip(self._sources, self._pinned[i % 2], strict=True):
-            for some in chunks(len(samples), max(1, GATHER_BYTES // buffer[:1].nbytes)):
-                if stop():
-                    return
-                buffer[some] = source[samples[some]]
+            self._most_threads = threads.count
+            with contextlib.ExitStack() as both:
+                both.callback(self._stream.synchronize)
+                both.callback(threads.end)
 
     def _rows(self, count: int) -> Array:
         """Give the rows of `x` and `t` that hold a chunk."""
@@ -150,24 +131,3 @@ class PinnedFeed:
             for room, waiting in zip(self._rooms, self._waiting_room, strict=True):
                 room[:count] = waiting[:count]
             self._taken.record(stream)
-
-
-class _Here(Executor):
-    """Does what it is given at once, in the thread that gives it."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **more: Any) -> Future[Any]:
-        """See `concurrent.futures.Executor.submit`."""
-        done: Future[Any] = Future()
-        try:
-            done.set_result(function(*arguments, **more))
-        except Exception as error:
-            done.set_exception(error)
-        return done
-
-
-def _warn_of_gathering_here(error: RuntimeError) -> None:
-    warn(
-        f"no thread could be started ({error}) to gather the next samples while the device trains: "
-        "training goes on, and the device waits for them. Results are the same",
-        TrainingWarning,
-    )
