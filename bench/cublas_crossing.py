@@ -1,6 +1,6 @@
-"""Measures, on the GPU at hand, from which size on cuBLAS is faster than our kernels in a graph.
+"""Measures, on the GPU at hand, from which size on cuBLAS is faster than our kernels.
 
-Prints the row of this device for ``fastnn.backends.cupy.products.TABLE``::
+fastnn reads what is measured from the user's directory of caches from then on::
 
     python bench/cublas_crossing.py
 """
@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.cupy.backend import CupyBackend
-from fastnn.backends.cupy.products import Crossing
+from fastnn.backends.cupy.crossing import Crossing
+from fastnn.backends.cupy.measured import keep
 from fastnn.backends.cupy.runner import STEPS, CupyRunner
 from fastnn.backends.selection import use_backend
 from fastnn.checks import DTYPES
 from fastnn.nn.networks import MultiLayerNet
 from fastnn.nn.optimizers import SGD
 from fastnn.training.planner import make_plan
+from simulated import is_simulated
 
 FEATURES, CLASSES, BATCH = 784, 10, 256
 WIDTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -41,17 +43,12 @@ def measure(backend: CupyBackend, widths: Sequence[int] = WIDTHS) -> Crossing:
     Returns
     -------
     Crossing
-        The row for this device in ``fastnn.backends.cupy.products.TABLE``: multiply-adds halfway,
-        on a logarithmic scale, between the last width where our kernels win and the next one; where
-        they win or lose throughout, the largest or smallest that was tried.
+        Multiply-adds halfway, on a logarithmic scale, between the last width where our kernels win
+        and the next one; where they win or lose throughout, the largest or smallest that was tried.
     """
-    import cupy
-
-    name = cupy.cuda.runtime.getDeviceProperties(backend.device.id)["name"].decode()
-    source = f"measured on {datetime.date.today()} with CuPy {cupy.__version__}"
     with backend.current():
         limits = {dtype: _crossing(backend, dtype, widths) for dtype in DTYPES}
-    return Crossing(name, limits["float32"], limits["float64"], source)
+    return Crossing(limits["float32"], limits["float64"], f"measured on {datetime.date.today()}")
 
 
 def _crossing(backend: CupyBackend, dtype: str, widths: Sequence[int]) -> int:
@@ -71,13 +68,13 @@ def _seconds_of_a_step(backend: CupyBackend, dtype: str, width: int) -> tuple[fl
     runners = []
     try:
         for limit in (2**62, 0):
-            backend.products.crossing = Crossing("", limit, limit, "to be measured")
+            backend.products.crossing = Crossing(limit, limit, "to be measured")
             runners.append(_runner(backend, dtype, width))
             _time(backend, runners[-1])
         times: list[list[float]] = [[], []]
         for _ in range(REPEATS):
             for i, limit in enumerate((2**62, 0)):
-                backend.products.crossing = Crossing("", limit, limit, "to be measured")
+                backend.products.crossing = Crossing(limit, limit, "to be measured")
                 times[i].append(_time(backend, runners[i]))
     finally:
         backend.products.crossing = decided
@@ -108,5 +105,16 @@ def _time(backend: CupyBackend, runner: CupyRunner) -> float:
     return float(cupy.cuda.get_elapsed_time(begin, end)) / 1e3 / STEPS
 
 
+def main() -> None:
+    """Measure, print and keep it."""
+    backend = CupyBackend()
+    crossing = measure(backend)
+    print(crossing)
+    if is_simulated(backend.device):
+        print("Not kept: the device is a simulated one, whose times say nothing.")
+    else:
+        print(f"kept in {keep(backend.device, crossing)}")
+
+
 if __name__ == "__main__":
-    print(measure(CupyBackend()))
+    main()

@@ -13,13 +13,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from tests.helpers.gpu_profile import BOOK, profile
+from tests.helpers.gpu_profile import BOOK, INSTRUCTIONS, SAMPLED_BLOCKS, SECTOR, profile
 
 LAUNCH = 0.5
 """Microseconds between two kernels of a graph (NVIDIA, Getting Started with CUDA Graphs, 2019)."""
-
-SAMPLED_BLOCKS = 4
-"""Of how many blocks of a launch the profiler keeps the memory accesses."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +44,14 @@ def times(kernel: dict[str, Any], device: Device) -> dict[str, float]:
     cost = {"shared": 0.0, "global": 0.0}
     for access in kernel["accesses"]:
         cost[access["space"]] += access["cost"] * blocks / min(blocks, SAMPLED_BLOCKS)
-    kinds = ("fma32", "fma64", "float", "other", "global", "shared", "barrier", "atomic")
-    warp_instructions = sum(kernel[kind] for kind in kinds) / 32
+    warp_instructions = sum(kernel[kind] for kind in INSTRUCTIONS) / 32
     flops = device.float32 * 1e6 / device.multiprocessors  # of one, in a microsecond
     cycles = device.clock * 1e3
     return {
         "arithmetic": 2 * kernel["fma32"] * rounds / flops,
         "instructions": warp_instructions * rounds / 4 / cycles,
         "shared memory": cost["shared"] * rounds / cycles,
-        "global memory": 32 * cost["global"] / (device.bandwidth * 1e3),
+        "global memory": SECTOR * cost["global"] / (device.bandwidth * 1e3),
     }
 
 

@@ -14,7 +14,10 @@ class CaptureWarning(UserWarning):
 
 
 class KernelCacheWarning(UserWarning):
-    """Compiled kernels could not be kept on disk, or not be read: they are compiled anew."""
+    """Compiled kernels, or what was measured of a GPU, could not be kept on disk, or not be read.
+
+    Results are the same: kernels are compiled anew, and a figure is computed.
+    """
 
 
 class ParameterCopyWarning(UserWarning):

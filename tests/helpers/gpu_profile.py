@@ -27,6 +27,20 @@ BOOK = [([784, 50, 10], "uint8")]
 """The book's network, for batches of 100."""
 
 
+WIDE = [([784, 512, 10], None)]
+"""A network whose time is that of its products, for batches of 128."""
+
+
+INSTRUCTIONS = ("fma32", "fma64", "float", "other", "global", "shared", "barrier", "atomic")
+"""Kinds that the profiler counts, by the thread."""
+
+SAMPLED_BLOCKS = 4
+"""Of how many blocks of a launch it keeps the memory accesses."""
+
+SECTOR = 32
+"""Bytes that global memory moves at once."""
+
+
 def profile(networks: Any, batch: int, dtypes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Run one step of each network, and give what the profiler counted."""
     cupysim, backend = simulator(), cupy_backend()
@@ -54,9 +68,21 @@ def named(one: dict[str, Any]) -> dict[str, Any]:
     return {**one, "kernel": f"{name}<{', '.join(types[letter] for letter in arguments)}>"}
 
 
+def for_each_multiply_add(one: dict[str, Any]) -> tuple[float, float, float]:
+    """Give what a warp's multiply-add costs: shared wavefronts, instructions, global bytes."""
+    warps = (one["fma32"] + one["fma64"]) / 32
+    cost = {"shared": 0.0, "global": 0.0}
+    for access in one["accesses"]:
+        cost[access["space"]] += access["cost"] * one["blocks"] / min(one["blocks"], SAMPLED_BLOCKS)
+    instructions = sum(one[kind] for kind in INSTRUCTIONS) / 32
+    return cost["shared"] / warps, instructions / warps, SECTOR * cost["global"] / warps
+
+
 if __name__ == "__main__":
     which = sys.argv[1]
-    if which == "book":
-        print(json.dumps(profile(BOOK, 100, ("float32",))))
-    else:
-        print(json.dumps(profile(ALIGNED, 128, ("float32", "float64"))))
+    networks, batch, dtypes = {
+        "book": (BOOK, 100, ("float32",)),
+        "wide": (WIDE, 128, ("float32", "float64")),
+        "aligned": (ALIGNED, 128, ("float32", "float64")),
+    }[which]
+    print(json.dumps(profile(networks, batch, dtypes)))

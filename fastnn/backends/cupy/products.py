@@ -1,58 +1,27 @@
-"""Which matrix product goes where on a GPU, and how ours are cut. One table, one decision.
+"""Which matrix product goes where on a GPU, and how ours are cut. One decision.
 
-cuBLAS is the better product once it is large; ours are parts of fewer kernels. Where the two ways
-cross, `TABLE` says.
+cuBLAS is the better product once it is large, ours are parts of fewer kernels. Where the two ways
+cross was measured on the device (``measured.py``), or is computed for it (``crossing.py``). No name
+of a device decides anything: "T4" is in "T400", and new ones come.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from fastnn.backends.cupy.crossing import Rates, computed
+from fastnn.backends.cupy.measured import measured
 from fastnn.kernels.cuda.sizes import MOST_BLOCKS, PRODUCT, blocks_of
 
 BLOCKS_OF_A_MULTIPROCESSOR = 2
 """A product is cut into as many blocks, where K allows it: one computes while another loads."""
 
 
-@dataclass(frozen=True)
-class Crossing:
-    """From how many multiply-adds on cuBLAS is faster than our kernels in a graph.
-
-    Attributes
-    ----------
-    device : str
-        Part of the device's name; "" fits every device.
-    float32, float64 : int
-        Multiply-adds of one product, or of all forward products of a step that would be one graph.
-    source : str
-        "computed" from the roofline in docs/gpu.md, or "measured", with a date.
-    """
-
-    device: str
-    float32: int
-    float64: int
-    source: str
-
-
-TABLE = (
-    Crossing("T4", 75_000_000, 11_000_000, "computed"),
-    Crossing("A100", 180_000_000, 56_000_000, "computed"),
-    Crossing("H100", 620_000_000, 200_000_000, "computed"),
-    Crossing("", 180_000_000, 11_000_000, "computed"),
-)
-"""The first row that fits decides. Nothing here has been measured yet; docs/gpu.md has the
-computation, and ``bench/cublas_crossing.py`` measures the device at hand and prints its row."""
-
-
 class Products:
     """The decisions for one device."""
 
     def __init__(self, device: Any) -> None:
-        import cupy
-
-        name = cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode()
-        self.crossing = next(row for row in TABLE if row.device in name)
+        self.crossing = measured(device) or computed(Rates.of(device))
         self.multiprocessors: int = device.attributes["MultiProcessorCount"]
 
     def by_cublas(self, multiply_adds: int, dtype: str) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ from functools import cache
 from pathlib import Path
 
 from numba.core import config
+
+from fastnn.system.user_cache import user_cache
 
 KERNELS = Path(__file__).parents[2]
 """The sources of all kernels, and of what those on the CPU share with others."""
@@ -69,12 +70,7 @@ def _places() -> Iterator[Path]:
     if config.CACHE_DIR:
         yield Path(config.CACHE_DIR)
     with suppress(RuntimeError):  # a user without a home
-        if sys.platform == "win32":
-            yield Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        elif sys.platform == "darwin":
-            yield Path.home() / "Library" / "Caches"
-        else:
-            yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        yield user_cache()
     with suppress(OSError):  # no directory for temporary files
         yield Path(tempfile.gettempdir()) / f"fastnn-kernels-{_user()}"
 

@@ -373,7 +373,7 @@ def test_a_relu_behind_the_last_affine_is_captured(cuda: Any) -> None:
     np.testing.assert_allclose(history.losses, right.losses, rtol=1e-10)
 
 
-def test_the_table_decides(cuda: Any) -> None:
+def test_the_crossing_decides(cuda: Any) -> None:
     limit = cuda.products.crossing.float32
     assert not cuda.products.by_cublas(limit, "float32")
     assert cuda.products.by_cublas(limit + 1, "float32")

@@ -6,6 +6,7 @@ needs, and no access to shared memory meets a bank conflict.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from fastnn.kernels import cuda
 
+from fastnn.backends.cupy.crossing import COUNTS
 from tests.helpers import gpu_profile
 from tests.helpers.gpu import run_script, simulator
 
@@ -32,9 +34,13 @@ KERNELS = {"gather_product", "hidden_product", "head", "loss", "back", "update_w
 
 @pytest.fixture(scope="module")
 def profiled() -> list[dict[str, Any]]:
+    return profile_of("aligned")
+
+
+def profile_of(which: str) -> list[dict[str, Any]]:
     simulator()
     script = Path(gpu_profile.__file__).read_text(encoding="utf-8")
-    script = "import sys; sys.argv = ['', 'aligned']\n" + script.replace(
+    script = f"import sys; sys.argv = ['', {which!r}]\n" + script.replace(
         "from __future__ import annotations\n", ""
     )
     found: list[dict[str, Any]] = json.loads(run_script(script, CUPYSIM_PROFILE="1"))
@@ -86,3 +92,15 @@ def test_shared_accesses_meet_no_bank_conflict(profiled: list[dict[str, Any]]) -
             assert access["write"]
             assert access["cost"] <= 2 * access["ideal"]
     assert seen > 50
+
+
+@pytest.mark.exhaustive
+def test_the_crossing_is_computed_from_what_is_counted() -> None:
+    counted = {one["kernel"]: one for one in profile_of("wide")}
+    for dtype, name in (("float32", "float"), ("float64", "double")):
+        kernels = [
+            counted[f"{kernel}<{name}, {name}>"] for kernel in ("gather_product", "update_weights")
+        ]
+        for kernel, counts in zip(kernels, COUNTS[dtype], strict=True):
+            found = gpu_profile.for_each_multiply_add(kernel)
+            assert dataclasses.astuple(counts) == pytest.approx(found, rel=0.1), kernel["kernel"]
