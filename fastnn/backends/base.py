@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array
+from fastnn.backends.backend_name import HIGHEST
 from fastnn.backends.feed import Feed
 from fastnn.backends.known_parts import Course, Reason
 from fastnn.backends.normal_distribution import normal_distribution
@@ -73,6 +74,9 @@ class Backend:
     device: Any = None
     on_host: ClassVar[bool] = False
     """Whether its arrays are NumPy arrays."""
+    precisions: ClassVar[tuple[str, ...]] = (HIGHEST,)
+    """How products of float32 can be computed; see `fastnn.set_backend`."""
+    precision: str = HIGHEST
     steps_at_once: ClassVar[int] = 1
     """Training steps that are worth one call of `Runner.run`."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copyreg
 import importlib
-import operator
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,13 @@ from contextvars import ContextVar
 from typing import Any
 
 from fastnn.backends.arrays import loaded, loaded_backends
+from fastnn.backends.backend_name import (
+    HIGHEST,
+    MOST_DEVICES,
+    BackendName,
+    with_device,
+    with_precision,
+)
 from fastnn.backends.base import Backend, BackendInfo
 from fastnn.backends.names import what_was_meant
 from fastnn.errors import BackendFallbackWarning, BackendUnavailableError
@@ -30,9 +36,6 @@ REGISTRY = {
 CPU_BACKENDS = ("numba", "numpy")
 """What a backend that cannot run falls back to, the best first."""
 
-MOST_DEVICES = 1 << 31
-"""More than CUDA can number."""
-
 _active: ContextVar[Backend] = ContextVar("fastnn_backend")
 _reasons: dict[str, str] = {}
 _default: Backend | None = None
@@ -40,7 +43,11 @@ _lock = threading.RLock()
 
 
 def set_backend(
-    backend: str | Backend, *, strict: bool = False, device: int | None = None
+    backend: str | Backend,
+    *,
+    strict: bool = False,
+    device: int | None = None,
+    precision: str | None = None,
 ) -> Backend:
     """Select the backend that layers and networks made from now on use.
 
@@ -59,6 +66,12 @@ def set_backend(
         Another way to write the number after the colon. A device that is named so becomes the
         current one of the calling thread, as with ``cupy.cuda.Device(1).use()``, so that the
         script's own operations on parameters and gradients happen there too.
+    precision : {"highest", "high"}, optional
+        How cuBLAS multiplies matrices of float32: in float32, the default, or with "high" from
+        factors rounded to TF32 (8 bits of exponent as before, 10 instead of 23 behind the point),
+        several times as fast on devices with tensor cores. Products that are small enough for
+        kernels of fastnn's own, and everything in float64, are computed as ever. "cupy:high" and
+        "cupy:1:high" are names that say the same.
 
     Returns
     -------
@@ -68,17 +81,21 @@ def set_backend(
     Raises
     ------
     ValueError
-        If there is no backend of that name, or no such device; those that there are are listed.
+        If there is no backend of that name, or no such device; those that there are are listed. If
+        it is a backend without such a precision.
     BackendUnavailableError
-        With `strict`, if the backend cannot run here; the message says why and what to do.
+        With `strict`, if the backend cannot run here, or its device not at that precision; the
+        message says why and what to do.
 
     Warns
     -----
     BackendFallbackWarning
-        Without `strict`, if another backend took its place, with the same words.
+        Without `strict`, if another backend or precision took its place, with the same words.
     """
     if device is not None:
-        backend = _with_device(backend, device)
+        backend = with_device(backend, device)
+    if precision is not None:
+        backend = with_precision(backend, precision)
     chosen = resolve(backend, strict=strict)
     _active.set(chosen)
     if _names_a_device(backend):
@@ -156,22 +173,29 @@ def resolve(backend: str | Backend, *, strict: bool = False) -> Backend:
     except BackendUnavailableError as error:
         if strict:
             raise
-        fallback = _first_usable(name for name in CPU_BACKENDS if name != backend)
+        plain = str(BackendName.read(backend)._replace(precision=HIGHEST))
+        fallback = _first_usable(name for name in (plain, *CPU_BACKENDS) if name != backend)
         warn(
-            f"{error} Falling back to the {fallback.name} backend.",
+            f"{error} Falling back to {_described(fallback)}.",
             BackendFallbackWarning,
         )
         return fallback
 
 
+def _described(fallback: Backend) -> str:
+    if len(fallback.precisions) == 1:
+        return f"the {fallback.name} backend"
+    return f"precision={fallback.precision!r} of the {fallback.name} backend"
+
+
 def load_backend(name: str) -> Backend:
     """Return the one instance of a backend, or raise `BackendUnavailableError` with the reason.
 
-    A number after a colon chooses the device: "cupy:1".
+    A number after a colon chooses the device, "cupy:1", and another word the precision.
     """
-    kind, _, index = name.partition(":")
+    kind, index, precision = BackendName.read(name)
     if kind not in REGISTRY:
-        raise ValueError(_unknown(name))
+        raise ValueError(_unknown(f"{kind}:{index}" if index else kind))
     if index and not (index.isascii() and index.isdecimal() and int(index[:12]) < MOST_DEVICES):
         raise ValueError(
             f"there is no backend {shown(name)}: the device is a number, as in 'cupy:1'"
@@ -189,7 +213,12 @@ def load_backend(name: str) -> Backend:
             if reason is not None:
                 _reasons[kind] = f"The {kind} backend cannot run here: {reason}"
                 raise BackendUnavailableError(_reasons[kind])
-            loaded[name] = _on_device(backend_class, name, index) if index else backend_class()
+            if precision not in backend_class.precisions:
+                raise ValueError(
+                    f"precision={precision!r} is of the cupy backend: {kind} computes as with "
+                    "'highest'"
+                )
+            loaded[name] = _made(backend_class, name)
             copyreg.pickle(backend_class, _by_name)
         return loaded[name]  # type: ignore[no-any-return]
 
@@ -213,33 +242,27 @@ def _by_name(backend: Backend) -> tuple[Any, ...]:
     return resolve, (name_of(backend),)
 
 
-def _on_device(backend_class: type[Backend], name: str, index: str) -> Backend:
-    """Make a backend on a device, or give the one that is there already."""
-    problem = backend_class.device_problem(int(index))
-    if problem is not None:
-        raise ValueError(f"there is no backend {name!r}: {problem}")
-    made = backend_class(device=int(index))  # type: ignore[call-arg]
-    same = (b for b in loaded.values() if type(b) is backend_class and b.device == made.device)
-    return next(same, made)
+def _made(backend_class: type[Backend], name: str) -> Backend:
+    """Make a backend, or give the one of the same device and precision that is there already."""
+    _, index, precision = BackendName.read(name)
+    options: dict[str, Any] = {} if precision == HIGHEST else {"precision": precision}
+    if index:
+        problem = backend_class.device_problem(int(index))
+        if problem is not None:
+            raise ValueError(f"there is no backend {name!r}: {problem}")
+        options["device"] = int(index)
+    made = backend_class(**options)
+    alike = (
+        known
+        for known in loaded.values()
+        if type(known) is backend_class
+        and (known.device, known.precision) == (made.device, made.precision)
+    )
+    return next(alike, made)
 
 
 def _names_a_device(backend: str | Backend) -> bool:
-    return not isinstance(backend, str) or ":" in backend
-
-
-def _with_device(backend: str | Backend, device: int) -> str:
-    try:
-        index = -1 if isinstance(device, bool) else operator.index(device)
-    except TypeError:
-        index = -1
-    if not 0 <= index < MOST_DEVICES:
-        hint = what_was_meant(device) if isinstance(device, str) else ""
-        raise ValueError(
-            f"device must be the number of a device, such as 0, got {shown(device)}{hint}"
-        )
-    if not isinstance(backend, str) or ":" in backend:
-        raise ValueError(f"{backend!r} has a device already: leave out device={index}")
-    return f"{backend}:{index}"
+    return not isinstance(backend, str) or bool(BackendName.read(backend).device)
 
 
 def backend_of(array: object) -> Backend:

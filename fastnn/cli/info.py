@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from fastnn import BackendInfo, __version__, available_backends, get_num_threads
+from fastnn.backends.backend_name import HIGHEST
 from fastnn.cli.options import select_backend
 from fastnn.cli.output import folded
 
@@ -19,13 +20,15 @@ def info(
 ) -> None:
     """Tell which backends can run here, on what, and why others cannot; versions; threads."""
     described = available_backends()
-    active = select_backend(None).name
+    selected = select_backend(None)
+    active = selected.name
     if as_json:
         everything = {
             "fastnn": __version__,
             "python": platform.python_version(),
             "threads": get_num_threads(),
             "active": active,
+            "precision": selected.precision,
             "backends": {name: asdict(backend) for name, backend in described.items()},
         }
         print(json.dumps(everything, indent=2))
@@ -36,7 +39,8 @@ def info(
         mark = "*" if name == active else " "
         told = _usable(backend) if backend.usable else backend.reason
         print(folded(f"{mark} {name:6} {told}", indent=9))
-    print("* is the one that is used when nothing else is said")
+    precision = "" if selected.precision == HIGHEST else f", at precision {selected.precision!r}"
+    print(f"* is the one that is used when nothing else is said{precision}")
 
 
 def _usable(backend: BackendInfo) -> str:

@@ -289,6 +289,7 @@ def _finish(
         "compile_seconds": history.compile_seconds,
         "interrupted": history.interrupted,
         "backend": network.backend.name,
+        "precision": network.backend.precision,
         "files": [str(out / name) for name in files],
     }
 

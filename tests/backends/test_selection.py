@@ -220,6 +220,18 @@ def test_devices_are_numbers(fresh: None, device: Any, words: str) -> None:
         fastnn.set_backend("cupy", device=device)
 
 
+def test_precision_is_of_backends_that_have_a_choice(fresh: None) -> None:
+    assert fastnn.set_backend("numpy", precision="highest").precision == "highest"
+    for backend, precision, words in (
+        ("numpy", "high", "'high' is of the cupy backend: numpy computes as with 'highest'"),
+        ("numba", "high", "numba computes as with"), ("auto", "high", "instead of 'auto'"),
+        ("numpy", "medium", "must be 'highest' or 'high', got 'medium'"),
+        ("cupi", "high", "did you mean 'cupy'"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            fastnn.set_backend(backend, precision=precision)
+
+
 def test_words_with_a_device_lead_to_one(fresh: None) -> None:
     with pytest.raises(ValueError, match="did you mean 'cupy:1', for an NVIDIA GPU"):
         fastnn.set_backend("gpu", device=1)

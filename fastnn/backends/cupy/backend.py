@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array, views_share_memory
+from fastnn.backends.backend_name import HIGHEST, PRECISIONS
 from fastnn.backends.base import BackendInfo
+from fastnn.backends.cupy import cublas
 from fastnn.backends.cupy.detection import problem_with_cupy, problem_with_device
 from fastnn.backends.cupy.interop import device_array
 from fastnn.backends.cupy.memory import explained, free_bytes
@@ -28,6 +30,7 @@ from fastnn.backends.cupy.streaming import PinnedFeed
 from fastnn.backends.feed import Feed
 from fastnn.backends.known_parts import Course
 from fastnn.backends.plan import Chain, StepPlan
+from fastnn.errors import BackendUnavailableError
 from fastnn.kernels import cuda
 
 
@@ -38,12 +41,20 @@ class CupyBackend(LayerPrimitives, LossPrimitives, RulePrimitives):
     ----------
     device : int, optional
         Its index; by default that of the device that is current now.
+    precision : {"highest", "high"}, optional
+        Of products by cuBLAS; see `fastnn.set_backend`.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If the device does not have the precision, or cuBLAS cannot be asked for it.
     """
 
     name = "cupy"
+    precisions = PRECISIONS
     steps_at_once = 32
 
-    def __init__(self, device: int | None = None) -> None:
+    def __init__(self, device: int | None = None, precision: str = HIGHEST) -> None:
         import array_api_compat.cupy
         import cupy
 
@@ -51,6 +62,10 @@ class CupyBackend(LayerPrimitives, LossPrimitives, RulePrimitives):
         self._cupy = cupy
         self.device = cupy.cuda.Device(device)
         self.products = Products(self.device)
+        self.precision = precision
+        problem = cublas.problem_with(precision, self.device)
+        if problem:
+            raise BackendUnavailableError(f"precision={precision!r} cannot be had: {problem}.")
 
     @classmethod
     def unavailable_reason(cls) -> str | None:
@@ -74,7 +89,8 @@ class CupyBackend(LayerPrimitives, LossPrimitives, RulePrimitives):
         )
 
     def __repr__(self) -> str:
-        return f"<fastnn backend cupy on device {self.device.id}>"
+        precision = "" if self.precision == HIGHEST else f", precision {self.precision}"
+        return f"<fastnn backend cupy on device {self.device.id}{precision}>"
 
     def current(self) -> AbstractContextManager[Any]:
         """See `Backend.current`."""
@@ -173,7 +189,7 @@ class CupyBackend(LayerPrimitives, LossPrimitives, RulePrimitives):
 
     def explain(self, chain: Chain) -> Course:
         """See `Backend.explain`."""
-        return course(chain)
+        return course(chain, self.precision)
 
 
 class _Addresses:

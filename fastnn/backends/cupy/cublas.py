@@ -21,22 +21,23 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastnn.backends.arrays import Array
+from fastnn.backends.backend_name import HIGH, HIGHEST
 
 WORKSPACE = 4 << 20
 WORKSPACE_SINCE_HOPPER = 32 << 20
 """Bytes that NVIDIA recommends, at `cublasSetWorkspace`."""
-HOPPER = 90
-"""Its compute capability, as in sm_90."""
+AMPERE, HOPPER = 80, 90
+"""Compute capabilities, as in sm_80."""
 
 NORMAL, TRANSPOSED = 0, 1
 DEFAULT_ALGORITHM = -1
 TYPES = {"float32": (0, ctypes.c_float), "float64": (1, ctypes.c_double)}
 """The number in ``cudaDataType``, and what the factors are for the host."""
 COMPUTE = {
-    ("float32", "highest"): 68,  # CUBLAS_COMPUTE_32F
-    ("float32", "high"): 77,  # CUBLAS_COMPUTE_32F_FAST_TF32
-    ("float64", "highest"): 70,  # CUBLAS_COMPUTE_64F
-    ("float64", "high"): 70,
+    ("float32", HIGHEST): 68,  # CUBLAS_COMPUTE_32F
+    ("float32", HIGH): 77,  # CUBLAS_COMPUTE_32F_FAST_TF32
+    ("float64", HIGHEST): 70,  # CUBLAS_COMPUTE_64F
+    ("float64", HIGH): 70,
 }
 """``cublasComputeType_t``: what is rounded, and how."""
 ALLOCATION_FAILED = 3
@@ -98,6 +99,19 @@ def problem() -> str:
     return ""
 
 
+def problem_with(precision: str, device: Any) -> str:
+    """Say why a device does not multiply in a precision; empty if it does."""
+    if precision == HIGHEST:
+        return ""
+    capability = int(device.compute_capability)
+    if capability < AMPERE:
+        return (
+            f"TF32 is of devices from compute capability 8.0 (Ampere) on, and device {device.id} "
+            f"has {capability // 10}.{capability % 10}"
+        )
+    return problem()
+
+
 def product(
     a: Array,
     b: Array,
@@ -105,7 +119,7 @@ def product(
     *,
     transpose_a: bool = False,
     transpose_b: bool = False,
-    precision: str = "highest",
+    precision: str = HIGHEST,
 ) -> None:
     """``out = a @ b`` on the current stream, either of them transposed on request.
 

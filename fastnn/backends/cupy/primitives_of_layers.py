@@ -110,7 +110,10 @@ class LayerPrimitives(Backend):
         if cublas.problem():
             self._cupy.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
         else:
-            cublas.product(a, b, out, transpose_a=transpose_a, transpose_b=transpose_b)
+            cublas.product(
+                a, b, out, transpose_a=transpose_a, transpose_b=transpose_b,
+                precision=self.precision,
+            )  # fmt: skip
 
     @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
     def sigmoid(self, x: Array, *, out: Array | None = None) -> Array:

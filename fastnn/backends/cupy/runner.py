@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from fastnn.backends.arrays import Array
+from fastnn.backends.backend_name import HIGH
 from fastnn.backends.base import Backend
 from fastnn.backends.cupy.fused import KNOWN, FusedStep, reasons_against
 from fastnn.backends.cupy.graph import CapturedGraph, Obstacle, capture, stream_for_captures
@@ -34,6 +35,8 @@ CALL_BY_CALL = (
     "launched from Python, which costs some 5 microseconds, and a step has a dozen or two."
 )
 
+
+TF32 = 'precision "high": cuBLAS rounds the factors of products in float32 to TF32'
 
 CUBLAS = "large batches and layers leave products to cuBLAS: such a step is captured, not fused"
 
@@ -221,10 +224,11 @@ def step_launcher(backend: Backend, products: Products, plan: StepPlan) -> StepL
     return FusedStep(backend, products, plan)
 
 
-def course(chain: Chain) -> Course:
+def course(chain: Chain, precision: str) -> Course:
     """Say how a chain runs; see `Backend.explain`."""
     reasons = KNOWN.reasons(chain)
+    data = (CUBLAS, *([TF32] if precision == HIGH else []))
     if not reasons:
-        return Course("fused", data=(CUBLAS,))
+        return Course("fused", data=data)
     own = own_code(chain)
-    return Course("loop", (*reasons, own)) if own else Course("captured loop", reasons, (CUBLAS,))
+    return Course("loop", (*reasons, own)) if own else Course("captured loop", reasons, data)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 
 import fastnn
 from fastnn import SGD, AdamW, CaptureWarning, Momentum, Sequential, fit
+from fastnn.backends import arrays
 from fastnn.backends.cupy import cublas
 from fastnn.backends.cupy.crossing import CUBLAS_KERNELS
 from fastnn.backends.cupy.runner import STEPS, CupyRunner
@@ -231,6 +235,63 @@ def test_a_cublas_that_cannot_be_called_is_a_warning(
     with pytest.warns(CaptureWarning, match=r"20 samples by .24, 40. .*there is no cuBLAS"):
         runner.flush()
     np.testing.assert_allclose(cuda.to_numpy(losses), cuda.to_numpy(right), rtol=1e-5)
+
+
+# Precision
+
+
+def test_high_precision_is_of_backends_that_name_it(cuda: Any) -> None:
+    high = fastnn.set_backend("cupy", precision="high", strict=True)
+    try:
+        assert high is not cuda
+        assert high is fastnn.set_backend("cupy:high") is fastnn.set_backend("cupy:0:high")
+        assert repr(high) == f"<fastnn backend cupy on device {high.device.id}, precision high>"
+        network = fastnn.TwoLayerNet(6, 5, 4)
+        assert network.backend is high
+        assert pickle.loads(pickle.dumps(network)).backend is high
+        assert "TF32" in str(fastnn.explain(network))
+        assert fastnn.set_backend("cupy", precision="highest") is cuda
+        assert "TF32" not in str(fastnn.explain(network.to("cupy")))
+        with pytest.raises(ValueError, match="has a precision already"):
+            fastnn.set_backend("cupy:high", precision="high")
+        with pytest.raises(ValueError, match="has a precision already"):
+            fastnn.set_backend(high, precision="high")
+    finally:
+        fastnn.set_backend(cuda)
+
+
+def test_high_precision_rounds_products_and_nothing_else(cuda: Any, dtype: str) -> None:
+    """Graphs too; a step is as far from NumPy as TF32 is, and in float64 not at all."""
+    problem, numpy = Problem(SIZES, 20), fastnn.backends.selection.load_backend("numpy")
+    high = fastnn.backends.selection.load_backend("cupy:high")
+    losses = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(high.products, "by_cublas", lambda *_: True)  # type: ignore[attr-defined]
+        for name, backend in (("highest", cuda), ("high", high), ("numpy", numpy)):
+            plan = problem.plan(backend, "float64" if name == "numpy" else dtype)
+            runner = backend.compile(plan) or Loop(backend, plan)
+            rows = backend.asarray(problem.rows)
+            losses[name] = backend.to_numpy(runner.run(rows, {"lr": 0.1}))
+    off = {name: np.max(np.abs(losses[name] / losses["numpy"] - 1)) for name in losses}
+    assert off["highest"] <= 20 * BOUNDS[dtype]
+    assert off["high"] <= 2**-9
+    assert (off["high"] == off["highest"]) == (dtype == "float64")
+
+
+def test_devices_and_libraries_without_tf32(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for capability, words in (("75", r"device 0 has 7\.5"), ("90", "no cuBLAS")):
+        if capability == "90":
+            monkeypatch.setattr(cublas, "problem", lambda: "there is no cuBLAS")
+        device = SimpleNamespace(compute_capability=capability, id=0)
+        assert cublas.problem_with("highest", device) == ""
+        problem = cublas.problem_with("high", device)
+        assert re.search(words, problem)
+    for name in [name for name in arrays.loaded if name.endswith(":high")]:
+        monkeypatch.delitem(arrays.loaded, name)
+    with pytest.raises(fastnn.BackendUnavailableError, match="cannot be had: there is no cuBLAS"):
+        fastnn.set_backend("cupy", precision="high", strict=True)
+    with pytest.warns(fastnn.BackendFallbackWarning, match="precision='highest' of the cupy"):
+        assert fastnn.set_backend("cupy", precision="high") is cuda
 
 
 def test_a_layer_of_ones_own_is_called(cuda: Any) -> None:
