@@ -12,6 +12,7 @@ import typer
 
 from fastnn import Sequential, SoftmaxWithLoss, to_numpy
 from fastnn.cli.options import BackendOption, ModelArgument, select_backend
+from fastnn.cli.same_answer import answers_alike
 from fastnn.datasets import read_digit, read_idx
 from fastnn.datasets.idx import GZIP_MAGIC
 from fastnn.system.regular_file import open_regular
@@ -47,6 +48,12 @@ def predict(
         raise ValueError(
             f"{model} gives no probabilities but {y[~np.isfinite(y)][0]}: the training that made "
             "it has diverged; train again, with a smaller learning rate"
+        )
+    if answers_alike(network, x):
+        raise ValueError(
+            f"{model} answers {int(y[0].argmax())} with probability {float(y[0].max()):.4f} to any "
+            "picture, even to an empty one: its units are dead, or saturated, as after a training "
+            "that has diverged; train again, with a smaller learning rate"
         )
     classes = y.argmax(axis=1).tolist()
     probabilities = y.max(axis=1).astype("float64").tolist()
