@@ -37,6 +37,7 @@ class OpByOpStep(Loop):
         self._next_batch = NextBatch(plan.dtype)
         self._keep_loss = KeepLoss(plan.dtype)
         self._now: Step | None = None
+        self._prepared: set[int] = set()
 
     @property
     def doing(self) -> str:
@@ -66,16 +67,28 @@ class OpByOpStep(Loop):
         return None
 
     def prepare(self, n: int) -> None:
-        """See `StepLauncher.prepare`: cuBLAS loads a kernel when a product first needs it.
+        """See `StepLauncher.prepare`: takes the next step without a trace.
 
-        What it computes here, of what the buffers hold, is overwritten in the next step.
+        What CuPy compiles when it is first needed, and what cuBLAS loads then, is there afterwards.
+        Buffers are overwritten in the next step. Where a step changes what lasts, a copy is
+        changed, one at a time.
         """
-        arrays = {**self.plan.arrays, **self._leading(n)}
-        for step in self._products():
-            if self._by_cublas(step, n):
-                self._now = step
-                self._bind(step, arrays, {})()
+        if n in self._prepared:
+            return
+        arrays = self._arrays(n)
+        for step in self.plan.steps:
+            self._now = step
+            copies = {
+                name: self.backend.copy(self.plan.arrays[name])
+                for name in step.writes
+                if name in self.plan.arrays
+            }
+            now = {**arrays, **copies}
+            self._bind(step, now, self._hyperparameters)()
+            arrays |= {name: now[name] for name in step.writes if name not in copies}
         self._now = None
+        self._cupy.asarray(arrays["loss"], dtype=self.plan.dtype)
+        self._prepared.add(n)
 
     def _products(self) -> Iterator[Step]:
         return (step for step in self.plan.steps if step.primitive in ("affine", "affine_backward"))
@@ -98,15 +111,19 @@ class OpByOpStep(Loop):
 
     def launch(self, n: int) -> None:
         """Run the next step, of n samples."""
-        rows = self._rows[:n]
-        self._next_batch(control=self._control.array, rows=rows, numbers=self._numbers)
-        arrays = {**self.plan.arrays, **self._leading(n), "rows": rows}
+        arrays = self._arrays(n)
         for step in self.plan.steps:
             self._now = step
             self._bind(step, arrays, self._hyperparameters)()
         self._now = None
         loss = self._cupy.asarray(arrays["loss"], dtype=self.plan.dtype)
         self._keep_loss(control=self._control.array, loss=loss)
+
+    def _arrays(self, n: int) -> dict[str, Array]:
+        """Bring rows and hyperparameters of the next step; give what it works on, by name."""
+        rows = self._rows[:n]
+        self._next_batch(control=self._control.array, rows=rows, numbers=self._numbers)
+        return {**self.plan.arrays, **self._leading(n), "rows": rows}
 
 
 def own_code(chain: Chain) -> Reason | None:
