@@ -47,8 +47,10 @@ template <typename T> struct Hidden {
 template <typename T, typename Source>
 __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int M, int depth)
 {
-    constexpr int V = Vector<T>::SIZE, APART = ACROSS * V;  // of a thread's vectors of columns
-    constexpr int X_ENTRIES = ROWS * DEPTH / THREADS, W_ENTRIES = DEPTH * COLUMNS / THREADS;
+    constexpr int V = WIDTH<Vector<T>>, APART = ACROSS * V;  // of a thread's vectors of columns
+    using Raw = typename Source::Raw;
+    constexpr int LOADS_OF_A_ROW = DEPTH / WIDTH<Raw>;
+    constexpr int X_LOADS = ROWS * LOADS_OF_A_ROW / THREADS, W_LOADS = DEPTH * COLUMNS / THREADS;
     __shared__ __align__(16) T a[ROWS][DEPTH + V];
     __shared__ __align__(16) T w[DEPTH][COLUMNS];
     __shared__ int64 start[ROWS];
@@ -60,25 +62,27 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
     if (thread < ROWS) start[thread] = row0 + thread < N ? x.start(row0 + thread) : OUTSIDE;
     __syncthreads();
     for (int k0 = first; k0 < last; k0 += DEPTH) {
-        const int my_k = thread % DEPTH;
+        const int my_k = thread % LOADS_OF_A_ROW * WIDTH<Raw>;
         const bool inside = k0 + my_k < last;
-        int64 starts[X_ENTRIES];
-        typename Source::Raw raw[X_ENTRIES];
+        int64 starts[X_LOADS];
+        Raw raw[X_LOADS];
 #pragma unroll
-        for (int j = 0; j < X_ENTRIES; j++) starts[j] = start[(thread + j * THREADS) / DEPTH];
+        for (int j = 0; j < X_LOADS; j++) starts[j] = start[(thread + j * THREADS) / LOADS_OF_A_ROW];
         x.load(starts, k0 + my_k, inside, raw);
 #pragma unroll
-        for (int j = 0; j < X_ENTRIES; j++)
-            a[(thread + j * THREADS) / DEPTH][my_k] = x.value(raw[j], starts[j]);
+        for (int j = 0; j < X_LOADS; j++) {
+            auto value = x.value(raw[j], starts[j]);
+            *(decltype(value)*)&a[(thread + j * THREADS) / LOADS_OF_A_ROW][my_k] = value;
+        }
 #pragma unroll
-        for (int j = 0; j < W_ENTRIES; j++) {
+        for (int j = 0; j < W_LOADS; j++) {
             int i = thread + j * THREADS, k = k0 + i / COLUMNS, m = column0 + i % COLUMNS;
             w[i / COLUMNS][i % COLUMNS] = k < last && m < M ? W[int64(k) * M + m] : T(0);
         }
         __syncthreads();
 #pragma unroll
-        for (int j = 0; j < X_ENTRIES; j++) {
-            int r = (thread + j * THREADS) / DEPTH;
+        for (int j = 0; j < X_LOADS; j++) {
+            int r = (thread + j * THREADS) / LOADS_OF_A_ROW;
             x.keep(a[r][my_k], start[r], k0 + my_k, inside);
         }
 #pragma unroll

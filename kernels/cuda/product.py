@@ -20,10 +20,10 @@ def _sizes(N: int, D: int, M: int, depth: int) -> tuple[np.int32, ...]:
 
 
 class GatherProduct:
-    """``parts[s] = scale * data[rows] @ W`` for a slice of the features each."""
+    """``parts[s] = scale * data[rows] @ W`` for a slice of the features each; rows of `row_type`."""
 
-    def __init__(self, dtype: str, data_dtype: str) -> None:
-        self._kernel = kernel("product", "gather_product", dtype, data_dtype)
+    def __init__(self, dtype: str, rows: str) -> None:
+        self._kernel = kernel("product", "gather_product", dtype, rows)
 
     def __call__(
         self, *, control: Array, data: Array, scale: float, W: Array, parts: Array, N: int,

@@ -95,20 +95,33 @@ template <typename T> struct alignas(16) Four {
     T v[4];
 };
 
-// As many neighbours as one 16-byte access moves.
-template <typename T> struct alignas(16) Vector {
-    static constexpr int SIZE = 16 / sizeof(T);
+// Neighbours that one access moves, of at most 16 bytes.
+template <typename T, int SIZE> struct alignas(SIZE * sizeof(T)) Neighbours {
     T v[SIZE];
 };
+template <typename T> using Vector = Neighbours<T, 16 / sizeof(T)>;
+
+template <typename T> constexpr int WIDTH = 1;  // numbers in it
+template <typename T, int SIZE> constexpr int WIDTH<Neighbours<T, SIZE>> = SIZE;
+
+template <typename T, typename Data> __device__ T scaled(Data x, T scale) { return T(x) * scale; }
+template <typename T, typename Data, int SIZE>
+__device__ Neighbours<T, SIZE> scaled(Neighbours<Data, SIZE> x, T scale) {
+    Neighbours<T, SIZE> out;
+#pragma unroll
+    for (int i = 0; i < SIZE; i++) out.v[i] = scaled(x.v[i], scale);
+    return out;
+}
 
 // Where a kernel has x (N, D) from: rows of the data set, cast and scaled, or an array.
 //
-// `start` is asked once for a row, then `load` for an entry of COUNT rows, and `value` for what each
-// of these is. A load of nothing but numbers, under a condition that is no branch, and all loads of
+// `start` is asked once for a row, then `load` for COUNT rows from an entry on, as many neighbours
+// as there are in Raw, and `value` for what each of these is. A load of nothing but numbers, under a condition that is no branch, and all loads of
 // a thread before the first `value`: so they are under way together, where one after the other each
 // would take a trip to memory. Outside of x, in rows or columns, numbers are 0.
 constexpr int64 NO_SAMPLE = -1, OUTSIDE = -2;  // for the start of a row
 
+// Data is the type of a number of the data set, or Neighbours of it where rows allow that.
 template <typename T, typename Data> struct Gathered {
     using Raw = Data;
     const Data* data;
@@ -117,16 +130,16 @@ template <typename T, typename Data> struct Gathered {
     T scale;
     __device__ int64 start(int n) const {
         int64 row = batch[n];
-        return row < 0 ? NO_SAMPLE : row * D;
+        return row < 0 ? NO_SAMPLE : row * (D / WIDTH<Data>);
     }
     template <int COUNT>
     __device__ void load(const int64 (&start)[COUNT], int d, bool inside, Raw (&raw)[COUNT]) const {
 #pragma unroll
         for (int j = 0; j < COUNT; j++)
-            raw[j] = inside && start[j] >= 0 ? data[start[j] + d] : Raw(0);
+            raw[j] = inside && start[j] >= 0 ? data[start[j] + d / WIDTH<Data>] : Raw{};
     }
-    __device__ T value(Raw raw, int64 start) const {
-        return T(raw) * (start == NO_SAMPLE ? not_a_number<T>() : scale);
+    __device__ auto value(Raw raw, int64 start) const {
+        return scaled(raw, start == NO_SAMPLE ? not_a_number<T>() : scale);
     }
     __device__ void keep(T, int64, int, bool) const {}
 };

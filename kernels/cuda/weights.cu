@@ -41,38 +41,41 @@ __device__ void tile_of_gradient(
     Shared<T>& shared, const Source& x, const T* dout, int N, int D, int M, int row0, int column0,
     T (&sum)[4], T& bias)
 {
-    constexpr int X_ENTRIES = DEPTH * ROWS / THREADS, G_ENTRIES = DEPTH * COLUMNS / THREADS;
+    using Raw = typename Source::Raw;
+    constexpr int LOADS_OF_A_ROW = ROWS / WIDTH<Raw>;
+    constexpr int X_LOADS = DEPTH * LOADS_OF_A_ROW / THREADS, G_LOADS = DEPTH * COLUMNS / THREADS;
     const int thread = threadIdx.x, my_rows = thread / COLUMNS * 4, my_column = thread % COLUMNS;
-    const int my_d = row0 + thread % ROWS;
+    const int my_row = thread % LOADS_OF_A_ROW * WIDTH<Raw>, my_d = row0 + my_row;
 
     for (int first = 0; first < N; first += LONG) {
         const int last = min(first + LONG, N);
         T long_sum[4] = {}, long_bias = 0;
         for (int n0 = first; n0 < last; n0 += DEPTH) {
-            T right[G_ENTRIES];
+            T right[G_LOADS];
 #pragma unroll
-            for (int j = 0; j < G_ENTRIES; j++) {
+            for (int j = 0; j < G_LOADS; j++) {
                 int i = thread + j * THREADS, n = n0 + i / COLUMNS, m = column0 + i % COLUMNS;
                 right[j] = n < N && m < M ? dout[int64(n) * M + m] : T(0);
             }
             if (thread < DEPTH)
                 shared.start[thread] = n0 + thread < N ? x.start(n0 + thread) : OUTSIDE;
             __syncthreads();
-            int64 starts[X_ENTRIES];
-            typename Source::Raw raw[X_ENTRIES];
+            int64 starts[X_LOADS];
+            Raw raw[X_LOADS];
 #pragma unroll
-            for (int j = 0; j < X_ENTRIES; j++)
-                starts[j] = shared.start[(thread + j * THREADS) / ROWS];
+            for (int j = 0; j < X_LOADS; j++)
+                starts[j] = shared.start[(thread + j * THREADS) / LOADS_OF_A_ROW];
             x.load(starts, my_d, my_d < D, raw);
 #pragma unroll
-            for (int j = 0; j < G_ENTRIES; j++) {
+            for (int j = 0; j < G_LOADS; j++) {
                 int i = thread + j * THREADS;
                 shared.g[i / COLUMNS][i % COLUMNS] = right[j];
             }
 #pragma unroll
-            for (int j = 0; j < X_ENTRIES; j++)
-                shared.a[(thread + j * THREADS) / ROWS][thread % ROWS] =
-                    x.value(raw[j], starts[j]);
+            for (int j = 0; j < X_LOADS; j++) {
+                auto value = x.value(raw[j], starts[j]);
+                *(decltype(value)*)&shared.a[(thread + j * THREADS) / LOADS_OF_A_ROW][my_row] = value;
+            }
             __syncthreads();
             T short_sum[4] = {}, short_bias = 0;
 #pragma unroll

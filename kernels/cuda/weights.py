@@ -45,14 +45,14 @@ class UpdateWeights:
         Of each layer its input (N or more, D); None for the first layer, which reads the data set.
     douts, Ws, bs : sequence of array
         Of each layer the gradient by its output, and its parameters.
-    data_dtype : str
-        Of the data set.
+    rows : str
+        How rows of the data set are read: their `row_type`.
     """
 
-    def __init__(self, xs: Any, douts: Any, Ws: Any, bs: Any, data_dtype: str) -> None:
+    def __init__(self, xs: Any, douts: Any, Ws: Any, bs: Any, rows: str) -> None:
         import cupy
 
-        self._kernel = kernel("weights", "update_weights", Ws[0].dtype.name, data_dtype)
+        self._kernel = kernel("weights", "update_weights", Ws[0].dtype.name, rows)
         table, self._blocks = np.zeros(len(Ws), LAYER_UPDATE), 0
         for i, (x, dout, W, b) in enumerate(zip(xs, douts, Ws, bs, strict=True)):
             down, across = _tiles(*W.shape)

@@ -13,9 +13,15 @@ from typing import Any
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
+ROWS_OF = {
+    T: (T, f"Neighbours<{T}, {n}>", "unsigned char", f"Neighbours<unsigned char, {n}>")
+    for T, n in (("float", 4), ("double", 2))
+}
+"""Of a data set, by the network's dtype: numbers one by one, or as many neighbours as one load moves."""
+
 INSTANTIATIONS = {
     "product": [
-        *[f"gather_product<{T}, {D}>" for T in ("float", "double") for D in (T, "unsigned char")],
+        *[f"gather_product<{T}, {D}>" for T in ("float", "double") for D in ROWS_OF[T]],
         *[f"hidden_product<{T}>" for T in ("float", "double")],
         *[f"matrix_product<{T}>" for T in ("float", "double")],
         *[f"finish<{T}>" for T in ("float", "double")],
@@ -24,7 +30,7 @@ INSTANTIATIONS = {
     "loss": ["loss<float>", "loss<double>"],
     "back": ["back<float>", "back<double>"],
     "weights": [
-        *[f"update_weights<{T}, {D}>" for T in ("float", "double") for D in (T, "unsigned char")],
+        *[f"update_weights<{T}, {D}>" for T in ("float", "double") for D in ROWS_OF[T]],
         *[f"weight_gradients<{T}>" for T in ("float", "double")],
     ],
     "control": [

@@ -15,6 +15,7 @@ from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.head import Head, fits
 from fastnn.kernels.cuda.loss import Loss
 from fastnn.kernels.cuda.product import GatherProduct, HiddenProduct
+from fastnn.kernels.cuda.rows import row_type
 
 
 class Launch(Protocol):
@@ -69,7 +70,7 @@ class Passes:
         plan, dtype = self._plan, self._plan.dtype
         data = plan.arrays["x_data"]
         yield partial(
-            GatherProduct(dtype, data.dtype.name), control=self._control, data=data,
+            GatherProduct(dtype, row_type(dtype, data)), control=self._control, data=data,
             scale=plan.scale, W=self.W[0], parts=self._parts[0], depth=self._slices[0][1],
         )  # fmt: skip
         for i in range(1, len(self._parts)):

@@ -10,6 +10,7 @@ from fastnn.backends.base import Backend
 from fastnn.backends.cupy.passes import Launch, Passes
 from fastnn.backends.plan import Numbers, StepPlan
 from fastnn.backends.stages import Stage
+from fastnn.kernels.cuda.rows import row_type
 from fastnn.kernels.cuda.weights import UpdateWeights
 
 
@@ -31,7 +32,8 @@ class Update:
         control: Array,
     ) -> None:
         data = plan.arrays["x_data"]
-        update = UpdateWeights([None, *passes.h], passes.dout, passes.W, passes.b, data.dtype.name)
+        rows = row_type(plan.dtype, data)
+        update = UpdateWeights([None, *passes.h], passes.dout, passes.W, passes.b, rows)
         self.launches: list[Launch] = [
             partial(update, control=control, data=data, scale=plan.scale, losses=passes.losses)
         ]
