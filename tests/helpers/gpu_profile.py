@@ -62,10 +62,15 @@ def known(mangled: str) -> bool:
 
 
 def named(one: dict[str, Any]) -> dict[str, Any]:
-    """Name a kernel as in the source, with its template arguments."""
-    name, arguments = re.match(r"_Z\d+([a-z_]+?)I([a-z]+)E", one["kernel"]).groups()  # type: ignore[union-attr]
+    """Name a kernel as in the source, with its template arguments that are numbers."""
+    number = r"10NeighboursI[fdha]Li\d+EE|[fdha]"
+    name, arguments = re.match(rf"_Z\d+([a-z_]+?)I((?:{number})+)", one["kernel"]).groups()  # type: ignore[union-attr]
     types = {"f": "float", "d": "double", "h": "unsigned char", "a": "signed char"}
-    return {**one, "kernel": f"{name}<{', '.join(types[letter] for letter in arguments)}>"}
+    named = []
+    for argument in re.findall(number, arguments):
+        some = re.match(r"10NeighboursI(.)Li(\d+)", argument)
+        named.append(f"Neighbours<{types[some[1]]}, {some[2]}>" if some else types[argument])
+    return {**one, "kernel": f"{name}<{', '.join(named)}>"}
 
 
 def for_each_multiply_add(one: dict[str, Any]) -> tuple[float, float, float]:

@@ -93,9 +93,13 @@ DYNAMIC_SHARED = {"head": lambda itemsize: (50 * 11 + 2 * (50 + 10)) * itemsize}
 
 DOCUMENTED = (
     "gather_product<float, unsigned char>", "gather_product<double, unsigned char>",
+    "gather_product<float, Neighbours<unsigned char, 4>>",
+    "gather_product<double, Neighbours<unsigned char, 2>>",
     "hidden_product<float>", "hidden_product<double>", "head<float>", "head<double>",
     "loss<float>", "loss<double>", "back<float>", "back<double>",
     "update_weights<float, unsigned char>", "update_weights<double, unsigned char>",
+    "update_weights<float, Neighbours<unsigned char, 4>>",
+    "update_weights<double, Neighbours<unsigned char, 2>>",
 )  # fmt: skip
 DOCUMENTED_ARCHITECTURES = (75, 80, 90)
 
