@@ -20,7 +20,10 @@ def _sizes(N: int, D: int, M: int, depth: int) -> tuple[np.int32, ...]:
 
 
 class GatherProduct:
-    """``parts[s] = scale * data[rows] @ W`` for a slice of the features each; rows of `row_type`."""
+    """``parts[s] = scale * data[rows] @ W`` for a slice of the features each.
+
+    `rows` says how rows of the data set are read: their `row_type`.
+    """
 
     def __init__(self, dtype: str, rows: str) -> None:
         self._kernel = kernel("product", "gather_product", dtype, rows)

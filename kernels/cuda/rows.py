@@ -13,9 +13,10 @@ Array = Any
 def row_type(dtype: str, data: Array) -> str:
     """Give the type, as a template argument, by which kernels of a dtype read the rows of `data`.
 
-    As many neighbours as fill 16 bytes of shared memory once they are cast to `dtype`: 4 of float32,
-    2 of float64. So threads that lie side by side write side by side, whole rows at a time, and all
-    threads of a block have the same to do. Every row has to begin where such an access may.
+    As many neighbours as fill 16 bytes of shared memory once they are cast to `dtype`: 4 of
+    float32, 2 of float64. So threads that lie side by side write side by side, whole rows at a
+    time, and all threads of a block have the same to do. Every row has to begin where such an
+    access may.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def cuda() -> Iterator[Any]:
 
 
 def shifted(array: Any, by: int) -> Any:
-    """Copy an array to where it begins `by` numbers behind an aligned address, and ends the memory."""
+    """Copy an array to `by` numbers behind an aligned address, and to the end of its memory."""
     import cupy
 
     flat = cupy.empty(array.size + by, array.dtype)[by:]
