@@ -17,7 +17,7 @@ ROWS_OF = {
     T: (T, f"Neighbours<{T}, {n}>", "unsigned char", f"Neighbours<unsigned char, {n}>")
     for T, n in (("float", 4), ("double", 2))
 }
-"""Of a data set, by the network's dtype: number by number, or the neighbours that one load moves."""
+"""Of a data set, by the network's dtype: number by number, or neighbours in one load."""
 
 INSTANTIATIONS = {
     "product": [
