@@ -14,10 +14,10 @@ with brought_by("plot", "matplotlib", "curves and other pictures need matplotlib
 class Picture(Figure):
     """A figure of matplotlib's that a notebook shows at the end of a cell, once."""
 
-    def png(self) -> bytes:
-        """Give the picture as a PNG file."""
+    def png(self, dpi: int = 100) -> bytes:
+        """Give the picture as a PNG file, of so many pixels an inch."""
         file = io.BytesIO()
-        self.savefig(file, format="png", dpi=100)
+        self.savefig(file, format="png", dpi=dpi)
         return file.getvalue()
 
     def _repr_png_(self) -> bytes:

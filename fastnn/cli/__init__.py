@@ -47,6 +47,10 @@ def main() -> None:
     """Run the command; what went wrong is one line on standard error, and exit status 2."""
     try:
         app(prog_name="fastnn")
-    except (ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
+    except OSError as error:  # its text would begin with the number of the error
+        named = f": {error.filename}" if error.filename else ""
+        say_aside(f"fastnn: {error.strerror}{named}" if error.strerror else f"fastnn: {error}")
+        sys.exit(2)
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:
         say_aside(f"fastnn: {error}")
         sys.exit(2)

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from fastnn import Sequential, SoftmaxWithLoss, to_numpy
+from fastnn import SoftmaxWithLoss, to_numpy
 from fastnn.cli.options import BackendOption, ModelArgument, select_backend
+from fastnn.cli.run_directory import load_network
 from fastnn.cli.same_answer import answers_alike
 from fastnn.datasets import read_digit, read_idx
 from fastnn.datasets.idx import GZIP_MAGIC
@@ -34,7 +35,7 @@ def predict(
     the file, the class, the probability.
     """
     select_backend(backend)
-    network = Sequential.load(model)
+    network = load_network(model)
     if not isinstance(network.last_layer, SoftmaxWithLoss):
         loss = type(network.last_layer).__name__
         raise TypeError(f"{model} holds a network with {loss}, which says no class of an image")

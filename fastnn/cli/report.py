@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fastnn import Sequential
 from fastnn.cli.options import BackendOption, ModelArgument, select_backend
 from fastnn.cli.output import say
+from fastnn.cli.run_directory import CURVES, load_network
 from fastnn.datasets import load_idx, load_mnist
 from fastnn.system.regular_file import open_regular
 
@@ -40,7 +40,7 @@ def report(
     from fastnn.reports.page import write_report
 
     select_backend(backend)
-    network = Sequential.load(model)
+    network = load_network(model)
     _, (x, t) = load_mnist(flatten=False) if data is None else load_idx(data, flatten=False)
     name = "MNIST" if data is None else data.resolve().name
     answers = write_report(
@@ -50,7 +50,7 @@ def report(
         out,
         shape=(x.shape[2], x.shape[3]),
         title=f"{model.name} on {name}",
-        curves=_curves(model.parent / "curves.png"),
+        curves=_curves(model.parent / CURVES),
         samples=samples,
     )
     wrong = int((answers.labels != answers.classes).sum())

@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+from fastnn import CorruptFileError, Sequential
 from fastnn.cli.settings import Settings
+from fastnn.system.atomic_file import write_atomically
+
+if TYPE_CHECKING:
+    from fastnn.picture import Picture
 
 NAME = "fastnn-run"
 """Of the first run; others are ``fastnn-run-2``, ``fastnn-run-3``, ..."""
@@ -49,9 +55,46 @@ def remove_if_empty(directory: Path) -> None:
         directory.rmdir()
 
 
+def load_network(path: Path) -> Sequential:
+    """Load a network; another file of a run in its place is told with the one that is meant.
+
+    Raises
+    ------
+    OSError, CorruptFileError
+        See `Sequential.load`.
+    """
+    try:
+        network: Sequential = Sequential.load(path)
+    except CorruptFileError as error:
+        if path.name == NETWORK:
+            raise
+        beside = path.parent / NETWORK
+        advice = (
+            f"the network of this run is {beside}"
+            if beside.is_file()
+            else f"fastnn train writes a network to {NETWORK}"
+        )
+        raise CorruptFileError(f"{error}; {advice}") from error
+    return network
+
+
 def write_settings(settings: Settings, directory: Path) -> None:
     """Write what a run was started with to its directory."""
-    (directory / SETTINGS).write_text(json.dumps(asdict(settings), indent=1) + "\n", "utf-8")
+    _write_json(directory / SETTINGS, asdict(settings), "the settings of the run were not written")
+
+
+def write_history(values: Mapping[str, Any], directory: Path) -> None:
+    """Write how the training of a run went to its directory."""
+    _write_json(directory / HISTORY, values, "the history of the run was not written")
+
+
+def write_curves(curves: Picture, directory: Path) -> None:
+    """Write the learning curves of a run to its directory."""
+    write_atomically(directory / CURVES, curves.png(dpi=120), "the curves were not written")
+
+
+def _write_json(path: Path, values: Mapping[str, Any], failed: str) -> None:
+    write_atomically(path, (json.dumps(values, indent=1) + "\n").encode(), failed)
 
 
 def read_settings(directory: Path) -> Settings:

@@ -31,6 +31,8 @@ from fastnn.cli.run_directory import (
     read_settings,
     remove_if_empty,
     remove_run,
+    write_curves,
+    write_history,
     write_settings,
 )
 from fastnn.cli.settings import RATE_OF_SGD, Settings
@@ -261,10 +263,10 @@ def _finish(
         remove_run(out)
     network.save(out / NETWORK)
     written = {**history.as_dict(), "test_accuracy": accuracy}
-    (out / HISTORY).write_text(json.dumps(written, indent=1) + "\n", "utf-8")
+    write_history(written, out)
     files = [NETWORK, HISTORY]
     if history.losses:
-        history.plot(title=title).savefig(out / CURVES, dpi=120)
+        write_curves(history.plot(title=title), out)
         files.append(CURVES)
     if history.interrupted:
         tell("interrupted; this is what was trained so far")

@@ -68,11 +68,7 @@ def write_onnx(network: Sequential, path: str | PathLike[str]) -> None:
         },
     )
     onnx.checker.check_model(model)
-    try:
-        write_atomically(target, model.SerializeToString())
-    except OSError as error:
-        what = f"the network was not written: {error.strerror}"
-        raise OSError(error.errno, what, str(path)) from error
+    write_atomically(target, model.SerializeToString(), "the network was not written")
 
 
 def read_onnx(path: str | PathLike[str]) -> Sequential:

@@ -110,10 +110,7 @@ def write_arrays(
     digest = digest_of(arrays, described)
     metadata = {kind.format: json.dumps({**described, "sha256": digest})}
     content = safetensors.numpy.save(arrays, metadata)
-    try:
-        write_atomically(target, content)
-    except OSError as error:
-        raise OSError(error.errno, f"{what} was not saved: {error.strerror}", str(path)) from error
+    write_atomically(target, content, f"{what} was not saved")
 
 
 def read_arrays(

@@ -17,8 +17,10 @@ from fastnn.reports.answers import Answers, answers_to
 from fastnn.reports.picture import image_shape
 from fastnn.reports.pictures_of_answers import draw_confusion, draw_samples
 from fastnn.reports.weights import plot_weights
-from fastnn.system.atomic_file import write_atomically
+from fastnn.system.atomic_file import check_directory_of, write_atomically
 from fastnn.version import VERSION
+
+FAILED = "the page was not written"
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
@@ -76,6 +78,7 @@ def write_report(
         If the network does not answer by classes, or the data do not fit it.
     """
     target = check_file_path(path, "path", such_as="report.html")
+    check_directory_of(target, FAILED)
     answers = answers_to(network, x, t)
     parts = [
         f"<h1>{html.escape(title)}</h1>",
@@ -102,7 +105,7 @@ def write_report(
         + "\n".join(parts)
         + f"\n<footer>fastnn {VERSION}</footer></body></html>\n"
     )
-    write_atomically(target, page.encode())
+    write_atomically(target, page.encode(), FAILED)
     return answers
 
 

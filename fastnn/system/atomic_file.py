@@ -10,6 +10,7 @@ import secrets
 import stat
 import sys
 import time
+from collections.abc import Iterator
 from io import BufferedWriter
 from pathlib import Path
 
@@ -24,25 +25,55 @@ SECONDS_UNTIL_CLOSED = 1.0
 NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, failed: str) -> None:
     """Write beside `path`, then rename: `path` is the old file or the new one, never a part.
 
     What killed processes have left in the directory is removed first. A link stays one, and the
     file that it leads to is replaced; the permissions of an old file are kept. A device, or a pipe
     that somebody reads from, is written to as it is.
 
+    Parameters
+    ----------
+    path : Path
+    content : bytes
+    failed : str
+        What an error begins with, such as "the network was not saved".
+
     Raises
     ------
     OSError
         If that is not possible; the old file is as it was, and nothing is left beside it.
     """
-    target = Path(os.path.realpath(path))
+    with _told(path, failed):
+        _write(Path(os.path.realpath(path)), content)
+
+
+def check_directory_of(path: Path, failed: str) -> None:
+    """Raise what `write_atomically` would, before there is a content, if there is no directory."""
+    with _told(path, failed):
+        _check_directory_of(Path(os.path.realpath(path)))
+
+
+@contextlib.contextmanager
+def _told(path: Path, failed: str) -> Iterator[None]:
+    """Let errors say what they mean for whoever named the path."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"{failed}: {error.strerror}", str(path)) from error
+
+
+def _check_directory_of(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no directory {target.parent}")
+
+
+def _write(target: Path, content: bytes) -> None:
     try:
         old = target.stat()
     except FileNotFoundError:
         old = None
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, f"there is no directory {target.parent}")
+    _check_directory_of(target)
     if old is not None and stat.S_ISDIR(old.st_mode):
         raise IsADirectoryError(errno.EISDIR, "this is a directory: name a file in it")
     kind = None if old is None else kind_of(old)

@@ -6,6 +6,7 @@ from os import PathLike
 
 from fastnn.checks import check_count, check_file_path
 from fastnn.nn.file_kinds import CHECKPOINT
+from fastnn.system.atomic_file import check_directory_of
 from fastnn.training.callbacks import SAVES, Callback
 from fastnn.training.checkpoint_file import write_checkpoint
 from fastnn.training.state import Training
@@ -65,10 +66,7 @@ class Checkpoint(Callback):
 
     def _check(self, training: Training) -> None:
         training.optimizer._kind()
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(
-                f"the checkpoint was not saved: there is no directory {self.path.parent}"
-            )
+        check_directory_of(self.path, "the checkpoint was not saved")
 
     def on_train_begin(self, training: Training) -> None:
         """Forget a training before."""

@@ -6,6 +6,7 @@ import csv
 from os import PathLike
 
 from fastnn.checks import check_file_path
+from fastnn.system.atomic_file import check_directory_of
 from fastnn.training.callbacks import LOOKS, Callback
 from fastnn.training.state import Training
 
@@ -41,10 +42,7 @@ class CSVLogger(Callback):
         return f"CSVLogger({str(self.path)!r})"
 
     def _check(self, training: Training) -> None:
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(
-                f"the table was not written: there is no directory {self.path.parent}"
-            )
+        check_directory_of(self.path, "the table was not written")
 
     def on_train_begin(self, training: Training) -> None:
         """Begin the file."""

@@ -145,6 +145,35 @@ def test_what_goes_wrong_is_one_line_and_status_2(
     assert not list(out.glob("*"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["report", "{network}", "--data", "{data}", "--out", "{here}/nowhere/page.html"],
+         "the page was not written: there is no directory {here}/nowhere"),
+        (["report", "{network}", "--data", "{data}", "--out", "{here}"],
+         "path is '{here}', which is"),
+        (["report", "{here}/none", "--data", "{data}"], "there is no file {here}/none"),
+        (["train", "--data", "{data}", "--epochs", "1", "--out", "{network}/a/b"],
+         "Not a directory"),
+    ],
+)  # fmt: skip
+def test_errors_of_files_are_in_words(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str,
+) -> None:  # fmt: skip
+    if sys.platform == "win32" and "a/b" in arguments[-1]:
+        pytest.skip("Windows says that with other words")
+    names = {"here": tmp_path, "data": directory, "network": tmp_path / "network"}
+    fastnn.TwoLayerNet(12, 6, 3, seed=0).save(names["network"])
+    command = [str(Path(text.format(**names))) if "{" in text else text for text in arguments]
+    monkeypatch.setattr(sys, "argv", ["fastnn", *command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"fastnn: {words}".format(**{n: str(p) for n, p in names.items()}))
+
+
 def test_check() -> None:
     result = run("check", "--backend", "numpy", "--hidden", "4", "--samples", 2)
     lines = result.stdout.splitlines()

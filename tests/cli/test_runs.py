@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn.cli.run_directory import read_settings
+from fastnn import CorruptFileError
+from fastnn.cli.run_directory import read_settings, write_curves, write_history, write_settings
 from tests.helpers.command import run
 
 QUICK = ["train", "--epochs", "2", "--batch-size", "8", "--hidden", "6", "--no-progress"]
@@ -181,3 +183,47 @@ def test_files_in_the_place_of_directories(directory: Path, tmp_path: Path) -> N
     with pytest.raises(NotADirectoryError, match=rf"--resume takes the .*such as {place}$"):
         run("train", "--resume", file)
     assert file.read_text("utf-8") == "mine"
+
+
+def test_files_of_a_run_are_replaced_whole(directory: Path, tmp_path: Path) -> None:
+    """Who reads one has that of the run before until the next one is complete."""
+    out = tmp_path / "out"
+    run(*NUMPY, "--data", directory, "--out", out)
+    settings = read_settings(out)
+    names = ("settings.json", "history.json", "curves.png")
+    before = {name: (out / name).read_bytes() for name in names}
+    for name in names:
+        (tmp_path / name).hardlink_to(out / name)
+    write_settings(replace(settings, epochs=7), out)
+    write_history({"losses": [1.5]}, out)
+    write_curves(fastnn.History(losses=[2.0, 1.0]).plot(), out)
+    for name in names:
+        assert (out / name).read_bytes() != before[name]
+        assert (tmp_path / name).read_bytes() == before[name]
+    assert losses(out) == [1.5]
+    assert read_settings(out).epochs == 7
+
+
+def test_another_file_of_a_run_in_the_place_of_the_network(directory: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(*NUMPY, "--data", directory, "--out", out)
+    images = directory / "t10k-images-idx3-ubyte"
+    there = re.escape(f"; the network of this run is {out / 'network.safetensors'}")
+    for name, words in (
+        ("checkpoint.safetensors", r"holds a checkpoint of a training, and not a network"),
+        ("settings.json", "is not a whole safetensors file"),
+        ("history.json", "is not a whole safetensors file"),
+        ("curves.png", "is not a whole safetensors file"),
+    ):
+        with pytest.raises(CorruptFileError, match=rf"{re.escape(name)} {words}.*{there}$"):
+            run("predict", out / name, images)
+        with pytest.raises(CorruptFileError, match=rf"{re.escape(name)} {words}.*{there}$"):
+            run("report", out / name, "--data", directory, "--out", tmp_path / "page.html")
+    (out / "network.safetensors").unlink()
+    with pytest.raises(CorruptFileError, match=r"; fastnn train writes a network to network\.saf"):
+        run("predict", out / "history.json", images)
+    (out / "network.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CorruptFileError) as raised:
+        run("predict", out / "network.safetensors", images)
+    assert "of this run" not in str(raised.value)
+    assert "fastnn train" not in str(raised.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -64,3 +65,18 @@ def test_a_directory_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
         atomic_file._replace_when_closed(tmp_path / "new", tmp_path)
     assert refusing.left == 10**6 - 1
     assert time.monotonic() - began < atomic_file.SECONDS_UNTIL_CLOSED
+
+
+def test_an_error_begins_with_what_was_not_done(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere" / "table.csv"
+    words = rf"the table was not written: there is no directory {re.escape(str(missing.parent))}"
+    failed = "the table was not written"
+    with pytest.raises(FileNotFoundError, match=words) as checked:
+        atomic_file.check_directory_of(missing, failed)
+    with pytest.raises(FileNotFoundError, match=words) as written:
+        atomic_file.write_atomically(missing, b"", failed)
+    assert checked.value.filename == written.value.filename == str(missing)
+    with pytest.raises(IsADirectoryError, match=r"the table was not written: .* a directory"):
+        atomic_file.write_atomically(tmp_path, b"", failed)
+    atomic_file.check_directory_of(tmp_path / "new", failed)
+    assert list(tmp_path.iterdir()) == []

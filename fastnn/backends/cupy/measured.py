@@ -87,7 +87,8 @@ def keep(device: Any, crossing: Crossing) -> Path:
     path = file_of(device)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     content = {"identity": identity(device), "crossing": dataclasses.asdict(crossing)}
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    text = json.dumps(content, indent=1) + "\n"
+    write_atomically(path, text.encode(), "what was measured was not kept")
     return path
 
 
