@@ -30,7 +30,9 @@ WIDTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 REPEATS = 7
 
 
-def measure(backend: CupyBackend, widths: Sequence[int] = WIDTHS) -> Crossing:
+def measure(
+    backend: CupyBackend, widths: Sequence[int] = WIDTHS, repeats: int = REPEATS
+) -> Crossing:
     """Time steps of ever wider networks both ways, one way beside the other.
 
     Parameters
@@ -39,6 +41,8 @@ def measure(backend: CupyBackend, widths: Sequence[int] = WIDTHS) -> Crossing:
         On a real device: the times of a simulated one say nothing.
     widths : sequence of int, optional
         Hidden units to try, in growing order.
+    repeats : int, optional
+        How often each way is timed; the medians count.
 
     Returns
     -------
@@ -47,22 +51,24 @@ def measure(backend: CupyBackend, widths: Sequence[int] = WIDTHS) -> Crossing:
         and the next one; where they win or lose throughout, the largest or smallest that was tried.
     """
     with backend.current():
-        limits = {dtype: _crossing(backend, dtype, widths) for dtype in DTYPES}
+        limits = {dtype: _crossing(backend, dtype, widths, repeats) for dtype in DTYPES}
     return Crossing(limits["float32"], limits["float64"], f"measured on {datetime.date.today()}")
 
 
-def _crossing(backend: CupyBackend, dtype: str, widths: Sequence[int]) -> int:
+def _crossing(backend: CupyBackend, dtype: str, widths: Sequence[int], repeats: int) -> int:
     won = 0
     for width in widths:
         multiply_adds = BATCH * width * (FEATURES + CLASSES)
-        ours, cublas = _seconds_of_a_step(backend, dtype, width)
+        ours, cublas = _seconds_of_a_step(backend, dtype, width, repeats)
         if cublas < ours:
             return int(math.sqrt(won * multiply_adds)) if won else multiply_adds
         won = multiply_adds
     return won
 
 
-def _seconds_of_a_step(backend: CupyBackend, dtype: str, width: int) -> tuple[float, float]:
+def _seconds_of_a_step(
+    backend: CupyBackend, dtype: str, width: int, repeats: int
+) -> tuple[float, float]:
     """Give the medians for our kernels and for cuBLAS, measured in turn."""
     decided = backend.products.crossing
     runners = []
@@ -72,7 +78,7 @@ def _seconds_of_a_step(backend: CupyBackend, dtype: str, width: int) -> tuple[fl
             runners.append(_runner(backend, dtype, width))
             _time(backend, runners[-1])
         times: list[list[float]] = [[], []]
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             for i, limit in enumerate((2**62, 0)):
                 backend.products.crossing = Crossing(limit, limit, "to be measured")
                 times[i].append(_time(backend, runners[i]))

@@ -68,6 +68,10 @@ class Process:
         reason: str | None = self.ask("open", workload=dataclasses.asdict(workload)).get("absent")
         return reason
 
+    def kill(self) -> None:
+        """End the process at once; whoever waits for an answer gets a RuntimeError."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the process."""
         self._process.communicate()

@@ -46,6 +46,9 @@ class Contestant:
     two_layers_only: ClassVar[bool] = False
     """Whether it is written for the book's network alone, two layers with ReLU under SGD."""
 
+    plain_only: ClassVar[bool] = False
+    """Whether it is written for ReLU under SGD, whatever the layers."""
+
     @classmethod
     def why_absent(cls, workload: Workload) -> str | None:
         """Say why this contestant cannot do the work; None if it can."""
@@ -53,6 +56,8 @@ class Contestant:
             return f"has no {workload.dtype}"
         if cls.two_layers_only and not workload.is_of_two_layers:
             return "is two layers with ReLU under SGD"
+        if cls.plain_only and workload.parts:
+            return "is ReLU under SGD"
         return None
 
     def __init__(self, workload: Workload, device: str) -> None:
@@ -120,16 +125,32 @@ CUDA_FASTNN = {
     "fastnn-cupy": "fastnn_fit:FitCupy",
     "fastnn-cupy-loop": "fastnn_loop:LoopCupy",
 }
+CUDA_TF32 = {
+    "torch-tf32": "torch_tf32:TorchTf32",
+    "torch-compile-tf32": "torch_tf32:TorchCompileTf32",
+    "torch-graph-tf32": "torch_tf32:TorchGraphTf32",
+    "jax-scan-tf32": "jax_tf32:JaxScanTf32",
+}
+"""With products in TF32: ten bits of a factor's 23, which nobody else gives away."""
+
+CUDA_BOTH_WAYS = {
+    "fastnn-cupy-fused": "fastnn_both_ways:FitFused",
+    "fastnn-cupy-cublas": "fastnn_both_ways:FitCublas",
+}
+
 PRODUCTS = {"products": "products:Products"}
 """Not a contestant but the floor: the matrix products of a step and nothing else."""
 
-OPTIONAL = ("torch-compile",)
-"""Left out unless asked for by name: a minute of compiling, and no faster than eager on a CPU."""
+OPTIONAL = ("torch-compile", *CUDA_TF32, *CUDA_BOTH_WAYS)
+"""Left out unless asked for by name: a minute of compiling, and no faster than eager on a CPU; what
+is less precise; and what fastnn does where it is not faster."""
 
 
 def registry(device: str) -> dict[str, str]:
     """Names of all contestants on "cpu" or "cuda", and where their classes are."""
-    return {**PEERS, **FASTNN, **PRODUCTS} if device == "cpu" else {**CUDA_PEERS, **CUDA_FASTNN}
+    if device == "cpu":
+        return {**PEERS, **FASTNN, **PRODUCTS}
+    return {**CUDA_PEERS, **CUDA_FASTNN, **CUDA_TF32, **CUDA_BOTH_WAYS}
 
 
 def contestant_class(name: str, device: str) -> type[Contestant]:

@@ -14,7 +14,7 @@ from workload import Workload
 class TorchCompile(TorchEager):
     """`TorchEager.step`, compiled; on a GPU with CUDA graphs ("reduce-overhead")."""
 
-    two_layers_only = True
+    plain_only = True
 
     def __init__(self, workload: Workload, device: str) -> None:
         super().__init__(workload, device)

@@ -13,7 +13,7 @@ WARM_UP = 3
 class TorchGraph(TorchEager):
     """A step costs a copy of the batch's row numbers on the device, and the launch of a graph."""
 
-    two_layers_only = True
+    plain_only = True
 
     def __init__(self, workload: Workload, device: str) -> None:
         super().__init__(workload, device)
