@@ -18,18 +18,22 @@ from fastnn.system.standard_streams import is_terminal
 
 def bench(
     layers: Annotated[
-        str, typer.Option(help="Features, units of each hidden layer, classes.", metavar="SIZES")
+        str,
+        typer.Option(
+            help="Measure a network of these sizes: features, units of each hidden layer, classes.",
+            metavar="SIZES",
+        ),
     ] = "784,50,10",
-    batch: Annotated[int, typer.Option(min=1, help="Samples of a step.")] = 100,
+    batch: Annotated[int, typer.Option(min=1, help="Take so many samples a step.")] = 100,
     dtype: DtypeOption = "float32",
     backend: Annotated[
         list[str] | None,
         typer.Option(
-            help="Measure this backend; may be given again. By default all that can run.",
+            help="Measure this backend; may be repeated. By default all that can run are measured.",
             show_default=False,
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0, help="About how long to measure.")] = 8.0,
+    seconds: Annotated[float, typer.Option(min=0, help="Measure for about so long.")] = 8.0,
     busy: Annotated[
         int,
         typer.Option(min=0, help="Keep so many cores busy meanwhile, as others do who share them."),

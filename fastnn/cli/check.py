@@ -19,13 +19,15 @@ def check(
     backend: Annotated[
         list[str] | None,
         typer.Option(
-            help="Check this backend; may be given again. By default all that can run.",
+            help="Check this backend; may be repeated. By default all that can run are checked.",
             show_default=False,
         ),
     ] = None,
     hidden: HiddenOption = "50",
-    samples: Annotated[int, typer.Option(min=1, max=60000, help="Images of MNIST.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of the weights, and of random data.")] = 0,
+    samples: Annotated[
+        int, typer.Option(min=1, max=60000, help="Compare by so many images of MNIST.")
+    ] = 3,
+    seed: Annotated[int, typer.Option(help="Draw weights and random data from this seed.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare the gradients of every backend, and with the numerical gradient.

@@ -18,7 +18,7 @@ from fastnn.cli.output import folded
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell which backends can run here, on what, and why others cannot; versions; threads."""
+    """Tell which backends can run here and on what, why others cannot, versions and threads."""
     described = available_backends()
     selected = select_backend(None)
     active = selected.name

@@ -15,7 +15,7 @@ BackendOption = Annotated[
     str | None,
     typer.Option(
         "--backend",
-        help="numpy, numba, cupy or auto; by default what FASTNN_BACKEND says, else auto.",
+        help="Run on numpy, numba, cupy or auto; by default what FASTNN_BACKEND says, else auto.",
         metavar="NAME",
         show_default=False,
     ),
@@ -23,15 +23,18 @@ BackendOption = Annotated[
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", show_default=False)]
 """A network that fastnn saved. The texts of the commands say so: typer 0.18 to 0.25 leaves out the
 help of an argument where click is newer."""
-DtypeOption = Annotated[str, typer.Option("--dtype", help="float32 or float64.", metavar="DTYPE")]
+DtypeOption = Annotated[
+    str, typer.Option("--dtype", help="Compute in float32 or float64.", metavar="DTYPE")
+]
 HiddenOption = Annotated[
     str,
     typer.Option(
-        "--hidden", help="Units of each hidden layer, as in 50 or 200,50.", metavar="SIZES"
+        "--hidden", help="Give hidden layers so many units, as in 50 or 200,50.", metavar="SIZES"
     ),
 ]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", help="Makes the run repeatable.", show_default=False)
+    int | None,
+    typer.Option("--seed", help="Draw from this seed: the run is repeatable.", show_default=False),
 ]
 
 

@@ -21,14 +21,12 @@ def report(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="A directory of IDX files, such as Fashion-MNIST; by default MNIST.",
+            help="Read a directory of IDX files, such as Fashion-MNIST; by default MNIST.",
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The HTML file that is written.")] = Path("report.html"),
-    samples: Annotated[
-        int, typer.Option(min=1, help="How many of the worst mistakes to show.")
-    ] = 32,
+    out: Annotated[Path, typer.Option(help="Write this HTML file.")] = Path("report.html"),
+    samples: Annotated[int, typer.Option(min=1, help="Show so many of the worst mistakes.")] = 32,
     backend: BackendOption = None,
 ) -> None:
     """Write a page about a network: which classes it takes for which, and its worst mistakes.

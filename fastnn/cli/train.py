@@ -54,44 +54,44 @@ NAMES = [cls.__name__ for cls in OPTIMIZERS.values()]
 def train(
     context: typer.Context,
     backend: BackendOption = None,
-    epochs: Annotated[int, typer.Option(min=0, help="How often to go through the data.")] = 17,
+    epochs: Annotated[int, typer.Option(min=0, help="Go through the data so often.")] = 17,
     batch_size: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Samples of a step; by default 100, or all if they are fewer.",
+            help="Take so many samples a step; by default 100, or all if they are fewer.",
             show_default=False,
         ),
     ] = None,
     optimizer: Annotated[
-        str, typer.Option(help=f"One of {', '.join(NAMES)}.", metavar="NAME")
+        str, typer.Option(help=f"Train by one of {', '.join(NAMES)}.", metavar="NAME")
     ] = SGD.__name__,
     lr: Annotated[
         float | None,
         typer.Option(
             min=0,
-            help=f"Learning rate; by default {RATE_OF_SGD}, and the optimizer's own beside SGD.",
+            help=f"Set the learning rate; by default {RATE_OF_SGD} for SGD, else the rule's own.",
             show_default=False,
         ),
     ] = None,
     weight_decay: Annotated[
-        float, typer.Option(min=0, help="The optimizer's weight decay; biases are spared.")
+        float, typer.Option(min=0, help="Let weights decay at this rate; biases are spared.")
     ] = 0.0,
     hidden: HiddenOption = "50",
     activation: Annotated[
-        str, typer.Option(help=f"One of {', '.join(ACTIVATIONS)}.", metavar="NAME")
+        str, typer.Option(help=f"Use one of {', '.join(ACTIVATIONS)}.", metavar="NAME")
     ] = "relu",
     init: Annotated[
         str | None,
         typer.Option(
-            help=f"Initial weights: {', '.join(GAINS)}, or their standard deviation; by default "
-            "0.01 for one hidden layer, as in the book, else relu.",
+            help=f"Draw initial weights by {', '.join(GAINS)}, or with this standard deviation; "
+            "by default 0.01 for one hidden layer, as in the book, else relu.",
             metavar="NAME",
             show_default=False,
         ),
     ] = None,
     dropout: Annotated[
-        float, typer.Option(min=0, help="Share of units dropped behind each activation.")
+        float, typer.Option(min=0, help="Drop this share of the units behind each activation.")
     ] = 0.0,
     batch_norm: Annotated[
         bool, typer.Option("--batch-norm", help="Normalise before each activation.")
@@ -101,14 +101,14 @@ def train(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="A directory of IDX files, such as Fashion-MNIST; by default MNIST.",
+            help="Read a directory of IDX files, such as Fashion-MNIST; by default MNIST.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Where the files of the run are written; by default to fastnn-run, or "
+            help="Write the files of the run to this directory; by default to fastnn-run, or "
             "fastnn-run-2, ..., where no other run is.",
             show_default=False,
         ),
@@ -116,14 +116,15 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="The directory of a run to go on with, by its own settings; beside it only "
-            "--epochs, --backend and how it is shown.",
+            help="Go on with the run in this directory, by its own settings; only --epochs, "
+            "--backend and how it is shown may be other ones.",
             show_default=False,
         ),
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = is_terminal(sys.stderr),
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a summary as JSON, and the rest as errors are.")
+        bool,
+        typer.Option("--json", help="Print a summary as JSON, and all else on standard error."),
     ] = False,
 ) -> None:
     """Train the book's network, by default for as long as the book does (10,200 steps).

@@ -30,44 +30,54 @@ BATCHES = 3
 """Of each training: two whole ones and a shorter one."""
 
 
-def _names(names: Any, words: str) -> Any:
-    return typer.Option(help=f"{words}: {', '.join(names)}; may be repeated.", metavar="NAME")
+def _names(names: Any, word: str) -> Any:
+    return typer.Option(
+        help=f"Use this {word}: {', '.join(names)}; may be repeated.", metavar="NAME"
+    )
 
 
 def warmup(
     backend: BackendOption = None,
     hidden: HiddenOption = "50",
-    features: Annotated[int, typer.Option(min=1, help="Numbers of a sample.")] = 784,
-    outputs: Annotated[int, typer.Option(min=1, help="Classes, or other outputs.")] = 10,
-    batch_size: Annotated[int, typer.Option(min=2, help="Samples of a step.")] = 100,
-    activation: Annotated[list[str], _names(ACTIVATIONS, "Activations")] = RELU,
+    features: Annotated[int, typer.Option(min=1, help="Take samples of so many numbers.")] = 784,
+    outputs: Annotated[
+        int, typer.Option(min=1, help="Tell so many classes apart, or give so many other outputs.")
+    ] = 10,
+    batch_size: Annotated[int, typer.Option(min=2, help="Take so many samples a step.")] = 100,
+    activation: Annotated[list[str], _names(ACTIVATIONS, "activation")] = RELU,
     optimizer: Annotated[
-        list[str], _names([cls.__name__ for cls in OPTIMIZERS.values()], "Optimizers")
+        list[str], _names([cls.__name__ for cls in OPTIMIZERS.values()], "optimizer")
     ] = PLAIN,
-    loss: Annotated[list[str], _names(LOSS_NAMES, "Losses")] = OF_CLASSES,
+    loss: Annotated[list[str], _names(LOSS_NAMES, "loss")] = OF_CLASSES,
     dtype: Annotated[
-        list[str], typer.Option(help="float32 or float64; may be repeated.", metavar="DTYPE")
+        list[str],
+        typer.Option(help="Compute in float32 or float64; may be repeated.", metavar="DTYPE"),
     ] = FLOATS,
     zeros: Annotated[
         list[float],
         typer.Option(
             min=0,
             max=1,
-            help="Share of inputs that are 0: MNIST has 0.8, tables 0; may be repeated.",
+            help="Let this share of the inputs be 0: MNIST has 0.8, tables 0; may be repeated.",
         ),
     ] = AS_MNIST,
     as_bytes: Annotated[
-        bool, typer.Option("--bytes", help="Inputs are bytes, which fit scales by 1/255.")
+        bool, typer.Option("--bytes", help="Take inputs that are bytes, which fit scales by 1/255.")
     ] = False,
     batch_norm: Annotated[bool, typer.Option(help="Normalise before each activation.")] = False,
     dropout: Annotated[
-        float, typer.Option(min=0, max=0.99, help="Share of units dropped behind each activation.")
+        float,
+        typer.Option(min=0, max=0.99, help="Drop this share of the units behind each activation."),
     ] = 0.0,
     clip_norm: Annotated[
         float | None,
-        typer.Option(min=0, help="Cut gradients to a norm; any, such as 1.", show_default=False),
+        typer.Option(
+            min=0, help="Cut gradients to a norm; any will do, such as 1.", show_default=False
+        ),
     ] = None,
-    weight_decay: Annotated[float, typer.Option(min=0, help="Any, such as 0.1.")] = 0.0,
+    weight_decay: Annotated[
+        float, typer.Option(min=0, help="Let weights decay; any rate will do, such as 0.1.")
+    ] = 0.0,
     shared: Annotated[
         bool,
         typer.Option(help="Let all users read the machine code, in the directory NUMBA_CACHE_DIR."),

@@ -7,14 +7,19 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
+from typer.models import OptionInfo
 
 from fastnn import cli
 from tests.helpers.command import run
 
 COLUMNS = 80
+VERBS = {
+    "Check", "Compare", "Compute", "Cut", "Draw", "Drop", "Give", "Go", "Keep", "Let", "Measure",
+    "Normalise", "Print", "Read", "Run", "Set", "Show", "Take", "Tell", "Train", "Use", "Write",
+}  # fmt: skip
 COMMANDS = [command.callback for command in cli.app.registered_commands if command.callback]
 
 
@@ -48,6 +53,22 @@ def test_help_reads_as_sentences(command: Callable[..., Any]) -> None:
             # A line ends where the next word has no room, and not where the source's line ends.
             assert len(f" {line} {following.split()[0]} ") > COLUMNS, line
     assert "None" not in text
+
+
+def test_options_read_as_sentences() -> None:
+    """Each says what the command does by it, or prints."""
+    said = {
+        (command.__name__, parameter): option.help
+        for command in COMMANDS
+        for parameter, hint in get_type_hints(command, include_extras=True).items()
+        for option in getattr(hint, "__metadata__", ())
+        if isinstance(option, OptionInfo)
+    }
+    assert len(said) > 40
+    for where, text in said.items():
+        assert text is not None, where
+        assert text.split()[0].rstrip(",") in VERBS, (where, text)
+        assert text.endswith("."), (where, text)
 
 
 def test_help_of_all_commands() -> None:
