@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(NORM_THREADS) squared_sum(const T* g, double* 
     parts[blockIdx.x] = total;
 }
 
-// The norm to keep to is read from the device, if it is there,.
+// The norm to keep to is read from the device, if it is there.
 template <typename T>
 __global__ void clip_factor(
     const double* parts, int count, double clip_norm, const T* clip_norm_on_device, double epsilon,
@@ -34,6 +34,5 @@ __global__ void clip_factor(
     sum = sum_over_warp(sum);
     if (threadIdx.x) return;
     const double most = clip_norm_on_device ? *clip_norm_on_device : clip_norm;
-    const double ratio = most / (sqrt(sum) + epsilon);
-    *factor = T(ratio > 1 ? 1 : ratio);  // NaN stays
+    *factor = T(clip_factor_of(sum, most, epsilon));
 }

@@ -1,9 +1,9 @@
 """CUDA sources, compiled when first used.
 
 Each ``*.cu`` stands by itself: the dozen lines at its top say what a block does. Put before it as
-text are the sizes that it shares with its launcher (`fastnn.kernels.cuda.sizes`) and ``step.cuh``;
-nothing is included: CuPy keeps compiled kernels on disk by the text of their source, and would not
-see a changed include.
+text are the sizes that it shares with its launcher (`fastnn.kernels.cuda.sizes`), ``step.cuh``, and
+other `PIECES`. Nothing is included: CuPy keeps compiled kernels on disk by the text of their
+source, and would not see a changed include.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from fastnn.kernels.cuda.sizes import SIZES, WARP
 HERE = Path(__file__).parent
 SOURCES = tuple(SIZES)
 """Names of the files, without ``.cu``."""
+
+PIECES = {"weights": ("rules.cuh", "update.cuh"), "clipping": ("rules.cuh",)}
+"""What a source is put together from besides ``step.cuh``, by its name."""
 
 C_TYPES = {
     "float32": "float",
@@ -36,9 +39,9 @@ def source(file: str) -> str:
     """Give the text of a source file as it is compiled."""
     named = {"WARP": WARP, **SIZES[file]}
     sizes = "".join(f"#define {name} {size}\n" for name, size in named.items())
-    shared = (HERE / "step.cuh").read_text(encoding="utf-8")
-    own = (HERE / f"{file}.cu").read_text(encoding="utf-8")
-    return f'{sizes}#line 1 "step.cuh"\n{shared}\n#line 1 "{file}.cu"\n{own}'
+    names = ("step.cuh", *PIECES.get(file, ()), f"{file}.cu")
+    texts = [f'#line 1 "{name}"\n{(HERE / name).read_text(encoding="utf-8")}' for name in names]
+    return sizes + "\n".join(texts)
 
 
 def kernel(file: str, name: str, *dtypes: str) -> Any:

@@ -9,6 +9,7 @@
 //   STATES   arrays of state, in the order in which the specification has them
 //   NUMBERS  that are read
 //   whole    the gradient of the loss with its penalty, of which the norm is taken
+//   Within   what a clipped gradient is followed by; its numbers come last
 
 template <typename T, int STATES_, int NUMBERS_> struct Rule {
     static constexpr int STATES = STATES_, NUMBERS = NUMBERS_;
@@ -101,11 +102,18 @@ template <typename T, typename Inner, bool ALL> struct Decoupled : Inner {
 
 // Gradients are multiplied by min(1, clip_norm / (norm + epsilon)) first.
 template <typename T, typename Inner> struct Clipped : Inner {
+    using Within = Inner;
     static constexpr int NUMBERS = Inner::NUMBERS + 1;
     static constexpr bool CLIPS = true;
     const T clip_norm;
     __device__ explicit Clipped(const T* numbers) : Inner(numbers + 1), clip_norm(numbers[0]) {}
 };
+
+// min(1, most / (norm + epsilon)), of the sum of all squares; NaN stays.
+__device__ inline double clip_factor_of(double squares, double most, double epsilon) {
+    const double ratio = most / (sqrt(squares) + epsilon);
+    return ratio > 1 ? 1 : ratio;
+}
 
 // The loss has weight_decay / 2 * sum(W**2) over all weights in it, and the gradient that of it.
 template <typename T, typename Inner> struct Penalised : Inner {

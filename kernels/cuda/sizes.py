@@ -5,7 +5,8 @@
 a thread 168 registers, 4 leave 128, so that none spills. A thread has ``SIDE`` rows and as many
 columns of a tile, ``ACROSS`` threads lie side by side in it. Where one warp takes a row, ``WARPS``
 are those of a block, where several may share it there are ``MOST_WARPS`` at most, ``COLUMN_WARPS``
-where a lane takes a column, and ``NORM_THREADS`` threads sum squares.
+where a lane takes a column, and ``NORM_THREADS`` threads sum squares. ``ENTRIES`` of a parameter
+are a thread's where its gradient is in memory.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ WARP = 32
 PRODUCT = {
     "ROWS": 32, "COLUMNS": 64, "DEPTH": 32, "THREADS": 128, "BLOCKS": 3, "SIDE": 4, "ACROSS": 16,
 }  # fmt: skip
-WEIGHTS = {"ROWS": 32, "COLUMNS": 16, "DEPTH": 32, "THREADS": 128, "BLOCKS": 4}
+WEIGHTS = {
+    "ROWS": 32, "COLUMNS": 16, "DEPTH": 32, "THREADS": 128, "BLOCKS": 4, "ENTRIES": 4,
+}  # fmt: skip
 ROW_BY_ROW = {"WARPS": 4}
 HEAD = {"MOST_WARPS": 16}
 BY_COLUMN = {"COLUMN_WARPS": 8}

@@ -1,9 +1,12 @@
 // The last kernel of a step: for every layer dW = x.T @ dout and db = sum of dout over the batch,
-// and at once W -= rate * dW and b -= rate * db, in place. All layers in one launch: each block
-// looks up in `layers` which one it belongs to, and which tile of it.
+// and at once W and b follow these, by the rule, in place. All layers in one launch: each block
+// looks up in `layers` which one it belongs to, and which tile of it. Behind the tiles come the
+// `vectors`, parameters whose gradients another kernel has left in memory. The mean loss is given
+// here, too, and `step` goes on to the next one: see `close_step`.
 //
-// A gradient never reaches memory. K is the batch, so one block sums over all of it and nobody else
-// writes its entries. Block 0 also gives the mean loss, and takes `step` on to the next one.
+// A gradient of a tile never reaches memory. K is the batch, so one block sums over all of it and
+// nobody else writes its entries. Only where a norm of all gradients is to be known before any
+// parameter changes are they kept: then `update_clipped` is one kernel more, behind this one.
 //
 //   sums   each tile of 32 samples is summed by itself, so are 32 tiles, and those sums are added:
 //          at 200,000 samples an entry is the sum of 196 numbers, not of 200,000, and its rounding
@@ -23,7 +26,7 @@ constexpr int LONG = 32 * DEPTH;  // samples of a long sum, which is made of sho
 
 template <typename T> struct LayerUpdate {
     const T *x, *dout;   // (N, D), null for the first layer, which reads the data set; (N, M)
-    T *W, *b;            // (D, M), (M,)
+    Parameter<T> W, b;   // (D, M), (M,)
     int D, M;
     int first_block;     // its tiles begin there
     int tiles_across;    // tiles that lie side by side in W
@@ -97,51 +100,88 @@ __device__ void tile_of_gradient(
     }
 }
 
-template <typename T, typename Data>
-__global__ void __launch_bounds__(THREADS, BLOCKS) update_weights(
-    Control<T>* control, const LayerUpdate<T>* layers, int count,
-    const Data* data, int64 samples, T scale, const T* losses, int N)
+// The tile of W that a block has, and of its first row b, follow their gradients.
+template <typename T, typename Rule>
+__device__ void follow_tile(
+    const Rule& rule, const LayerUpdate<T>& layer, int row0, int column0, const T (&sum)[4], T bias,
+    Squares& squares)
 {
-    const int thread = threadIdx.x, my_rows = thread / COLUMNS * 4, my_column = thread % COLUMNS;
+    const int my_rows = threadIdx.x / COLUMNS * 4, m = column0 + threadIdx.x % COLUMNS;
+    int64 places[4];
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+        const int d = row0 + my_rows + r;
+        places[r] = d < layer.D && m < layer.M ? int64(d) * layer.M + m : -1;
+    }
+    const int64 place[1] = {row0 == 0 && my_rows == 0 && m < layer.M ? m : -1};
+    const T of_bias[1] = {bias};
+    Entries<T, Rule, 4> W(layer.W, places);
+    Entries<T, Rule, 1> b(layer.b, place);
+    W.follow(rule, sum, true, squares);
+    b.follow(rule, of_bias, false, squares);
+}
+
+// A block's entries of a parameter whose gradient is in memory, times `factor`.
+template <typename T, typename Rule>
+__device__ void follow_stretch(
+    const Rule& rule, const Stretch<T>& stretch, int block, T factor, Squares& squares)
+{
+    int64 place[ENTRIES];
+    T gradient[ENTRIES];
+#pragma unroll
+    for (int j = 0; j < ENTRIES; j++) {
+        const int64 i = (int64(block - stretch.first_block) * ENTRIES + j) * THREADS + threadIdx.x;
+        place[j] = i < stretch.size ? i : -1;
+        gradient[j] = i < stretch.size ? factor * stretch.parameter.gradient[i] : T(0);
+    }
+    Entries<T, Rule, ENTRIES> entries(stretch.parameter, place);
+    entries.follow(rule, gradient, stretch.is_weight != 0, squares);
+}
+
+template <typename T, typename Data, typename Rule>
+__global__ void __launch_bounds__(THREADS, BLOCKS) update_weights(
+    Control<T>* control, const LayerUpdate<T>* layers, int layer_count,
+    const Stretch<T>* vectors, int vector_count, int tiles,
+    const Data* data, int64 samples, T scale, const T* losses, int N,
+    double* parts, unsigned* arrived, T* clip_factor, double clip_epsilon, double times)
+{
     const int step = control->step_last;
-    const T rate = control->numbers[int64(step) * control->stride];
-
-    int l = 0;
-    while (l + 1 < count && int(blockIdx.x) >= layers[l + 1].first_block) l++;
-    const LayerUpdate<T> layer = layers[l];
-    const int D = layer.D, M = layer.M, tile = blockIdx.x - layer.first_block;
-    const int row0 = tile / layer.tiles_across * ROWS;
-    const int column0 = tile % layer.tiles_across * COLUMNS;
-    __shared__ __align__(16) Shared<T> shared;
-    T sum[4] = {}, bias = 0;
-    if (layer.x) {
-        Matrix<T> x{layer.x, D};
-        tile_of_gradient(shared, x, layer.dout, N, D, M, row0, column0, sum, bias);
+    const Rule rule(control->numbers + int64(step) * control->stride);
+    Squares squares;
+    if (int(blockIdx.x) < tiles) {
+        const LayerUpdate<T> layer = of_block(layers, layer_count, blockIdx.x);
+        const int D = layer.D, M = layer.M, tile = blockIdx.x - layer.first_block;
+        const int row0 = tile / layer.tiles_across * ROWS;
+        const int column0 = tile % layer.tiles_across * COLUMNS;
+        __shared__ __align__(16) Shared<T> shared;
+        T sum[4] = {}, bias = 0;
+        if (layer.x) {
+            Matrix<T> x{layer.x, D};
+            tile_of_gradient(shared, x, layer.dout, N, D, M, row0, column0, sum, bias);
+        } else {
+            Gathered<T, Data> x{data, batch_of(control, step, N, samples), D, scale};
+            tile_of_gradient(shared, x, layer.dout, N, D, M, row0, column0, sum, bias);
+        }
+        follow_tile(rule, layer, row0, column0, sum, bias, squares);
     } else {
-        Gathered<T, Data> x{data, batch_of(control, step, N, samples), D, scale};
-        tile_of_gradient(shared, x, layer.dout, N, D, M, row0, column0, sum, bias);
+        const int block = int(blockIdx.x) - tiles;
+        follow_stretch(rule, of_block(vectors, vector_count, block), block, T(1), squares);
     }
+    close_step(
+        control, step, rule, squares, losses, N, parts, arrived, clip_factor, clip_epsilon, times);
+}
 
-    const int m = column0 + my_column;
-    const bool has_bias = row0 == 0 && my_rows == 0 && m < M;
-    const T b = has_bias ? layer.b[m] : T(0);
-    T W[4];  // all of it is read before any is written, which might be the same memory
-#pragma unroll
-    for (int r = 0; r < 4; r++) {
-        int d = row0 + my_rows + r;
-        W[r] = d < D && m < M ? layer.W[int64(d) * M + m] : T(0);
-    }
-#pragma unroll
-    for (int r = 0; r < 4; r++) {
-        int d = row0 + my_rows + r;
-        if (d < D && m < M) layer.W[int64(d) * M + m] = W[r] - rate * sum[r];
-    }
-    if (has_bias) layer.b[m] = b - rate * bias;
-
-    if (blockIdx.x == 0 && thread < WARP) {
-        T mean = mean_over_warp(losses, N, thread);
-        if (thread == 0) control->losses[step] = mean, control->step = step + 1;
-    }
+// All parameters follow the gradients that `update_weights` has kept, which are clipped.
+template <typename T, typename Rule>
+__global__ void __launch_bounds__(THREADS, BLOCKS) update_clipped(
+    const Control<T>* control, const Stretch<T>* parameters, int count, const T* clip_factor)
+{
+    using Within = typename Rule::Within;
+    const T* numbers = control->numbers + int64(control->step_last) * control->stride;
+    const Within rule(numbers + Rule::NUMBERS - Within::NUMBERS);
+    Squares none;
+    follow_stretch(
+        rule, of_block(parameters, count, blockIdx.x), blockIdx.x, *clip_factor, none);
 }
 
 template <typename T>

@@ -27,20 +27,12 @@ from fastnn.backends.numba.layout import Layout
 from fastnn.backends.numba.runner import CompiledStep
 from fastnn.backends.plan import StepPlan
 from fastnn.training.planner import make_plan
+from tests.helpers.problems import data_set as data_set
 from tests.helpers.random_networks import sizes as widths
 
 BOUNDS = {"float64": 1e-12, "float32": 4e-6}
 SIZES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 49, 50, 51, 63, 64, 65, 255, 256, 257)
 WIDE_INPUTS = (783, 784, 785)
-
-
-def data_set(
-    samples: int, features: int, classes: int, *, density: float = 0.2, seed: int = 0
-) -> tuple[Any, Any]:
-    """Inputs, of which a part is not zero, and labels."""
-    rng = np.random.default_rng(seed)
-    x = np.where(rng.random((samples, features)) < density, rng.normal(size=(samples, features)), 0)
-    return x, rng.integers(0, classes, samples)
 
 
 def plan_of(

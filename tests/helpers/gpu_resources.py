@@ -18,6 +18,14 @@ ROWS_OF = {
     for T, n in (("float", 4), ("double", 2))
 }
 """Of a data set, by the network's dtype: number by number, or neighbours in one load."""
+RULES = (
+    "Decayed<{T}, Momentum<{T}>, false>", "Nesterov<{T}>", "AdaGrad<{T}>",
+    "RMSprop<{T}>", "Penalised<{T}, Decoupled<{T}, Adam<{T}>, true>>",
+)  # fmt: skip
+CLIPPED_RULES = (
+    "Clipped<{T}, Sgd<{T}>>", "Penalised<{T}, Clipped<{T}, Decoupled<{T}, Adam<{T}>, false>>>",
+)  # fmt: skip
+"""Each rule but SGD, and each of what may be around one."""
 
 INSTANTIATIONS = {
     "product": [
@@ -30,7 +38,19 @@ INSTANTIATIONS = {
     "loss": ["loss<float>", "loss<double>"],
     "back": ["back<float>", "back<double>"],
     "weights": [
-        *[f"update_weights<{T}, {D}>" for T in ("float", "double") for D in ROWS_OF[T]],
+        *[
+            f"update_weights<{T}, {D}, Sgd<{T}>>" for T in ("float", "double") for D in ROWS_OF[T]
+        ],
+        *[
+            f"update_weights<{T}, {ROWS_OF[T][-1]}, {rule.format(T=T)}>"
+            for T in ("float", "double")
+            for rule in (*RULES, *CLIPPED_RULES)
+        ],
+        *[
+            f"update_clipped<{T}, {rule.format(T=T)}>"
+            for T in ("float", "double")
+            for rule in CLIPPED_RULES
+        ],
         *[f"weight_gradients<{T}>" for T in ("float", "double")],
     ],
     "control": [
@@ -78,6 +98,7 @@ INSTANTIATIONS = {
 THREADS_OF_A_BLOCK = {
     "gather_product": 128, "hidden_product": 128, "matrix_product": 128, "finish": 256,
     "head": 512, "loss": 128, "back": 128, "update_weights": 128, "weight_gradients": 128,
+    "update_clipped": 128,
     "begin": 1, "next_batch": 128, "keep_loss": 1,
     "softmax_cross_entropy": 128, "softmax_cross_entropy_backward": 256, "count_correct": 128,
     "sigmoid_cross_entropy": 128, "squared_error": 128, "difference_over_samples": 256,
@@ -97,9 +118,10 @@ DOCUMENTED = (
     "gather_product<double, Neighbours<unsigned char, 2>>",
     "hidden_product<float>", "hidden_product<double>", "head<float>", "head<double>",
     "loss<float>", "loss<double>", "back<float>", "back<double>",
-    "update_weights<float, unsigned char>", "update_weights<double, unsigned char>",
-    "update_weights<float, Neighbours<unsigned char, 4>>",
-    "update_weights<double, Neighbours<unsigned char, 2>>",
+    "update_weights<float, unsigned char, Sgd<float>>",
+    "update_weights<double, unsigned char, Sgd<double>>",
+    "update_weights<float, Neighbours<unsigned char, 4>, Sgd<float>>",
+    "update_weights<double, Neighbours<unsigned char, 2>, Sgd<double>>",
 )  # fmt: skip
 DOCUMENTED_ARCHITECTURES = (75, 80, 90)
 

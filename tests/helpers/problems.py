@@ -37,6 +37,15 @@ class Batch:
         self.one_hot = np.eye(classes, dtype="float32")[self.t]
 
 
+def data_set(
+    samples: int, features: int, classes: int, *, density: float = 0.2, seed: int = 0
+) -> tuple[Any, Any]:
+    """Inputs, of which a part is not zero, and labels."""
+    rng = np.random.default_rng(seed)
+    x = np.where(rng.random((samples, features)) < density, rng.normal(size=(samples, features)), 0)
+    return x, rng.integers(0, classes, samples)
+
+
 def relative_error(found: Any, expected: Any) -> float:
     """Largest difference relative to the largest entry expected; the NaNs must be the same."""
     found = fastnn.to_numpy(found).astype("float64")

@@ -6,7 +6,8 @@ With L layers, and the kernels of `fastnn.kernels.cuda`:
 2. ``hidden_product`` for each layer in the middle: bias and ReLU of the layer before, times W.
 3. ``head``: bias and ReLU, the last product, softmax, loss, and back to the hidden gradient.
 4. ``back`` for each layer in the middle, in reverse.
-5. ``update_weights``: all weight gradients, with the update.
+5. ``update_weights``: all weight gradients, with the update; and ``update_clipped`` where a norm of
+   all gradients is needed first.
 
 That is 2 L - 1 kernels; three for the book's network. Where the last layer is too wide for `head`
 its product is one more ``hidden_product``, and `loss` and `back` follow: 2 L + 1.
@@ -23,16 +24,18 @@ from fastnn.backends.base import Backend
 from fastnn.backends.cupy.passes import Passes
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.cupy.update import Update
-from fastnn.backends.known_parts import KnownParts, Reason
+from fastnn.backends.known_parts import CLIPPING, PENALTY, WEIGHT_DECAY, KnownParts, Reason
 from fastnn.backends.plan import DATA_DTYPES, Numbers, StepPlan
 from fastnn.backends.stages import stages_of
 from fastnn.kernels.cuda.control import ControlBlock
+from fastnn.kernels.cuda.rules import BY_PRIMITIVE
 
 KNOWN = KnownParts(
     "the fused step",
     activations=("relu",),
     losses=("softmax_cross_entropy",),
-    rules=("sgd_update",),
+    rules=BY_PRIMITIVE,
+    extras=(WEIGHT_DECAY, PENALTY, CLIPPING),
 )
 
 
@@ -45,13 +48,14 @@ def reasons_against(plan: StepPlan, products: Products) -> tuple[Reason, ...]:
 
 
 def _reasons_of_kernels(plan: StepPlan, products: Products) -> Iterator[Reason]:
-    x, arrays = plan.arrays["x_data"], [plan.arrays[name] for name in plan.chain.parameters]
+    x = plan.arrays["x_data"]
+    arrays = [array for name, array in plan.arrays.items() if not name.endswith("_data")]
     if x.dtype.name not in (*DATA_DTYPES, plan.dtype):
         yield Reason("x", f"x has dtype {x.dtype.name}")
     if not Products.fits(plan.batch_size):
         yield Reason("", f"a batch of {plan.batch_size} does not fit into a grid")
     if not all(array.flags.c_contiguous for array in arrays):
-        yield Reason("", "a parameter is not contiguous")
+        yield Reason("", "a parameter, or its state, is not contiguous")
     affine = [block for block in plan.chain.blocks if block.is_affine]
     weights = sum(plan.arrays[block.parameters[0]].size for block in affine)
     if products.by_cublas(plan.batch_size * weights, plan.dtype):

@@ -1,4 +1,4 @@
-"""Update rules, weight decay, clipping and schedules in a CUDA graph."""
+"""Update rules, weight decay, clipping and schedules in a CUDA graph of single operations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import AdamW, Cosine, Momentum
+from fastnn import AdamW, Cosine, Momentum, Relu, Sequential
+from fastnn.backends.cupy.op_by_op import OpByOpStep
 from fastnn.backends.cupy.runner import CupyRunner
 from fastnn.training.planner import make_plan
 from tests.helpers.gpu import Problem, cupy_backend, simulator
@@ -30,8 +31,10 @@ def cuda() -> Any:
 
 def runner_of(cuda: Any, problem: Problem, optimizer: Any) -> CupyRunner:
     network = problem.network(cuda, "float32")
+    network = Sequential([*network.layers.values(), Relu()])  # not fused
     x, t = cuda.asarray(problem.x, "float32"), cuda.asarray(problem.t)
     runner: CupyRunner = cuda.compile(make_plan(network, x, t, optimizer, problem.samples))
+    assert isinstance(runner.step, OpByOpStep)
     return runner
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,49 +12,12 @@ pytest.importorskip("numba")
 from fastnn.kernels.cpu.rules import BY_NAME
 
 import fastnn
-from fastnn.backends.loop import Loop
 from fastnn.backends.numba import layout as numba_layout
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba.runner import CompiledStep
-from fastnn.backends.plan import Rule, state_name
-from fastnn.training.planner import make_plan
 from tests.helpers.compiled_networks import use_threads
-from tests.helpers.compiled_training import data_set
-from tests.helpers.problems import relative_error
-
-OPTIMIZERS = [
-    fastnn.Momentum,
-    fastnn.Nesterov,
-    fastnn.AdaGrad,
-    fastnn.RMSprop,
-    fastnn.Adam,
-]
-STEPS = 5
-
-
-def trained(
-    engine: str, optimizer: Any, sizes: tuple[int, ...], density: float, dtype: str, batch: int,
-    penalty: float = 0,
-) -> tuple[dict[str, Any], Any, Any]:  # fmt: skip
-    """Parameters and state after some steps, their losses, and what ran them."""
-    with fastnn.use_backend(engine):
-        rng = np.random.default_rng(3)
-        layers: list[Any] = []
-        for D, M in pairwise(sizes):
-            W = rng.standard_normal((D, M)) / np.sqrt(D)
-            layers += [fastnn.Affine(W.astype(dtype), np.zeros(M, dtype)), fastnn.Relu()]
-        network = fastnn.Sequential(layers[:-1])
-        network.weight_decay_lambda = penalty
-        x, t = data_set(700, sizes[0], sizes[-1], density=density)
-        plan = make_plan(network, x.astype(dtype), t.astype("int64"), optimizer, batch)
-        runner: Any = network.backend.compile(plan) or Loop(network.backend, plan)
-        rows = np.array([rng.permutation(700)[:batch] for _ in range(STEPS)])
-        losses = runner.run(rows, optimizer.hyperparameters_of_steps(STEPS))
-        runner.flush()
-        update = plan.chain.update
-        assert isinstance(update, Rule)
-        names = [state_name(each, name) for name in network.params for each in update.state]
-        return {name: plan.arrays[name] for name in [*network.params, *names]}, losses, runner
+from tests.helpers.problems import data_set, relative_error
+from tests.helpers.trained_by_rules import OPTIMIZERS, trained
 
 
 def test_every_rule_of_fastnn_is_compiled() -> None:

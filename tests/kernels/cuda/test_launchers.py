@@ -13,9 +13,10 @@ import pytest
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.control import ControlBlock
 from fastnn.kernels.cuda.head import Head
+from fastnn.kernels.cuda.loading import C_TYPES
 from fastnn.kernels.cuda.loss import Loss
 from fastnn.kernels.cuda.product import GatherProduct, HiddenProduct
-from fastnn.kernels.cuda.weights import UpdateWeights
+from fastnn.kernels.cuda.weights import LayerParameters, Parameter, UpdateWeights
 
 from tests.helpers.gpu import BOUNDS, cupy_backend
 from tests.helpers.problems import relative_error
@@ -164,7 +165,13 @@ def test_update_weights(arrays: Arrays, dtype: str) -> None:
     b, slow_b = zip(*(arrays.normal(columns) for *_, columns in layers), strict=True)
     losses, slow_losses = arrays.normal(N)
     update = UpdateWeights(
-        [layer[0] for layer in layers], [layer[2] for layer in layers], W, b, dtype
+        [
+            LayerParameters(layer[0], layer[2], Parameter(W[i]), Parameter(b[i]))
+            for i, layer in enumerate(layers)
+        ],
+        [],
+        f"Sgd<{C_TYPES[dtype]}>",
+        dtype,
     )
     update(control=arrays.control.array, data=data, scale=SCALE, losses=losses, N=N)
     for i, (_, slow_input, _, slow_dout, *_) in enumerate(layers):
