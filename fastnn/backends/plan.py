@@ -355,6 +355,10 @@ class Runner(Protocol):
     def reload(self) -> None:
         """Read the plan's parameters and state again: somebody may have changed them."""
 
+    def findings(self) -> tuple[str, ...]:
+        """Say, in sentences, what of `Backend.explain` did not hold as steps were run, and why."""
+        return ()
+
     def renew(self, samples: int) -> None:
         """Train on other samples from now on: so many, in the leading rows of the data set.
 

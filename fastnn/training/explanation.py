@@ -11,6 +11,7 @@ from fastnn.nn.sample_weight import check_takes_weights
 from fastnn.nn.sequential import Sequential
 from fastnn.training.arguments import check_optimizer, check_what_fit_calls
 from fastnn.training.html_table import html_table
+from fastnn.training.last_fit import findings_of_last_fit
 from fastnn.training.planner import make_chain
 
 
@@ -30,7 +31,8 @@ class Explanation:
         The layers that are one part, the loss and the optimizer; and for each why the network does
         not run in a faster way, as far as it is for this part. Empty if it is not.
     remarks : tuple of str
-        Sentences on the backend itself, and on what is decided when the data are known.
+        Sentences on the backend itself, on what is decided when the data are known, and on what the
+        last `fit` of this network found to be otherwise: on a GPU, why nothing could be captured.
     """
 
     backend: str
@@ -60,7 +62,8 @@ def explain(
 ) -> Explanation:
     """Tell which part of a network `fit` runs where, and why not in a faster way.
 
-    It is the decision that `fit` takes itself, so far as it is taken before data are known.
+    It is the decision that `fit` takes itself, so far as it is taken before data are known; of a
+    network that was trained it also tells what the last `fit` could not do as it was decided.
 
     Parameters
     ----------
@@ -100,7 +103,11 @@ def explain(
         network.backend.name,
         course.name,
         tuple((part, "; ".join(reasons.get(part, []))) for part in _parts(chain)),
-        (*reasons.get("", []), *course.data),
+        (
+            *reasons.get("", []),
+            *course.data,
+            *[f"in the last fit {found}" for found in findings_of_last_fit(network)],
+        ),
     )
 
 

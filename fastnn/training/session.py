@@ -22,6 +22,7 @@ from fastnn.training.callbacks import Callback
 from fastnn.training.evaluation import Evaluation
 from fastnn.training.history import LossQueue
 from fastnn.training.interruption import Interruption, defer_interruption
+from fastnn.training.last_fit import remember
 from fastnn.training.layer_state import LayerState
 from fastnn.training.planner import make_plan
 from fastnn.training.rounds import Rounds, may_change
@@ -69,6 +70,7 @@ def train(
             session.hand_over_state()
             queue.flush()
             history.interrupted = interruption.requested
+            remember(session.network, session.runner.findings())
         rounds.end()
     if not history.interrupted:
         standstill.check(history.losses, at_the_end=True)

@@ -127,6 +127,12 @@ class CupyRunner(Runner):
                 self.step = step_launcher(self.backend, self._products, self.plan)
             self._held = held
 
+    def findings(self) -> tuple[str, ...]:
+        """See `Runner.findings`: that there were no graphs, unless that was foretold."""
+        if not self.call_by_call or own_code(self.plan.chain) is not None:
+            return ()
+        return (f"steps were launched without CUDA graphs: {self.call_by_call}",)
+
     def _graph(self, n: int, count: int) -> CapturedGraph | None:
         """Give the graph of `count` steps of n samples; None where there can be none."""
         if (n, count) in self.graphs:

@@ -1,18 +1,15 @@
-"""Graphs own the memory that they use, and where there can be none training goes on and says so."""
+"""Graphs own the memory that they use, and give it back when they go."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import CaptureWarning, Relu, Sequential, fit
-from fastnn.backends.cupy.fused import FusedStep
-from fastnn.backends.cupy.graph import CapturedGraph
+from fastnn import Relu, Sequential, fit
 from fastnn.backends.cupy.runner import CupyRunner
 from tests.helpers.gpu import Problem, cupy_backend, run_script, runner_of, simulator
 
@@ -79,11 +76,12 @@ PRESSURE = """
         cupy.cuda.set_allocator(allocator)
         expected = runner()
         expected.uses_graphs = False
-        right = [cuda.to_numpy(expected.run(few, {"lr": 0.1})) for _ in range(2)]
+        both = few, few[:5]
+        right = [cuda.to_numpy(expected.run(some, {"lr": 0.1})) for some in (*both, *both)]
         del expected
         pressed = runner()
-        found = [cuda.to_numpy(pressed.run(few, {"lr": 0.1}))]
-        assert (50, 32) in pressed.graphs
+        found = [cuda.to_numpy(pressed.run(some, {"lr": 0.1})) for some in both]
+        assert set(pressed.graphs) == {(50, 32), (50, 5)}
         cupy.get_default_memory_pool().free_all_blocks()
         spare = runtime.malloc(1 << 16)  # for the losses, not for a step
         taken = everything()
@@ -101,6 +99,8 @@ PRESSURE = """
         except CaptureWarning as warning:  # an error here, before anything is queued
             print(warning)
             found.append(cuda.to_numpy(pressed.run(few, {"lr": 0.1})))
+        found.append(cuda.to_numpy(pressed.run(few[:5], {"lr": 0.1})))
+        assert set(pressed.graphs) == {(50, 32), (50, 5)}
         assert all(np.array_equal(one, other) for one, other in zip(found, right)), allocator
         assert all(bool(cupy.isnan(array).all()) for array in others)
         del pressed, others
@@ -210,197 +210,3 @@ def test_training_again_takes_no_more_memory(cuda: Any, numbers: Any) -> None:
         sizes.append((pool.used_bytes(), pool.total_bytes()))
     assert len({used for used, _ in sizes}) == 1
     assert len({total for _, total in sizes[6:]}) == 1
-
-
-# Where there can be none
-
-
-@pytest.fixture
-def capturing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """Tells whether a capture is under way, and in the end that none is."""
-    import cupy
-
-    begin, end = cupy.cuda.Stream.begin_capture, cupy.cuda.Stream.end_capture
-    now = [False]
-
-    def begun(stream: Any, *arguments: Any) -> None:
-        begin(stream, *arguments)
-        now[0] = True
-
-    def ended(stream: Any) -> Any:
-        now[0] = False
-        return end(stream)
-
-    monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", begun)
-    monkeypatch.setattr(cupy.cuda.Stream, "end_capture", ended)
-    yield now
-    assert not now[0]
-    cupy.cuda.Device().synchronize()
-
-
-def check_that_training_goes_on(
-    runner: CupyRunner, rows: Any, expected: list[bytes], reason: str
-) -> None:
-    losses = runner.run(rows, {"lr": 0.1})
-    with pytest.warns(CaptureWarning, match=reason) as warned:
-        runner.flush()
-    assert str(runner.call_by_call) in str(warned[0].message)
-    assert not runner.graphs
-    assert state(runner, losses) == expected
-    runner.run(rows[:2], {"lr": 0.1})  # said once
-    runner.flush()
-    assert not runner.graphs
-
-
-def refuse(*_: Any, **__: Any) -> None:
-    import cupy
-
-    raise cupy.cuda.runtime.CUDARuntimeError(2)  # cudaErrorMemoryAllocation
-
-
-@pytest.mark.parametrize("more", [(), (Relu,)], ids=["fused", "op by op"])
-@pytest.mark.parametrize("point", ["begin_capture", "end_capture", "instantiate", "launch"])
-def test_cuda_refuses(
-    cuda: Any, numbers: Any, more: Any, point: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import cupy
-
-    problem, rows = numbers
-    layers = [layer() for layer in more]
-    expected = without_graphs(cuda, problem, rows, *layers)
-    end = cupy.cuda.Stream.end_capture
-
-    def ended_but_not_instantiated(stream: Any) -> None:
-        end(stream)
-        refuse()
-
-    runner = runner_of(cuda, problem, *layers)
-    with monkeypatch.context() as patch:
-        if point == "launch":
-            patch.setattr(CapturedGraph, "launch", refuse)
-        elif point == "instantiate":
-            patch.setattr(cupy.cuda.Stream, "end_capture", ended_but_not_instantiated)
-        else:
-            patch.setattr(cupy.cuda.Stream, point, refuse)
-        check_that_training_goes_on(runner, rows, expected, "cudaErrorMemoryAllocation: ")
-
-    # It was no fault of the stream: whoever comes next is served.
-    again = runner_of(cuda, problem, *layers)
-    assert state(again, again.run(rows, {"lr": 0.1})) == expected
-    assert list(again.graphs) == [(20, 7)]
-
-
-KERNELS = [
-    *[((), place) for place in range(3)],
-    *[((Relu,), name) for name in ("_next_batch", "_keep_loss")],
-]
-
-
-@pytest.mark.parametrize(("more", "which"), KERNELS, ids=lambda value: str(value).strip("_"))
-@pytest.mark.parametrize("call", [1, 4])
-def test_a_launch_is_refused_within_a_capture(
-    cuda: Any, numbers: Any, capturing: list[bool], more: Any, which: Any, call: int
-) -> None:
-    problem, rows = numbers
-    layers = [layer() for layer in more]
-    expected = without_graphs(cuda, problem, rows, *layers)
-    runner = runner_of(cuda, problem, *layers)
-    kernels = vars(runner.step) if more else runner.step.launches
-    kernel, calls = kernels[which], [0]
-
-    def launch(*arguments: Any, **options: Any) -> None:
-        calls[0] += capturing[0]
-        refuse() if capturing[0] and calls[0] == call else kernel(*arguments, **options)
-
-    kernels[which] = launch
-    check_that_training_goes_on(runner, rows, expected, "could not be captured .CUDARuntimeError")
-
-
-def test_memory_is_refused_within_a_capture(cuda: Any, numbers: Any, capturing: list[bool]) -> None:
-    """Whichever allocation it is."""
-    import cupy
-
-    problem, rows = numbers
-    expected = without_graphs(cuda, problem, rows, Relu())
-    allocator = cupy.cuda.get_allocator()
-    for refused in range(1, 100):
-        asked = [0]
-
-        def lend(size: int, refused: int = refused, asked: list[int] = asked) -> Any:
-            asked[0] += capturing[0]
-            if capturing[0] and asked[0] == refused:
-                raise cupy.cuda.memory.OutOfMemoryError(size, 0)
-            return allocator(size)
-
-        runner = runner_of(cuda, problem, Relu())
-        with cupy.cuda.using_allocator(lend):
-            if asked[0] < refused and refused > 1 and over(runner, rows, expected):
-                break
-            runner = runner_of(cuda, problem, Relu())
-            asked[0] = 0
-            check_that_training_goes_on(runner, rows, expected, "Take a smaller batch, or free")
-    assert refused > 4
-
-
-def over(runner: CupyRunner, rows: Any, expected: list[bytes]) -> bool:
-    """Whether a capture goes through."""
-    losses = runner.run(rows, {"lr": 0.1})
-    if runner.graphs:
-        assert state(runner, losses) == expected
-        return True
-    with pytest.warns(CaptureWarning):
-        runner.flush()
-    return False
-
-
-class Own:
-    """A layer of the user's own that passes on what it gets."""
-
-    def forward(self, x: Any) -> Any:
-        return self.work(1 * x)
-
-    def backward(self, dout: Any) -> Any:
-        return 1 * dout
-
-    def work(self, x: Any) -> Any:
-        return x
-
-
-def test_an_interruption_within_a_capture_leaves_a_runner_that_works(
-    cuda: Any, numbers: Any, capturing: list[bool]
-) -> None:
-    problem, rows = numbers
-    runner = runner_of(cuda, problem)
-    step, calls = runner.step, []
-    assert isinstance(step, FusedStep)
-    last = step.launches[-1]
-
-    def interrupted(*, N: int) -> None:
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        last(N=N)
-
-    step.launches[-1] = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        runner.run(rows, {"lr": 0.1})
-    assert not capturing[0]
-    assert state(runner, runner.run(rows, {"lr": 0.1})) == without_graphs(cuda, problem, rows)
-    assert list(runner.graphs) == [(20, 7)]
-
-
-def test_what_is_launched_call_by_call_on_purpose_says_so_when_asked(
-    cuda: Any, numbers: Any
-) -> None:
-    """Without a warning, as it is documented."""
-    problem, rows = numbers
-
-    runner = runner_of(cuda, problem, Own())
-    runner.run(rows, {"lr": 0.1})
-    runner.flush()
-    assert runner.call_by_call == "Own is a layer of your own"
-
-    runner = runner_of(cuda, problem)
-    runner.run(rows, {"lr": 0.1})
-    runner.flush()
-    assert runner.call_by_call == ""
