@@ -47,15 +47,20 @@ def as_on(system: str, directory: Path, script: str) -> str:
 @needs_bash
 def test_commands_of_the_readme_in_the_words_of_each_system(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text("utf-8").splitlines()
-    for environment in (".venv", ".venv-test"):
-        (said,) = (line for line in readme if line.startswith(f"python3 -m venv {environment} "))
-        ask = f"readme_command {environment}"
+    for environment, begins in (
+        (".venv", "python3 -m venv .venv"),
+        (".venv-test", "python3 -m venv .venv-test"),
+        (".venv", ".venv/bin/fastnn predict"),
+    ):
+        (said,) = (line for line in readme if line.startswith(f"{begins} "))
+        ask = f"readme_command '{begins}'"
         assert as_on(LINUX, tmp_path, ask) == f"{said}\n"
         assert as_on(MACOS, tmp_path, ask) == f"{said}\n"
         translated = as_on(WINDOWS, tmp_path, ask)
-        assert translated.startswith(f"python -m venv {environment} && {environment}/Scripts/pip ")
+        assert f"{environment}/Scripts/" in translated
         assert "/bin/" not in translated
-        assert translated.count("/Scripts/") == said.count("/bin/") >= 2
+        assert "python3" not in translated
+        assert translated.count("/Scripts/") == said.count("/bin/")
         back = translated.replace("/Scripts/", "/bin/").replace("python -m venv", "python3 -m venv")
         assert back == f"{said}\n"
 
@@ -91,5 +96,7 @@ def test_nothing_in_them_is_of_one_system_alone() -> None:
         lines = script.read_text("utf-8").splitlines()
         assert ". .ci/platform" in lines
         for number, line in enumerate(lines[1:], start=2):  # the first one names bash
+            if "$(readme_command " in line:
+                continue
             for pattern in NOT_EVERYWHERE:
                 assert not re.search(pattern, line), f"{script.name}:{number}: {line}"

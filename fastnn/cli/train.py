@@ -70,7 +70,8 @@ def train(
         float | None,
         typer.Option(
             min=0,
-            help=f"Set the learning rate; by default {RATE_OF_SGD} for SGD, else the rule's own.",
+            help=f"Set the learning rate; by default {RATE_OF_SGD} for SGD, else the "
+            "optimizer's own.",
             show_default=False,
         ),
     ] = None,
