@@ -1,40 +1,23 @@
 """The roofline of a step, computed from what the simulated device counts. Nothing here is a time.
 
-    CUPYSIM=1 CUPYSIM_PROFILE=1 python -m bench.gpu_roofline
+    CUPYSIM=1 CUPYSIM_PROFILE=1 PYTHONPATH=. python bench/gpu_roofline.py
 
 prints the tables of docs/gpu.md: for each kernel, how long its arithmetic, its instructions, its
 shared memory and its global memory would take at the device's published peak rates, were there
-nothing else.
+nothing else. Then what other libraries, and one persistent kernel, would take (`gpu_estimates`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+from fastnn.backends.cupy.products import Products
+from gpu_estimates import D, H, N
+from gpu_estimates import tables as estimates
+from peak_rates import DEVICES, LAUNCH, Device
 from tests.helpers.gpu_profile import BOOK, INSTRUCTIONS, SAMPLED_BLOCKS, SECTOR, profile
-
-LAUNCH = 0.5
-"""Microseconds between two kernels of a graph (NVIDIA, Getting Started with CUDA Graphs, 2019)."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """Published peak rates."""
-
-    name: str
-    multiprocessors: int
-    clock: float  # GHz, boost
-    float32: float  # TFLOPS, without tensor cores
-    bandwidth: float  # GB/s
-
-
-DEVICES = (
-    Device("T4", 40, 1.59, 8.1, 320),
-    Device("A100", 108, 1.41, 19.5, 1555),
-    Device("H100", 132, 1.98, 67, 3350),
-)
 
 
 def times(kernel: dict[str, Any], device: Device) -> dict[str, float]:
@@ -60,7 +43,9 @@ def tables() -> str:
     order = ["gather_product", "head", "update_weights"]
     kernels = [one for one in profile(BOOK, 100, ("float32",)) if one["kernel"][:5] != "begin"]
     kernels.sort(key=lambda one: order.index(one["kernel"].partition("<")[0]))
-    lines = []
+    lines: list[str] = []
+    work: dict[str, float] = {}
+    splits: dict[str, int] = {}
     for device in DEVICES:
         lines += [
             f"\n{device.name}, computed, microseconds:\n",
@@ -68,16 +53,19 @@ def tables() -> str:
             "| launch | binds |",
             "|---|---|---|---|---|---|---|",
         ]
-        step = 0.0
+        work[device.name] = 0.0
+        sizes: Any = SimpleNamespace(multiprocessors=device.multiprocessors)
+        splits[device.name] = Products.slices(sizes, N, D, H)[0]
         for kernel in kernels:
             some = times(kernel, device)
             binds = max(some, key=lambda name: some[name])
-            step += some[binds] + LAUNCH
+            work[device.name] += some[binds]
             cells = " | ".join(f"{value:.2f}" for value in some.values())
             name = kernel["kernel"].partition("<")[0]
             lines.append(f"| `{name}` | {cells} | {LAUNCH} | {binds} |")
+        step = work[device.name] + LAUNCH * len(kernels)
         lines.append(f"\nStep: {step:.1f} us, {100 / step:.1f} million samples a second at most.")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", estimates(work, splits)])
 
 
 if __name__ == "__main__":
