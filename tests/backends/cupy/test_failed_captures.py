@@ -11,12 +11,23 @@ import pytest
 from fastnn.kernels.cuda import loading
 
 import fastnn
-from fastnn import SGD, Adam, BatchNormalization, CaptureWarning, Dropout, Relu, Sequential, fit
-from fastnn.backends.cupy import streaming
+from fastnn import (
+    SGD,
+    Adam,
+    AdamW,
+    BatchNormalization,
+    CaptureWarning,
+    Dropout,
+    Relu,
+    Sequential,
+    fit,
+)  # fmt: skip
+from fastnn.backends.cupy import cublas, streaming
 from fastnn.backends.cupy.fused import FusedStep
 from fastnn.backends.cupy.graph import CapturedGraph
 from fastnn.backends.cupy.runner import CupyRunner
 from fastnn.training.planner import make_plan
+from tests.helpers.cublas_by_kernel import capturable_cublas
 from tests.helpers.gpu import Problem, cupy_backend, run_script, runner_of, simulator
 
 pytestmark = pytest.mark.gpu
@@ -24,7 +35,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture
 def cuda() -> Iterator[Any]:
-    with fastnn.use_backend(cupy_backend()) as backend:
+    with fastnn.use_backend(cupy_backend()) as backend, capturable_cublas():
         yield backend
 
 
@@ -170,56 +181,78 @@ def faults(cuda: Any, capturing: list[bool], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         loading, "_compiled", lambda *which: found.counted("kernel", compiled(*which))
     )
-    plan = plan_with_everything(cuda, Problem([12, 9, 4], 20))
+    monkeypatch.setattr(cublas, "product", found.counted("product", cublas.product))
+    plan = plan_of(cuda, Problem([12, 9, 4], 20), with_everything, Adam())
     for name in {step.primitive for step in plan.steps if step.call is None}:
         monkeypatch.setattr(cuda, name, found.counted("primitive", getattr(cuda, name)))
     with cupy.cuda.using_allocator(found.counted("memory", cupy.cuda.get_allocator())):
         yield found
 
 
-def plan_with_everything(cuda: Any, problem: Problem) -> Any:
-    """Of a network whose layers and rule keep something, and one layer takes part by itself."""
-    first, relu, last = problem.network(cuda, "float32").layers.values()
-    gamma, beta = (cuda.asarray(array.astype("float32")) for array in (np.ones(9), np.zeros(9)))
-    layers = [first, BatchNormalization(gamma, beta), relu, Dropout(0.25, seed=1), last, Relu()]
+def as_it_is(first: Any, relu: Any, last: Any) -> list[Any]:
+    return [first, relu, last]
+
+
+def with_everything(first: Any, relu: Any, last: Any) -> list[Any]:
+    """With layers that keep something, and one that takes part by its methods."""
+    ones, zeros = (first.backend.asarray(a.astype("float32")) for a in (np.ones(9), np.zeros(9)))
+    normalised = [first, BatchNormalization(ones, zeros), relu]
+    return [*normalised, Dropout(0.25, seed=1), last, Relu()]
+
+
+def plan_of(cuda: Any, problem: Problem, layers: Any, optimizer: Any) -> Any:
+    network = Sequential(layers(*problem.network(cuda, "float32").layers.values()))
     x, t = cuda.asarray(problem.x), cuda.asarray(problem.t)
-    return make_plan(Sequential(layers), x, t, Adam(0.01), problem.samples)
+    return make_plan(network, x, t, optimizer, problem.samples)
 
 
-@pytest.mark.parametrize("fused", [True, False])
+OP_BY_OP = {"kernel", "primitive", "memory"}
+PATHS: dict[str, tuple[Any, Any, set[str], int]] = {
+    "fused": (as_it_is, SGD(0.1), {"kernel"}, 6),
+    "fused, with state": (
+        as_it_is, AdamW(0.01, weight_decay=0.1, clip_norm=1.0), {"kernel"}, 6,
+    ),
+    "op by op": (with_everything, Adam(0.01), OP_BY_OP, 60),
+    "cuBLAS": (as_it_is, SGD(0.1), {*OP_BY_OP, "product"}, 20),
+}  # fmt: skip
+"""Layers, the optimizer, which operations a capture has, and how many of two steps at least."""
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_whichever_operation_is_refused(
-    cuda: Any, numbers: Any, faults: Faults, fused: bool
+    cuda: Any, numbers: Any, faults: Faults, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem, rows = numbers
-    rate = {} if fused else Adam(0.01).hyperparameters_of_steps(1)
-    options: dict[str, Any] = {"lr": 0.1, **{name: np.ravel(rate[name])[0] for name in rate}}
+    layers, optimizer, kinds, least = PATHS[path]
+    if path == "cuBLAS":
+        monkeypatch.setattr(cuda.products, "by_cublas", lambda *_: True)
+    given = optimizer.hyperparameters_of_steps(1)
+    numbers_now = {name: np.ravel(given[name])[0] for name in given}
 
     def runner() -> CupyRunner:
-        if fused:
-            return runner_of(cuda, problem)  # type: ignore[no-any-return]
-        return cuda.compile(plan_with_everything(cuda, problem))  # type: ignore[no-any-return]
+        one: CupyRunner = cuda.compile(plan_of(cuda, problem, layers, optimizer))
+        return one
 
     def trained(one: CupyRunner) -> list[list[bytes]]:
-        return [state(one, one.run(some, options)) for some in (rows[:2], rows[2:3], rows[:2])]
+        return [state(one, one.run(some, numbers_now)) for some in (rows[:2], rows[2:3], rows[:2])]
 
-    expected_runner = runner()
-    expected_runner.uses_graphs = False
-    expected = trained(expected_runner)
+    slow = runner()
+    slow.uses_graphs = False
+    expected = trained(slow)
     for faults.at in itertools.count(1):
         faults.seen, one = 0, runner()
-        losses = one.run(rows[:2], options)
+        losses = one.run(rows[:2], numbers_now)
         if one.graphs:
             break
-        with pytest.warns(CaptureWarning, match=r"could not be captured \((CUDA|OutOf)"):
+        advice = ".*Take a smaller batch, or free memory" if faults.at % 3 == 1 else ""
+        with pytest.warns(CaptureWarning, match=rf"could not be captured \((CUDA|OutOf){advice}"):
             one.flush()
         assert state(one, losses) == expected[0], faults.at
-        assert [state(one, one.run(some, options)) for some in (rows[2:3], rows[:2])] == expected[
-            1:
-        ]
+        later = [state(one, one.run(some, numbers_now)) for some in (rows[2:3], rows[:2])]
+        assert later == expected[1:], faults.at
         assert not one.graphs
-    assert faults.seen == faults.at - 1
-    assert faults.kinds == ({"kernel"} if fused else {"kernel", "primitive", "memory"})
-    assert faults.seen >= (6 if fused else 60)
+    assert faults.seen == faults.at - 1 >= least
+    assert faults.kinds == kinds
     faults.at = 0
     assert trained(runner()) == expected
 
