@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fastnn.backends.cupy.detection import LEAST_CAPABILITY, LEAST_CUPY
 from fastnn.extras import brought_by
 
 ROOT = Path(__file__).parents[1]
@@ -140,3 +141,12 @@ def test_extras_are_what_the_project_declares() -> None:
         if "extra ==" not in one
     }
     assert installed == always
+
+
+def test_the_floor_of_cupy_is_the_one_that_is_looked_for() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    for cuda in LEAST_CAPABILITY.keys() | {12}:
+        (wheel,) = extras[f"cuda{cuda}x"]
+        assert wheel == "cupy-cuda{}x[ctk]>={}.{}".format(cuda, *LEAST_CUPY)

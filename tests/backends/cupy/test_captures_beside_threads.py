@@ -13,6 +13,7 @@ SHARED = """
     from fastnn import SGD, Relu, Sequential
     from fastnn.backends.cupy import backend as cupy_backend, streaming
     from fastnn.training.planner import make_plan
+    from tests.helpers.cublas_by_kernel import capturable_cublas
     from tests.helpers.gpu import Problem
     cuda = fastnn.set_backend("cupy", strict=True)
     problem = Problem([12, 9, 4], 20)
@@ -44,18 +45,25 @@ SHARED = """
 WHILE_IT_CAPTURES = (
     SHARED
     + """
-    def runner(fused):
+    small = cuda.products.by_cublas
+
+    def runner(path):
         x, t = cuda.asarray(problem.x), cuda.asarray(problem.t)
-        return cuda.compile(make_plan(network(fused), x, t, SGD(0.5), 20))
+        plan = make_plan(network(path != "op by op"), x, t, SGD(0.5), 20)
+        cuda.products.by_cublas = (lambda *_: True) if path == "cuBLAS" else small
+        return cuda.compile(plan)
 
     def trained(one):
         losses = [one.run(some, {"lr": 0.1}) for some in (rows[:2], rows, rows)]
         arrays = [*losses, *(one.plan.arrays[name] for name in ("W1", "b1", "W2", "b2"))]
         return [cuda.to_numpy(array).tobytes() for array in arrays]
 
-    for fused in (True, False):
-        expected = trained(runner(fused))
-        captured = runner(fused)
+    paths = ["fused", "op by op", "cuBLAS"]
+    capturable = capturable_cublas()
+    capturable.__enter__()
+    for path in paths:
+        expected = trained(runner(path))
+        captured = runner(path)
         launch, within, go_on = captured.step.launch, threading.Event(), threading.Event()
 
         def slow(n):
@@ -68,7 +76,7 @@ WHILE_IT_CAPTURES = (
         found = []
         join = in_thread(lambda: found.extend(trained(captured)))
         assert within.wait(120)
-        for other in (True, False):
+        for other in paths[:2] if path != "cuBLAS" else paths[2:]:  # what is large is so for all
             for stream in (cupy.cuda.Stream.null, cupy.cuda.Stream(non_blocking=True)):
                 with stream:
                     one = runner(other)
