@@ -22,6 +22,11 @@ CELLS = [
     "network",
     "fastnn.explain(network)",
 ]
+STRICT = """import warnings
+warnings.simplefilter("error")
+# As pyproject.toml has it: matplotlib 3.9 calls newer pyparsing by old names.
+warnings.filterwarnings("ignore", ".*deprecated", DeprecationWarning, "(matplotlib|pyparsing)")
+"""
 TRAINED, PLOTTED, TABLE, SHOWN, EXPLAINED = 1, 2, 3, 4, 5
 
 
@@ -51,8 +56,7 @@ def executed(first: str) -> list[list[dict[str, Any]]]:
 @pytest.mark.parametrize("widgets", [True, False])
 def test_what_the_cells_show(widgets: bool) -> None:
     hidden = "import sys; sys.modules['ipywidgets'] = None; "
-    first = ("" if widgets else hidden) + "import warnings; warnings.simplefilter('error')"
-    outputs = executed(first)
+    outputs = executed(("" if widgets else hidden) + STRICT)
     for shown in outputs:
         assert [one for one in shown if one["output_type"] in ("stream", "error")] == []
     assert outputs[0] == []
