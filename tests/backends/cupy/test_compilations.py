@@ -37,13 +37,27 @@ COMPILED = """
     plan = make_plan(Sequential(layers), x, t, optimizer, 20)
     numbers = optimizer.hyperparameters_of_steps(2)
 
-    ours, all_of_them, captured, runner = [], [], [], None
+    ours, launched, all_of_them, captured, runner = [], set(), [], [], None
     compile_ours = loading._compiled.__wrapped__
     compile_any = compiler._compile_module_with_cache
 
+    class Seen:
+        def __init__(self, which, kernel):
+            vars(self).update(which=which, kernel=kernel)
+
+        def __call__(self, *arguments, **options):
+            launched.add(self.which)
+            self.kernel(*arguments, **options)
+
+        def __getattr__(self, name):
+            return getattr(self.kernel, name)
+
+        def __setattr__(self, name, value):
+            setattr(self.kernel, name, value)
+
     def seen(file, name, templates, device):
         ours.append((name, *templates))
-        return compile_ours(file, name, templates, device)
+        return Seen(ours[-1], compile_ours(file, name, templates, device))
 
     def any_seen(*arguments, **options):
         all_of_them.append(None)
@@ -62,6 +76,7 @@ COMPILED = """
     assert captured == []
     assert counts[1] == counts[0] and counts[3] == counts[2], counts
     assert len(set(ours)) == len(ours), ours
+    assert set(ours) == launched, set(ours) - launched
     step = type(runner.step).__name__
     print(json.dumps([step, counts[-1], sorted({name for name, *_ in ours})]))
 """
@@ -81,7 +96,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "a ReLU behind the last layer": {"more": ["relu"]},
     "bytes": {"more": ["relu"], "data": "uint8"},
     "what layers keep": {"more": ["batch_norm", "dropout", "leaky"]},
-    "clipping and decay": {
+    "a rule with state": {"rule": "Adam", "options": {"lr": 0.01}},
+    "clipping, decay and an activation": {
         "more": ["sigmoid"], "rule": "AdamW",
         "options": {"lr": 0.01, "weight_decay": 0.01, "clip_norm": 1.0},
     },
@@ -103,7 +119,7 @@ def test_the_fused_step_compiles_what_it_launches() -> None:
 
 
 def test_nothing_is_compiled_within_a_capture() -> None:
-    """Nor in a later call."""
+    """Nor in a later call, nor what is not launched."""
     simulator()
     steps = []
     for name, kind in OTHERS.items():
