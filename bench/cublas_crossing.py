@@ -31,7 +31,10 @@ REPEATS = 7
 
 
 def measure(
-    backend: CupyBackend, widths: Sequence[int] = WIDTHS, repeats: int = REPEATS
+    backend: CupyBackend,
+    widths: Sequence[int] = WIDTHS,
+    batch: int = BATCH,
+    repeats: int = REPEATS,
 ) -> Crossing:
     """Time steps of ever wider networks both ways, one way beside the other.
 
@@ -41,6 +44,8 @@ def measure(
         On a real device: the times of a simulated one say nothing.
     widths : sequence of int, optional
         Hidden units to try, in growing order.
+    batch : int, optional
+        Samples of a step.
     repeats : int, optional
         How often each way is timed; the medians count.
 
@@ -51,15 +56,17 @@ def measure(
         and the next one; where they win or lose throughout, the largest or smallest that was tried.
     """
     with backend.current():
-        limits = {dtype: _crossing(backend, dtype, widths, repeats) for dtype in DTYPES}
+        limits = {dtype: _crossing(backend, dtype, widths, batch, repeats) for dtype in DTYPES}
     return Crossing(limits["float32"], limits["float64"], f"measured on {datetime.date.today()}")
 
 
-def _crossing(backend: CupyBackend, dtype: str, widths: Sequence[int], repeats: int) -> int:
+def _crossing(
+    backend: CupyBackend, dtype: str, widths: Sequence[int], batch: int, repeats: int
+) -> int:
     won = 0
     for width in widths:
-        multiply_adds = BATCH * width * (FEATURES + CLASSES)
-        ours, cublas = _seconds_of_a_step(backend, dtype, width, repeats)
+        multiply_adds = batch * width * (FEATURES + CLASSES)
+        ours, cublas = _seconds_of_a_step(backend, dtype, width, batch, repeats)
         if cublas < ours:
             return int(math.sqrt(won * multiply_adds)) if won else multiply_adds
         won = multiply_adds
@@ -67,7 +74,7 @@ def _crossing(backend: CupyBackend, dtype: str, widths: Sequence[int], repeats: 
 
 
 def _seconds_of_a_step(
-    backend: CupyBackend, dtype: str, width: int, repeats: int
+    backend: CupyBackend, dtype: str, width: int, batch: int, repeats: int
 ) -> tuple[float, float]:
     """Give the medians for our kernels and for cuBLAS, measured in turn."""
     decided = backend.products.crossing
@@ -75,34 +82,34 @@ def _seconds_of_a_step(
     try:
         for limit in (2**62, 0):
             backend.products.crossing = Crossing(limit, limit, "to be measured")
-            runners.append(_runner(backend, dtype, width))
-            _time(backend, runners[-1])
+            runners.append(_runner(backend, dtype, width, batch))
+            _time(backend, runners[-1], batch)
         times: list[list[float]] = [[], []]
         for _ in range(repeats):
             for i, limit in enumerate((2**62, 0)):
                 backend.products.crossing = Crossing(limit, limit, "to be measured")
-                times[i].append(_time(backend, runners[i]))
+                times[i].append(_time(backend, runners[i], batch))
     finally:
         backend.products.crossing = decided
     ours, cublas = (float(np.median(some)) for some in times)
     return ours, cublas
 
 
-def _runner(backend: CupyBackend, dtype: str, width: int) -> CupyRunner:
+def _runner(backend: CupyBackend, dtype: str, width: int, batch: int) -> CupyRunner:
     generator = np.random.default_rng(0)
     with use_backend(backend):
         network = MultiLayerNet(FEATURES, [width], CLASSES, dtype=dtype, seed=0)
-    x = backend.asarray(generator.integers(0, 256, (4 * BATCH, FEATURES)).astype("uint8"))
-    t = backend.asarray(generator.integers(0, CLASSES, 4 * BATCH))
-    return backend.compile(make_plan(network, x, t, SGD(1e-6), BATCH))
+    x = backend.asarray(generator.integers(0, 256, (4 * batch, FEATURES)).astype("uint8"))
+    t = backend.asarray(generator.integers(0, CLASSES, 4 * batch))
+    return backend.compile(make_plan(network, x, t, SGD(1e-6), batch))
 
 
-def _time(backend: CupyBackend, runner: CupyRunner) -> float:
+def _time(backend: CupyBackend, runner: CupyRunner, batch: int) -> float:
     """Time some steps with CUDA events; where the host is late with a launch, that counts."""
     import cupy
 
     generator = np.random.default_rng(1)
-    rows: Any = backend.asarray(generator.integers(0, 4 * BATCH, (STEPS, BATCH)))
+    rows: Any = backend.asarray(generator.integers(0, 4 * batch, (STEPS, batch)))
     begin, end = cupy.cuda.Event(), cupy.cuda.Event()
     begin.record()
     runner.run(rows, {"lr": 1e-6})

@@ -17,7 +17,7 @@ def measure(extent: Extent, seconds: float) -> Iterator[tuple[str, Any]]:
     """Measure it, and keep it unless the times are void."""
     backend = CupyBackend()
     yield "before", dataclasses.asdict(backend.products.crossing)
-    crossing = measure_crossing(backend, extent.widths, extent.rounds)
+    crossing = measure_crossing(backend, extent.widths, extent.batch_of_widths, extent.rounds)
     yield "measured", dataclasses.asdict(crossing)
     if is_simulated(backend.device):
         yield "kept in", "SKIPPED: the device is a simulated one, whose times say nothing"

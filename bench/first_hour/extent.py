@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cublas_crossing import BATCH, WIDTHS
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -17,6 +19,8 @@ class Extent:
         Of each network.
     widths : tuple of int
         Hidden units at which our kernels are timed beside cuBLAS.
+    batch_of_widths : int
+        And the batch.
     nodes : int
         Kernels of a graph that is timed.
     samples : int
@@ -32,6 +36,7 @@ class Extent:
     networks: tuple[tuple[int, ...], ...]
     batches: tuple[int, ...]
     widths: tuple[int, ...]
+    batch_of_widths: int
     nodes: int
     samples: int
     rounds: int
@@ -43,7 +48,8 @@ class Extent:
 FULL = Extent(
     networks=((784, 50, 10), (784, 512, 10), (784, 2048, 10), (28, *[300] * 5, 2)),
     batches=(100, 256, 512),
-    widths=(32, 64, 128, 256, 512, 1024, 2048, 4096),
+    widths=WIDTHS,
+    batch_of_widths=BATCH,
     nodes=1000,
     samples=300_000,
     rounds=5,
@@ -56,6 +62,7 @@ SMALL = Extent(
     networks=((12, 9, 4),),
     batches=(500,),
     widths=(4, 8),
+    batch_of_widths=8,
     nodes=8,
     samples=3000,
     rounds=1,

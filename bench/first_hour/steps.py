@@ -83,7 +83,7 @@ def _row(process: Process, workload: Workload, rounds: int) -> Any:
         row["error of the proof"] = prove(process, workload, _expected(workload))
     except NotTheSameError as error:
         row["not the same"] = str(error)
-    steps = 5 * LEAST_STEPS if rounds > 1 else LEAST_STEPS
+    steps = 20 * LEAST_STEPS if rounds > 1 else LEAST_STEPS
     turns = [process.ask("take_turn", steps=steps) for _ in range(rounds + 1)][1:]
     row["us a step"] = [1e6 * turn["seconds"] / turn["steps"] for turn in turns]
     if turns[0]["device_seconds"] is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from first_hour.extent import Extent
-from first_hour.parts import end
+from first_hour.parts import LAST_WORDS, end
 
 RESERVE = 8.0
 """Seconds that are left for the report of what was cut short."""
@@ -54,8 +54,9 @@ def watched(command: list[str], environment: dict[str, str], seconds: float) -> 
             except subprocess.TimeoutExpired:
                 state = "out of time"
             finally:
+                # Before it is ended: a test that is interrupted might count as a failure.
+                printed = path.read_text("utf-8", "replace")
                 end(process)
-        printed = path.read_text("utf-8", "replace")
     outcomes = OUTCOME.findall(printed)
     result: dict[str, Any] = {"state": state, "seconds": round(time.monotonic() - began, 1)}
     for word in ("PASSED", "FAILED", "ERROR", "SKIPPED"):
@@ -64,5 +65,5 @@ def watched(command: list[str], environment: dict[str, str], seconds: float) -> 
     if bad:
         result["which"] = bad[:LISTED]
     if not state.endswith((" 0", "time")):
-        result["printed"] = printed[-2000:]
+        result["printed"] = printed[-LAST_WORDS:]
     return result
