@@ -35,53 +35,78 @@ template <typename T> struct LayerUpdate {
 template <typename T> struct Shared {
     T a[DEPTH][ROWS];
     T g[DEPTH][COLUMNS];
-    int64 start[DEPTH];
+    int64 start[2][DEPTH];  // of the rows of these samples, and of the next
+};
+
+// What a thread has of x and dout for DEPTH samples, between global and shared memory.
+template <typename T, typename Source> struct UnderWay {
+    using Raw = typename Source::Raw;
+    static constexpr int LOADS_OF_A_ROW = ROWS / WIDTH<Raw>;
+    static constexpr int X_LOADS = DEPTH * LOADS_OF_A_ROW / THREADS;
+    static constexpr int G_LOADS = DEPTH * COLUMNS / THREADS;
+    Raw raw[X_LOADS];
+    T right[G_LOADS];
+
+    static __device__ int row() { return threadIdx.x % LOADS_OF_A_ROW * WIDTH<Raw>; }
+    static __device__ int sample(int j) { return (threadIdx.x + j * THREADS) / LOADS_OF_A_ROW; }
+
+    __device__ void load(
+        const Source& x, const T* dout, const int64* start, int n0, int N, int D, int M, int row0,
+        int column0)
+    {
+        int64 starts[X_LOADS];
+#pragma unroll
+        for (int j = 0; j < X_LOADS; j++) starts[j] = start[sample(j)];
+        x.load(starts, row0 + row(), row0 + row() < D, raw);
+#pragma unroll
+        for (int j = 0; j < G_LOADS; j++) {
+            int i = threadIdx.x + j * THREADS, n = n0 + i / COLUMNS, m = column0 + i % COLUMNS;
+            right[j] = n < N && m < M ? dout[int64(n) * M + m] : T(0);
+        }
+    }
+
+    __device__ void store(const Source& x, const int64* start, Shared<T>& shared) const {
+#pragma unroll
+        for (int j = 0; j < X_LOADS; j++) {
+            auto value = x.value(raw[j], start[sample(j)]);
+            *(decltype(value)*)&shared.a[sample(j)][row()] = value;
+        }
+#pragma unroll
+        for (int j = 0; j < G_LOADS; j++) {
+            int i = threadIdx.x + j * THREADS;
+            shared.g[i / COLUMNS][i % COLUMNS] = right[j];
+        }
+    }
 };
 
 // The tile's 4 x 1 entries of x.T @ dout that this thread has, and the sum of dout's column.
+//
+// While it sums over DEPTH samples the next ones are under way, and the places of those after them.
 template <typename T, typename Source>
 __device__ void tile_of_gradient(
     Shared<T>& shared, const Source& x, const T* dout, int N, int D, int M, int row0, int column0,
     T (&sum)[4], T& bias)
 {
-    using Raw = typename Source::Raw;
-    constexpr int LOADS_OF_A_ROW = ROWS / WIDTH<Raw>;
-    constexpr int X_LOADS = DEPTH * LOADS_OF_A_ROW / THREADS, G_LOADS = DEPTH * COLUMNS / THREADS;
     const int thread = threadIdx.x, my_rows = thread / COLUMNS * 4, my_column = thread % COLUMNS;
-    const int my_row = thread % LOADS_OF_A_ROW * WIDTH<Raw>, my_d = row0 + my_row;
+    auto start_of = [&](int n) { return thread < DEPTH && n < N ? x.start(n) : OUTSIDE; };
+    UnderWay<T, Source> next;
+    if (thread < DEPTH) shared.start[0][thread] = start_of(thread);
+    __syncthreads();
+    next.load(x, dout, shared.start[0], 0, N, D, M, row0, column0);
+    int64 next_start = start_of(DEPTH + thread);
 
     for (int first = 0; first < N; first += LONG) {
         const int last = min(first + LONG, N);
         T long_sum[4] = {}, long_bias = 0;
         for (int n0 = first; n0 < last; n0 += DEPTH) {
-            T right[G_LOADS];
-#pragma unroll
-            for (int j = 0; j < G_LOADS; j++) {
-                int i = thread + j * THREADS, n = n0 + i / COLUMNS, m = column0 + i % COLUMNS;
-                right[j] = n < N && m < M ? dout[int64(n) * M + m] : T(0);
-            }
-            if (thread < DEPTH)
-                shared.start[thread] = n0 + thread < N ? x.start(n0 + thread) : OUTSIDE;
+            const int turn = n0 / DEPTH % 2;
+            next.store(x, shared.start[turn], shared);
+            if (thread < DEPTH) shared.start[1 - turn][thread] = next_start;
             __syncthreads();
-            int64 starts[X_LOADS];
-            Raw raw[X_LOADS];
-#pragma unroll
-            for (int j = 0; j < X_LOADS; j++)
-                starts[j] = shared.start[(thread + j * THREADS) / LOADS_OF_A_ROW];
-            x.load(starts, my_d, my_d < D, raw);
-#pragma unroll
-            for (int j = 0; j < G_LOADS; j++) {
-                int i = thread + j * THREADS;
-                shared.g[i / COLUMNS][i % COLUMNS] = right[j];
-            }
-#pragma unroll
-            for (int j = 0; j < X_LOADS; j++) {
-                auto value = x.value(raw[j], starts[j]);
-                *(decltype(value)*)&shared.a[(thread + j * THREADS) / LOADS_OF_A_ROW][my_row] = value;
-            }
-            __syncthreads();
+            next.load(x, dout, shared.start[1 - turn], n0 + DEPTH, N, D, M, row0, column0);
+            next_start = start_of(n0 + 2 * DEPTH + thread);
             T short_sum[4] = {}, short_bias = 0;
-#pragma unroll
+#pragma unroll (sizeof(T) == 4 ? DEPTH : 2)  // what leaves double its registers
             for (int n = 0; n < DEPTH; n++) {
                 Four<T> four = *(const Four<T>*)&shared.a[n][my_rows];
                 T d = shared.g[n][my_column];
