@@ -3,10 +3,10 @@
     python bench/gpu_first_hour.py                 in under ten minutes, into build/first-hour/
 
 It writes ``gpu.json`` and a page of the same, ``gpu.md``: device and driver, the floor of a launch,
-the time of each kernel, which graphs were captured, where cuBLAS takes over (fastnn reads that from
-the user's directory of caches from then on), step times beside PyTorch and JAX where they are
-installed, streaming, Ctrl-C, the tests with an empty and a full cache of kernels, and
-compute-sanitizer where it is installed. A part that fails is reported, and the others go on.
+a barrier of the grid, the time of each kernel, which graphs were captured, where cuBLAS takes over
+(fastnn reads that from the user's directory of caches from then on), streaming, Ctrl-C, the tests
+with an empty and a full cache of kernels, compute-sanitizer where it is installed, and step times
+beside PyTorch and JAX where they are. A part that fails is reported, and the others go on.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from first_hour.parts import Part, run
 PARTS = (
     Part("first_hour.device", "Device", 20),
     Part("first_hour.launches", "The floor of a launch", 20),
+    Part("first_hour.barriers", "A barrier of the grid", 20),
     Part("first_hour.kernels", "Each kernel of a step", 40),
     Part("first_hour.graphs", "What was captured", 30),
     Part("first_hour.crossing", "Where cuBLAS takes over", 60),
     Part("first_hour.streaming", "Streaming", 30),
     Part("first_hour.interruption", "Ctrl-C", 30),
-    Part("first_hour.suite", "The tests, with an empty and a full cache of kernels", 130),
+    Part("first_hour.suite", "The tests, with an empty and a full cache of kernels", 110),
     Part("first_hour.sanitizer", "compute-sanitizer", 60),
     Part("first_hour.steps", "A training step beside others", 160),
 )

@@ -98,7 +98,7 @@ def test_it_runs_on_a_simulated_device(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(caches))
     report, page = first_hour(tmp_path, extent="SMALL")
     parts = report["parts"]
-    assert [part["state"] for part in parts.values()] == ["done"] * 10, page
+    assert [part["state"] for part in parts.values()] == ["done"] * 11, page
     assert report["times"].startswith("void")
     assert "Times are void" in page
     assert not list(caches.rglob("cublas-crossing*"))
@@ -106,6 +106,8 @@ def test_it_runs_on_a_simulated_device(tmp_path: Path, monkeypatch: pytest.Monke
     kernels = parts["kernels"]["found"]["12-9-4, batch 500, us"]
     assert len(kernels) == 3
     assert min(kernels.values()) > 0
+    assert len(parts["launches"]["found"]) >= 2
+    assert len(parts["barriers"]["found"]) == 3
     graphs = parts["graphs"]["found"]
     assert graphs["12-9-4"] == "FusedStep: 1 steps of 500, 32 steps of 500"
     assert all("32 steps of 500" in words for words in graphs.values())
