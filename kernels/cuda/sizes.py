@@ -23,6 +23,7 @@ WEIGHTS = {
 ROW_BY_ROW = {"WARPS": 4}
 HEAD = {"MOST_WARPS": 16}
 BY_COLUMN = {"COLUMN_WARPS": 8}
+LARGE = {**BY_COLUMN, "ROWS_AT_ONCE": 4}
 NORM = {"NORM_THREADS": 256}
 
 SIZES: dict[str, dict[str, int]] = {
@@ -37,7 +38,7 @@ SIZES: dict[str, dict[str, int]] = {
     "dropout": {},
     "normalization": BY_COLUMN,
     "clipping": NORM,
-    "columns": BY_COLUMN,
+    "large": LARGE,
 }
 """By the name of the source."""
 

@@ -92,7 +92,7 @@ class UpdateWeights:
     layers : sequence of LayerParameters
         In order.
     vectors : sequence of Parameter
-        Parameters whose gradients are in memory already.
+        Parameters whose gradients are in memory already: vectors, or also weights (D, M).
     rule : str
         A type of ``rules.cuh``.
     rows : str
@@ -114,7 +114,7 @@ class UpdateWeights:
     ) -> None:  # fmt: skip
         import cupy
 
-        dtype = layers[0].W.values.dtype.name
+        dtype = _dtype(layers, vectors)
         self._kernel = kernel("weights", "update_weights", dtype, rows, rule)
         table, tiles = np.zeros(len(layers), LAYER_UPDATE), 0
         for i, (x, dout, W, b) in enumerate(layers):
@@ -122,7 +122,7 @@ class UpdateWeights:
             inputs = (0 if x is None else x.data.ptr, dout.data.ptr)
             table[i] = (*inputs, W.addresses(), b.addresses(), *W.values.shape, tiles, across)
             tiles += down * across
-        behind, blocks = _stretches([(vector, False) for vector in vectors])
+        behind, blocks = _stretches(vectors)
         self._blocks = tiles + blocks
         self._layers = _on_device(table), np.int32(len(layers))
         self._vectors = _on_device(behind), np.int32(len(vectors)), np.int32(tiles)
@@ -151,9 +151,9 @@ class UpdateClipped:
     def __init__(
         self, layers: Sequence[LayerParameters], vectors: Sequence[Parameter], rule: str
     ) -> None:
-        self._kernel = kernel("weights", "update_clipped", layers[0].W.values.dtype.name, rule)
-        of_layers = [pair for layer in layers for pair in ((layer.W, True), (layer.b, False))]
-        table, self._blocks = _stretches([*of_layers, *((vector, False) for vector in vectors)])
+        self._kernel = kernel("weights", "update_clipped", _dtype(layers, vectors), rule)
+        of_layers = [parameter for layer in layers for parameter in (layer.W, layer.b)]
+        table, self._blocks = _stretches([*of_layers, *vectors])
         self._parameters = _on_device(table), np.int32(len(table))
         self._arrays = list(layers), list(vectors)  # which the table points to
 
@@ -163,11 +163,15 @@ class UpdateClipped:
         self._kernel((self._blocks,), (WEIGHTS["THREADS"],), arguments)
 
 
-def _stretches(parameters: Sequence[tuple[Parameter, bool]]) -> tuple[Table, int]:
-    """Give the table of parameters, of which some are weights, and how many blocks take it."""
+def _dtype(layers: Sequence[LayerParameters], others: Sequence[Parameter]) -> str:
+    return str((layers[0].W if layers else others[0]).values.dtype.name)
+
+
+def _stretches(parameters: Sequence[Parameter]) -> tuple[Table, int]:
+    """Give the table of parameters, and how many blocks take it. Those (D, M) are weights."""
     table, blocks = np.zeros(len(parameters), STRETCH), 0
-    for i, (parameter, is_weight) in enumerate(parameters):
-        size = parameter.values.size
+    for i, parameter in enumerate(parameters):
+        size, is_weight = parameter.values.size, parameter.values.ndim > 1
         table[i] = (parameter.addresses(), size, blocks, is_weight)
         blocks += blocks_of(size, WEIGHTS["ENTRIES"] * WEIGHTS["THREADS"])
     return table, blocks

@@ -5,7 +5,7 @@ A training step of two layers takes, one way or the other,
     kernels x LAUNCH  +  its multiply-adds, each at what binds it most.
 
 Ours are three kernels, but bound by shared memory long before arithmetic; cuBLAS's products run
-near the peak, but a step has some twenty kernels, and its arrays pass through memory between them.
+near the peak, but a step has eleven kernels, and its arrays pass through memory between them.
 Both are straight lines over the multiply-adds: where they cross, the better way changes. As in the
 roofline of docs/gpu.md all global memory counts at the rate of the device's memory, though much of
 it comes from the L2 cache. ``bench/cublas_crossing.py`` measures the crossing.
@@ -23,8 +23,8 @@ LAUNCH = 1.3e-6
 others, Look Ma, No Bubbles, hazyresearch.stanford.edu, 2025); taken for every device."""
 
 OUR_KERNELS = 3
-CUBLAS_KERNELS = 21
-"""Of a step of two layers in a graph: five products, and sixteen around them."""
+CUBLAS_KERNELS = 11
+"""Of a step of two layers in a graph: five products, and six around them."""
 
 NEVER = 2**62
 """Multiply-adds that no step has."""

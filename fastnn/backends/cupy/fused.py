@@ -12,15 +12,20 @@ With L layers, and the kernels of `fastnn.kernels.cuda`:
 That is 2 L - 1 kernels; three for the book's network. Where the last layer is too wide for `head`
 its product is one more ``hidden_product``, and `loss` and `back` follow: 2 L + 1.
 
+Large products go to cuBLAS instead: see `fastnn.backends.cupy.large_passes`.
+
 `fastnn.backends.cupy.passes` puts 1 to 4 together, `fastnn.backends.cupy.update` the last one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
+from fastnn.backends.cupy import cublas
+from fastnn.backends.cupy.large_passes import LargePasses
 from fastnn.backends.cupy.passes import Passes
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.cupy.update import Update
@@ -38,16 +43,39 @@ KNOWN = KnownParts(
     extras=(WEIGHT_DECAY, PENALTY, CLIPPING),
 )
 
+LARGE = replace(
+    KNOWN,
+    step="the fused step with products of cuBLAS",
+    activations=("relu",),
+    losses=("softmax_cross_entropy",),
+)
+"""What a step of large products knows of it."""
+
 
 def reasons_against(plan: StepPlan, products: Products) -> tuple[Reason, ...]:
     """Say why the kernels cannot run a plan as a whole; nothing if they can."""
     return KNOWN.reasons(plan.chain) or (
         *KNOWN.reasons_of_data(plan),
-        *_reasons_of_kernels(plan, products),
+        *_reasons_of_kernels(plan),
+        *(_reasons_of_large_products(plan) if are_large(plan, products) else ()),
     )
 
 
-def _reasons_of_kernels(plan: StepPlan, products: Products) -> Iterator[Reason]:
+def are_large(plan: StepPlan, products: Products) -> bool:
+    """Whether the products of a step go to cuBLAS."""
+    affine = [block for block in plan.chain.blocks if block.is_affine]
+    weights = sum(plan.arrays[block.parameters[0]].size for block in affine)
+    return products.by_cublas(plan.batch_size * weights, plan.dtype)
+
+
+def _reasons_of_large_products(plan: StepPlan) -> Iterator[Reason]:
+    yield from LARGE.reasons(plan.chain)
+    problem = cublas.problem()
+    if problem:
+        yield Reason("", problem)
+
+
+def _reasons_of_kernels(plan: StepPlan) -> Iterator[Reason]:
     x = plan.arrays["x_data"]
     arrays = [array for name, array in plan.arrays.items() if not name.endswith("_data")]
     if x.dtype.name not in (*DATA_DTYPES, plan.dtype):
@@ -56,10 +84,6 @@ def _reasons_of_kernels(plan: StepPlan, products: Products) -> Iterator[Reason]:
         yield Reason("", f"a batch of {plan.batch_size} does not fit into a grid")
     if not all(array.flags.c_contiguous for array in arrays):
         yield Reason("", "a parameter, or its state, is not contiguous")
-    affine = [block for block in plan.chain.blocks if block.is_affine]
-    weights = sum(plan.arrays[block.parameters[0]].size for block in affine)
-    if products.by_cublas(plan.batch_size * weights, plan.dtype):
-        yield Reason("", "products are so large that cuBLAS is faster")
 
 
 class FusedStep:
@@ -69,7 +93,7 @@ class FusedStep:
 
     Attributes
     ----------
-    passes : Passes
+    passes : Passes or LargePasses
         The kernels before the update, with what they write.
     update : Update
         The update.
@@ -77,7 +101,7 @@ class FusedStep:
         All kernels, in order.
     """
 
-    doing = "a kernel of the training step"
+    doing = "a kernel, or a product of cuBLAS, of the training step"
 
     def __init__(self, backend: Backend, products: Products, plan: StepPlan) -> None:
         for name, array in plan.arrays.items():
@@ -85,7 +109,11 @@ class FusedStep:
                 plan.arrays[name] = array.copy(order="C")
         self._control = ControlBlock(plan.dtype)
         stages = stages_of(plan.chain.blocks)
-        self.passes = Passes(backend, products, plan, stages, self._control.array)
+        self.passes: Passes | LargePasses
+        if are_large(plan, products):
+            self.passes = LargePasses(backend, plan, stages, self._control.array)
+        else:
+            self.passes = Passes(backend, products, plan, stages, self._control.array)
         self.update = Update(backend, plan, stages, self.passes, self._control.array)
         self.launches = [*self.passes.launches, *self.update.launches]
 
@@ -94,6 +122,8 @@ class FusedStep:
 
     def prepare(self, n: int) -> None:
         """See `StepLauncher.prepare`: the kernels are compiled as they are made."""
+        if isinstance(self.passes, LargePasses):
+            self.passes.prepare(n)
 
     def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, Numbers]) -> None:
         """Start many steps: their rows, where their losses go, the numbers of the rule."""

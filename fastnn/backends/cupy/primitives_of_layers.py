@@ -11,9 +11,10 @@ from fastnn.backends.cupy.products import Products
 from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, same_floats
 from fastnn.backends.philox import least_word
 from fastnn.kernels import cuda
-from fastnn.kernels.cuda import activations, columns, normalization, primitives
+from fastnn.kernels.cuda import activations, normalization, primitives
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.dropout import dropout
+from fastnn.kernels.cuda.large import BiasGradient, ThroughRelu
 from fastnn.kernels.cuda.product import Finish, MatrixProduct
 from fastnn.kernels.cuda.weights import WeightGradients
 
@@ -92,9 +93,9 @@ class LayerPrimitives(Backend):
             if input_gradient:
                 self._product(dout, W, dx, transpose_b=True)
                 if relu:
-                    columns.through_relu(x=x, dx=dx)
+                    ThroughRelu(dtype)(h=x, dh=dx)
             self._product(x, dout, dW, transpose_a=True)
-            columns.column_sums(x=dout, sums=db)
+            BiasGradient(dtype)(h=None, dout=dout, db=db, N=N)
         return (dx if input_gradient else None), dW, db
 
     def _product(

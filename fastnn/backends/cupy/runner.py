@@ -38,7 +38,7 @@ CALL_BY_CALL = (
 
 TF32 = 'precision "high": cuBLAS rounds the factors of products in float32 to TF32'
 
-CUBLAS = "large batches and layers leave products to cuBLAS: such a step is captured, not fused"
+CUBLAS = "large batches and layers leave products to cuBLAS, in the same graph, beside more kernels"
 
 
 MORE_MEMORY = ". Take a smaller batch, or free memory on the device"

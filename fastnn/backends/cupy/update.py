@@ -7,6 +7,7 @@ from functools import partial
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import CLIP_EPSILON, EPSILON, Backend
+from fastnn.backends.cupy.large_passes import LargePasses
 from fastnn.backends.cupy.passes import Launch, Passes
 from fastnn.backends.plan import Chain, Numbers, Rule, StepPlan, state_name
 from fastnn.backends.stages import Stage
@@ -35,25 +36,30 @@ class Update:
         backend: Backend,
         plan: StepPlan,
         stages: Sequence[Stage],
-        passes: Passes,
+        passes: Passes | LargePasses,
         control: Array,
     ) -> None:
         self._backend, self._plan = backend, plan
         chain, data = plan.chain, plan.arrays["x_data"]
         rule, self._names = rule_of(chain, plan.dtype)
-        layers = [
-            LayerParameters(x, dout, *map(self._parameter, stage.affine.parameters))
-            for x, dout, stage in zip((None, *passes.h), passes.dout, stages, strict=True)
-        ]
+        layers: list[LayerParameters] = []
+        others: list[Parameter] = []
+        if isinstance(passes, LargePasses):
+            others = [self._parameter(*each) for each in passes.gradients.items()]
+        else:
+            layers = [
+                LayerParameters(x, dout, *map(self._parameter, stage.affine.parameters))
+                for x, dout, stage in zip((None, *passes.h), passes.dout, stages, strict=True)
+            ]
         update = UpdateWeights(
-            layers, [], rule, row_type(plan.dtype, data), clip_epsilon=CLIP_EPSILON,
+            layers, others, rule, row_type(plan.dtype, data), clip_epsilon=CLIP_EPSILON,
             penalty_times=1 if chain.penalty is None else chain.penalty.times,
         )  # fmt: skip
         self.launches: list[Launch] = [
             partial(update, control=control, data=data, scale=plan.scale, losses=passes.losses)
         ]
         if chain.clips:
-            clipped = UpdateClipped(layers, [], rule)
+            clipped = UpdateClipped(layers, others, rule)
             self.launches.append(partial(clipped, control=control, clip_factor=update.clip_factor))
 
     def numbers(self, hyperparameters: Mapping[str, Numbers]) -> list[Numbers]:
@@ -65,13 +71,14 @@ class Update:
             known["penalty"] = hyperparameters["weight_decay"] if fixed is None else fixed
         return [known[name] for name in self._names]
 
-    def _parameter(self, name: str) -> Parameter:
-        """Give a parameter with its state, and where its gradient is kept if it is clipped."""
+    def _parameter(self, name: str, gradient: Array | None = None) -> Parameter:
+        """Give a parameter with its state, and where its gradient is, or is kept to be clipped."""
         plan, rule = self._plan, self._plan.chain.update
         assert isinstance(rule, Rule)
         values = plan.arrays[name]
         state = tuple(plan.arrays[state_name(each, name)] for each in rule.state)
-        gradient = self._backend.empty(values.shape, plan.dtype) if plan.chain.clips else None
+        if gradient is None and plan.chain.clips:
+            gradient = self._backend.empty(values.shape, plan.dtype)
         return Parameter(values, state, gradient)
 
 

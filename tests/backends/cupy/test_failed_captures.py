@@ -193,6 +193,10 @@ def as_it_is(first: Any, relu: Any, last: Any) -> list[Any]:
     return [first, relu, last]
 
 
+def with_a_relu(*layers: Any) -> list[Any]:
+    return [*layers, Relu()]
+
+
 def with_everything(first: Any, relu: Any, last: Any) -> list[Any]:
     """With layers that keep something, and one that takes part by its methods."""
     ones, zeros = (first.backend.asarray(a.astype("float32")) for a in (np.ones(9), np.zeros(9)))
@@ -213,7 +217,8 @@ PATHS: dict[str, tuple[Any, Any, set[str], int]] = {
         as_it_is, AdamW(0.01, weight_decay=0.1, clip_norm=1.0), {"kernel"}, 6,
     ),
     "op by op": (with_everything, Adam(0.01), OP_BY_OP, 60),
-    "cuBLAS": (as_it_is, SGD(0.1), {*OP_BY_OP, "product"}, 20),
+    "cuBLAS": (as_it_is, SGD(0.1), {"kernel", "product", "memory"}, 22),
+    "cuBLAS, op by op": (with_a_relu, SGD(0.1), {*OP_BY_OP, "product"}, 20),
 }  # fmt: skip
 """Layers, the optimizer, which operations a capture has, and how many of two steps at least."""
 
@@ -224,7 +229,7 @@ def test_whichever_operation_is_refused(
 ) -> None:
     problem, rows = numbers
     layers, optimizer, kinds, least = PATHS[path]
-    if path == "cuBLAS":
+    if path.startswith("cuBLAS"):
         monkeypatch.setattr(cuda.products, "by_cublas", lambda *_: True)
     given = optimizer.hyperparameters_of_steps(1)
     numbers_now = {name: np.ravel(given[name])[0] for name in given}

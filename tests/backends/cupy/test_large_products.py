@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, AdamW, CaptureWarning, Momentum, Sequential, fit
+from fastnn import SGD, AdamW, CaptureWarning, Momentum, Relu, Sequential, fit
 from fastnn.backends import arrays
 from fastnn.backends.cupy import cublas
 from fastnn.backends.cupy.crossing import CUBLAS_KERNELS
+from fastnn.backends.cupy.fused import FusedStep
 from fastnn.backends.cupy.runner import STEPS, CupyRunner
 from fastnn.backends.loop import Loop
+from fastnn.backends.plan import StepPlan
 from fastnn.training.planner import make_plan
 from tests.helpers.cublas_by_kernel import capturable_cublas
 from tests.helpers.gpu import BOUNDS, Problem, cupy_backend, simulator
@@ -36,11 +38,25 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield backend
 
 
-def runner_of(cuda: Any, problem: Problem, dtype: str = "float32", make: Any = SGD) -> CupyRunner:
-    network = problem.network(cuda, dtype)
-    x, t = cuda.asarray(problem.x), cuda.asarray(problem.t)
-    plan = make_plan(network, x, t, make(0.1), problem.samples, problem.scale)
-    runner: CupyRunner = cuda.compile(plan)
+BOTH = pytest.mark.parametrize("fused", [True, False], ids=["fused", "op by op"])
+
+
+def plan_of(
+    backend: Any, problem: Problem, dtype: str = "float32", make: Any = SGD, *, fused: bool = True
+) -> StepPlan:
+    """Make the plan of a network, which a ReLU behind the last layer keeps from being fused."""
+    network = problem.network(backend, dtype)
+    if not fused:
+        with fastnn.use_backend(backend):
+            network = Sequential([*network.layers.values(), Relu()])
+    x = backend.asarray(problem.x, None if "int" in problem.x.dtype.name else dtype)
+    t = backend.asarray(problem.t)
+    return make_plan(network, x, t, make(0.1), problem.samples, problem.scale)
+
+
+def runner_of(cuda: Any, *arguments: Any, fused: bool = True) -> CupyRunner:
+    runner: CupyRunner = cuda.compile(plan_of(cuda, *arguments, fused=fused))
+    assert isinstance(runner.step, FusedStep) == fused
     return runner
 
 
@@ -64,22 +80,27 @@ def trained(runner: CupyRunner, rows: Any, *, graphs: bool = True) -> list[bytes
     return digest(runner, cupy.concatenate(losses))
 
 
+@BOTH
 @pytest.mark.parametrize("make", [SGD, Momentum], ids=["SGD", "Momentum"])
-def test_replays_and_single_calls_give_the_same_bits(cuda: Any, dtype: str, make: Any) -> None:
+def test_replays_and_single_calls_give_the_same_bits(
+    cuda: Any, dtype: str, make: Any, fused: bool
+) -> None:
     problem = Problem(SIZES, 20, data="uint8", scale=1 / 256)
     rows = rows_of(cuda, problem, 6)
     results = [
-        trained(runner_of(cuda, problem, dtype, make), rows, graphs=graphs)
+        trained(runner_of(cuda, problem, dtype, make, fused=fused), rows, graphs=graphs)
         for graphs in (True, False)
     ]
     assert results[0] == results[1]
 
 
-def test_results_are_those_of_numpy(cuda: Any, dtype: str) -> None:
+@BOTH
+def test_results_are_those_of_numpy(cuda: Any, dtype: str, fused: bool) -> None:
     problem = Problem(SIZES, 20)
     numpy = fastnn.backends.selection.load_backend("numpy")
-    plan, twin = problem.plan(cuda, dtype), problem.plan(numpy, "float64")
-    runner, loop = cuda.compile(plan), Loop(numpy, twin)
+    runner = runner_of(cuda, problem, dtype, fused=fused)
+    twin = plan_of(numpy, problem, "float64", fused=fused)
+    plan, loop = runner.plan, Loop(numpy, twin)
     rows = rows_of(cuda, problem, 6)
     for some in (rows, rows[:, :7]):
         losses = cuda.to_numpy(runner.run(some, {"lr": 0.1}))
@@ -119,9 +140,13 @@ def test_parameters_that_do_not_lie_in_order(cuda: Any) -> None:
             plan.arrays[name] = plan.arrays[name].T.copy().T
             assert not plan.arrays[name].flags.c_contiguous
         runner = cuda.compile(plan)
-        results.append(digest(runner, runner.run(rows, {"lr": 0.1})))
+        assert isinstance(runner.step, FusedStep) != transposed
+        losses = runner.run(rows, {"lr": 0.1})
         assert runner.graphs
-    assert results[0] == results[1]
+        names = ("W1", "b1", "W2", "b2", "W3", "b3")
+        results.append([cuda.to_numpy(losses), *(cuda.to_numpy(plan.arrays[n]) for n in names)])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_fit_with_an_adaptive_rule(cuda: Any) -> None:
@@ -130,8 +155,11 @@ def test_fit_with_an_adaptive_rule(cuda: Any) -> None:
     network = problem.network(cuda, "float64")
     twin = network.copy().to("numpy")
     options: Any = {"epochs": 3, "batch_size": 20, "seed": 1, "progress": False}
-    history = fit(network, problem.x, problem.t, optimizer=AdamW(0.01), **options)
-    right = fit(twin, problem.x, problem.t, optimizer=AdamW(0.01), **options)
+    history, right = (
+        fit(some, problem.x, problem.t, optimizer=rule, **options)
+        for some in (network, twin)
+        for rule in [AdamW(0.01, weight_decay=0.1, clip_norm=0.5)]
+    )
     np.testing.assert_allclose(history.losses, right.losses, rtol=1e-10)
 
 
@@ -159,13 +187,14 @@ def test_two_networks_at_once_on_streams_of_their_own(cuda: Any) -> None:
             assert digest(runner, cupy.concatenate(kept)) == expected
 
 
+@BOTH
 @pytest.mark.parametrize("call", [9, 12])
 def test_training_goes_on_where_a_product_is_refused_within_a_capture(
-    cuda: Any, call: int, monkeypatch: pytest.MonkeyPatch
+    cuda: Any, call: int, fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = Problem(SIZES, 20)
     rows = rows_of(cuda, problem, 4)
-    expected = trained(runner_of(cuda, problem), rows, graphs=False)
+    expected = trained(runner_of(cuda, problem, fused=fused), rows, graphs=False)
     product, calls = cublas.product, [0]
 
     def refused_once(*arguments: Any, **options: Any) -> None:
@@ -174,10 +203,12 @@ def test_training_goes_on_where_a_product_is_refused_within_a_capture(
             raise RuntimeError("cuBLAS refuses it: CUBLAS_STATUS_EXECUTION_FAILED")
         product(*arguments, **options)
 
-    runner = runner_of(cuda, problem)
+    runner = runner_of(cuda, problem, fused=fused)
     monkeypatch.setattr(cublas, "product", refused_once)
     losses = [runner.run(rows, {"lr": 0.1})]
-    with pytest.warns(CaptureWarning, match="affine.* could not be captured .*EXECUTION_FAILED"):
+    with pytest.warns(
+        CaptureWarning, match="affine.* could not be captured .*EXEC|product of cuBLAS.*EXEC"
+    ):
         runner.flush()
     assert not runner.graphs
     losses += [runner.run(some, {"lr": 0.1}) for some in (rows[:, :7], rows[:3])]
@@ -230,7 +261,7 @@ def test_a_cublas_that_cannot_be_called_is_a_warning(
     rows = rows_of(cuda, problem, 3)
     right = runner_of(cuda, problem).run(rows, {"lr": 0.1})
     monkeypatch.setattr(cublas, "library", missing)
-    runner = runner_of(cuda, problem)
+    runner = cuda.compile(plan_of(cuda, problem))
     losses = runner.run(rows, {"lr": 0.1})
     with pytest.warns(CaptureWarning, match=r"20 samples by .24, 40. .*there is no cuBLAS"):
         runner.flush()

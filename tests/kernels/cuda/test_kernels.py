@@ -63,10 +63,11 @@ def check_step(cuda: Any, problem: Problem, dtype: str) -> None:
     losses = runner.run(cuda.asarray(problem.rows[:1]), {"lr": 0.5})
     expected = reference(problem)
     bound = BOUNDS[dtype]
-    for name, found in (("h", step.passes.h), ("dout", step.passes.dout)):
+    passes: Any = step.passes
+    for name, found in (("h", passes.h), ("dout", passes.dout)):
         for one, right in zip(found, expected[name], strict=True):
             check(one, right, bound, name)
-    check(step.passes.losses, expected["losses"], bound, "losses")
+    check(passes.losses, expected["losses"], bound, "losses")
     check(losses[0], expected["loss"], bound, "loss")
     rounding = np.finfo(dtype).eps
     for i, (old, gradients) in enumerate(zip(before, expected["gradients"], strict=True)):
