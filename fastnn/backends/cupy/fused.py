@@ -20,7 +20,6 @@ Large products go to cuBLAS instead: see `fastnn.backends.cupy.large_passes`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
@@ -43,13 +42,14 @@ KNOWN = KnownParts(
     extras=(WEIGHT_DECAY, PENALTY, CLIPPING),
 )
 
-LARGE = replace(
-    KNOWN,
-    step="the fused step with products of cuBLAS",
+LARGE = KnownParts(
+    "the fused step with products of cuBLAS",
     activations=("relu",),
     losses=("softmax_cross_entropy",),
+    rules=BY_PRIMITIVE,
+    extras=(WEIGHT_DECAY, PENALTY, CLIPPING),
 )
-"""What a step of large products knows of it."""
+"""What it knows where products are large: no more than `LargePasses` does."""
 
 
 def reasons_against(plan: StepPlan, products: Products) -> tuple[Reason, ...]:
