@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,6 +38,10 @@ PARTS = (
 """In the order of a page. The last ones have what is left of the time."""
 
 SECONDS = 580.0
+
+MEASURED = "measured"
+UNKNOWN = "of unknown worth: the device did not say what it is"
+VOID = "void: the device is a simulated one"
 
 
 def first_hour(
@@ -68,7 +73,7 @@ def first_hour(
     """
     until = time.monotonic() + seconds
     directory.mkdir(parents=True, exist_ok=True)
-    report: dict[str, Any] = {"extent": extent, "times": "measured", "parts": {}}
+    report: dict[str, Any] = {"extent": extent, "times": UNKNOWN, "parts": {}}
     for part in parts:
         left = until - time.monotonic()
         if left < 1:
@@ -76,17 +81,18 @@ def first_hour(
         else:
             say(f"{part.title}, for {min(part.seconds, left):.0f} s at most")
             result = run(part, extent, min(part.seconds, left))
-        say(f"  {result['state']} {result.get('message', '')}".rstrip())
+        last_words = result.get("message", "").splitlines()[-1:]
+        say(" ".join(["  " + result["state"], *last_words]))
         report["parts"][part.module.rpartition(".")[2]] = result
-        if result["found"].get("simulated"):
-            report["times"] = "void: the device is a simulated one"
+        if "simulated" in result["found"]:
+            report["times"] = VOID if result["found"]["simulated"] else MEASURED
         (directory / "gpu.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
         (directory / "gpu.md").write_text(page_of(report), "utf-8")
     return report
 
 
-def main() -> None:
-    """Read the command line."""
+def main() -> int:
+    """Read the command line; give 1 if a part failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -98,7 +104,8 @@ def main() -> None:
     options = parser.parse_args()
     report = first_hour(options.out, "SMALL" if options.small else "FULL")
     print(f"times: {report['times']}; written to {options.out / 'gpu.md'}")
+    return int(any(part["state"] == "failed" for part in report["parts"].values()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+from fastnn.backends.cupy.backend import CupyBackend
 from fastnn.backends.cupy.crossing import Rates, computed
 from fastnn.backends.cupy.measured import identity
 from first_hour.extent import Extent
@@ -21,6 +22,10 @@ QUESTIONS = (
 
 def measure(extent: Extent, seconds: float) -> Iterator[tuple[str, Any]]:
     """Ask CuPy, the driver and the machine."""
+    reason = CupyBackend.unavailable_reason()
+    if reason is not None:
+        raise SystemExit(f"CuPy cannot run here: {reason}")
+
     import cupy
 
     device = cupy.cuda.Device()

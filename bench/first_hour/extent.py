@@ -67,7 +67,7 @@ SMALL = Extent(
     samples=3000,
     rounds=1,
     tests=("tests/backends/cupy/test_crossing.py",),
-    kernel_tests=("tests/kernels/cuda/test_kernels.py", "-k", "nothing_of_this_name"),
+    kernel_tests=("tests/backends/cupy/test_crossing.py",),
     rivals=False,
 )
 """Of which a simulated device takes a minute."""

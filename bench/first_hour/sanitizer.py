@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from first_hour.extent import Extent
-from first_hour.suite import MARKED, RESERVE, watched
+from first_hour.suite import MARKED, RESERVE, fail_if_one_has, watched
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 
@@ -19,6 +19,7 @@ def measure(extent: Extent, seconds: float) -> Iterator[tuple[str, Any]]:
     """Give each tool as much of the time as the others have; exit status 9 is a find of theirs."""
     sanitizer = shutil.which("compute-sanitizer")
     until = time.monotonic() + seconds - RESERVE
+    runs: list[dict[str, Any]] = []
     for number, tool in enumerate(TOOLS):
         if sanitizer is None:
             yield tool, "SKIPPED: compute-sanitizer is not installed"
@@ -27,4 +28,7 @@ def measure(extent: Extent, seconds: float) -> Iterator[tuple[str, Any]]:
         tests = ["-v", "-x", "-p", "no:cacheprovider", "-m", MARKED, *extent.kernel_tests]
         command = [sanitizer, *options, sys.executable, "-m", "pytest", *tests]
         share = (until - time.monotonic()) / (len(TOOLS) - number)
-        yield tool, watched(command, dict(os.environ), share)
+        run = watched(command, dict(os.environ), share)
+        runs.append(run)
+        yield tool, run
+    fail_if_one_has(*runs)

@@ -32,10 +32,15 @@ RIVALS = (
 def measure(extent: Extent, seconds: float) -> Iterator[tuple[str, Any]]:
     """Give every contestant the same share of the time that is left."""
     until = time.monotonic() + seconds - 5
+    failed: list[str] = []
     names = [*CUDA_BOTH_WAYS, *(RIVALS if extent.rivals else ())]
     for number, name in enumerate(names):
         share = max(1.0, (until - time.monotonic()) / (len(names) - number))
-        yield name, _times(name, _workloads(extent), extent.rounds, share)
+        rows = _times(name, _workloads(extent), extent.rounds, share)
+        yield name, rows
+        failed += [name for row in rows.values() if str(row).startswith("FAILED")]
+    if failed:
+        raise SystemExit(f"{', '.join(failed)} failed: see what was found, and what stands above")
 
 
 def _workloads(extent: Extent) -> list[Workload]:

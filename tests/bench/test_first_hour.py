@@ -84,7 +84,7 @@ def test_a_part_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("fails", "crashes", "hangs"):
         assert found[f"part_that_{name}"]["found"]["before"] == 1
     assert not is_alive(found["part_that_hangs"]["found"]["child"])
-    assert report["times"] == "measured"
+    assert report["times"].startswith("of unknown worth")
     for line in ("| It works | done |", "| two: a\\|b | 2 (1 to 3) |", "ValueError: so it is"):
         assert line in page
     assert "void" not in page
