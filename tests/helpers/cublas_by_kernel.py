@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fastnn.backends.cupy import cublas
 
@@ -111,6 +112,12 @@ def _kernel(number: str) -> Any:
     name = f"product<{number}>"
     module = cupy.RawModule(code=SOURCE, options=("-std=c++17",), name_expressions=(name,))
     return module.get_function(name)
+
+
+def need_tf32(backend: Any) -> None:
+    """Skip a test on a device without TF32."""
+    if cublas.problem_with("high", backend.device):
+        pytest.skip(cublas.problem_with("high", backend.device))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 import fastnn
 from fastnn.backends.cupy import cublas
-from tests.helpers.cublas_by_kernel import Cublas, capturable_cublas
+from tests.helpers.cublas_by_kernel import Cublas, capturable_cublas, need_tf32
 from tests.helpers.gpu import cupy_backend
 from tests.helpers.problems import relative_error
 
@@ -48,6 +48,7 @@ def test_products_of_any_shape_transposed_or_not(cuda: Any, dtype: str) -> None:
 
 
 def test_high_precision_rounds_float32_to_tf32_and_float64_not_at_all(cuda: Any) -> None:
+    need_tf32(cuda)
     for dtype in ("float32", "float64"):
         (a, A), (b, B) = operands(cuda, dtype, [(20, 30), (30, 10)])
         results = []
