@@ -8,6 +8,7 @@ cuBLAS's rules, and launches a kernel on the handle's stream, which can be captu
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,15 +56,17 @@ class Cublas:
     """
 
     def __init__(self) -> None:
+        self.lock = threading.Lock()
         self.streams: list[int] = []
         self.workspaces: list[int] = []
         self.refuse = 0
         self.products: list[tuple[int, int, int]] = []
 
     def cublasCreate_v2(self, handle: Any) -> int:
-        self.streams.append(0)
-        self.workspaces.append(0)
-        handle._obj.value = len(self.streams)
+        with self.lock:
+            self.streams.append(0)
+            self.workspaces.append(0)
+            handle._obj.value = len(self.streams)
         return 0
 
     def cublasSetStream_v2(self, handle: Any, stream: int) -> int:

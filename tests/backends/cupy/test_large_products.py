@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -185,6 +186,40 @@ def test_two_networks_at_once_on_streams_of_their_own(cuda: Any) -> None:
         with stream:
             assert runner.graphs
             assert digest(runner, cupy.concatenate(kept)) == expected
+
+
+def test_two_threads_at_once(cuda: Any) -> None:
+    """Each has a handle of its own as long as it sets it up and calls it."""
+    problem = Problem(SIZES, 20)
+    rows = rows_of(cuda, problem, 4)
+    expected = trained(runner_of(cuda, problem), rows)
+
+    def train(_: int) -> list[bytes]:
+        import cupy
+
+        with cuda.current(), cupy.cuda.Stream(non_blocking=True):
+            results = [trained(runner_of(cuda, problem), rows) for _ in range(3)]
+        assert results == 3 * results[:1]
+        return results[0]
+
+    cuda.synchronize()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(train, range(4))) == 4 * [expected]
+
+
+def test_a_workspace_belongs_to_its_graph(cuda: Any) -> None:
+    import cupy
+
+    problem, pool = Problem(SIZES, 20), cupy.get_default_memory_pool()
+    rows = rows_of(cuda, problem, 3)
+    used = pool.used_bytes()
+    runner = runner_of(cuda, problem)
+    without_graph = pool.used_bytes()
+    runner.run(rows, {"lr": 0.1})
+    assert pool.used_bytes() >= without_graph + cublas.WORKSPACE
+    runner.reload()
+    del runner
+    assert pool.used_bytes() == used
 
 
 @BOTH
