@@ -31,6 +31,7 @@ from fastnn.diagnostics.checked_parts import (
 from fastnn.nn.found_parameters import no_parameters
 from fastnn.nn.modes import check_repeatable, hold_draws
 from fastnn.nn.sequential import Sequential
+from fastnn.nn.shape_hints import explain
 from fastnn.nn.validation import check_finite
 
 NUMERICAL, NUMPY = "numerical gradient", "numpy float64"
@@ -222,7 +223,11 @@ def _batch(network: Sequential, x: object, t: object) -> tuple[Any, Any, int]:
     batch, targets = network.batch_and_targets(x, t)
     check_finite(batch, network.backend)
     batch = batch.astype("float32").astype("float64")
-    network.loss(batch, targets)
+    try:
+        network.loss(batch, targets)
+    except ValueError as error:
+        explain(error, network, x, t)  # by the shapes that were given
+        raise
     check_repeatable(network, batch, targets)
     keep = np.arange(len(batch))
     # Where a layer depends on all samples of a batch or on their places, fewer of them move others.

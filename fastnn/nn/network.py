@@ -18,14 +18,23 @@ from fastnn.nn.lock import NetworkLock
 class NamedLayers(Protocol):
     """Layers in order with a loss, by name; see `fastnn.nn.sequential.Sequential`."""
 
-    layers: OrderedDict[str, Any]
     last_layer: Any
-    backend: Backend
-    dtype: str
     differentiated: bool
     weight_decay_lambda: float
     made_with: Mapping[str, frozenset[str]]
     _network_lock: NetworkLock
+
+    @property
+    def layers(self) -> OrderedDict[str, Any]:
+        """The layers by name."""
+
+    @property
+    def backend(self) -> Backend:
+        """Where the network computes."""
+
+    @property
+    def dtype(self) -> str:
+        """In what: "float32" or "float64"."""
 
     @property
     def params(self) -> Mapping[str, Array]:

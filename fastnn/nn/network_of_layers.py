@@ -79,7 +79,7 @@ class NetworkOfLayers:
     ) -> None:
         self._network_lock = NetworkLock()
         self.differentiated = False  # that is, whether a backward pass has shown the parameters
-        self.layers: OrderedDict[str, Any] = _named(layers)
+        self._layers = _named(layers)
         self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
         _check_layer(self.last_layer, "last_layer")
         own = [layer for layer in self.layers.values() if isinstance(layer, Layer)]
@@ -87,10 +87,10 @@ class NetworkOfLayers:
         if len(backends) > 1:
             names = ", ".join(sorted(backend.name for backend in backends))
             raise ValueError(f"the layers were made on several backends: {names}; make them on one")
-        self.backend: Backend = backends.pop() if backends else get_backend()
+        self._backend: Backend = backends.pop() if backends else get_backend()
         owners = self._arrays_to_move()
         arrays = [real_array(getattr(*owner), self.backend, name) for name, owner in owners.items()]
-        self.dtype = common_dtype(arrays) if arrays else "float32"
+        self._dtype = common_dtype(arrays) if arrays else "float32"
         del arrays  # which nobody but the layers and their maker has now
         for layer, attribute in owners.values():
             if not isinstance(layer, Affine):  # which has done so itself
@@ -110,6 +110,42 @@ class NetworkOfLayers:
         """Give for each array that goes where the network goes its layer and attribute."""
         layers = list(self.layers.values())
         return named_owners(layers, list(map(names_to_move, layers)))
+
+    @property
+    def layers(self) -> OrderedDict[str, Any]:
+        """The layers by name."""
+        return self._layers
+
+    @layers.setter
+    def layers(self, layers: object) -> None:
+        raise AttributeError(
+            "layers cannot be assigned: make a new network of them, as in "
+            "fastnn.Sequential(layers, network.last_layer)"
+        )
+
+    @property
+    def backend(self) -> Backend:
+        """Where the network computes."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend: object) -> None:
+        raise AttributeError(
+            f"backend cannot be assigned: network.to({_named_or('numba', backend)}) moves the "
+            "network to another one"
+        )
+
+    @property
+    def dtype(self) -> str:
+        """In what the network computes: "float32" or "float64"."""
+        return self._dtype
+
+    @dtype.setter
+    def dtype(self, dtype: object) -> None:
+        raise AttributeError(
+            f"dtype cannot be assigned: network.astype({_named_or('float64', dtype)}) changes it, "
+            "with all parameters"
+        )
 
     @property
     def lastLayer(self) -> Any:
@@ -229,7 +265,7 @@ class NetworkOfLayers:
         for name, value in vars(self).items():
             if id(value) in twins:
                 setattr(twin, name, twins[id(value)])
-        twin.layers = OrderedDict((name, twins[id(layer)]) for name, layer in self.layers.items())
+        twin._layers = OrderedDict((name, twins[id(layer)]) for name, layer in self.layers.items())
         twin._network_lock = NetworkLock()
         return twin
 
@@ -249,7 +285,7 @@ class NetworkOfLayers:
         }
         attributes = {name: own.get(id(value), value) for name, value in attributes.items()}
         layers = {name: own[id(layer)] for name, layer in self.layers.items()}
-        attributes["layers"] = OrderedDict(layers)
+        attributes["_layers"] = OrderedDict(layers)
         left = [
             what_is_kept(layer, name, self.made_with.get(name, ()))
             for name, layer in [*layers.items(), ("last_layer", own[id(self.last_layer)])]
@@ -397,7 +433,12 @@ class NetworkOfLayers:
             moved.append(copy_layer(self.last_layer, backend, dtype, keep_handed_over=True))
             for layer, twin in zip(self._all_layers(), moved, strict=True):
                 layer.__dict__.update(twin.__dict__)
-            self.backend, self.dtype = backend, dtype
+            self._backend, self._dtype = backend, dtype
+
+
+def _named_or(example: str, value: object) -> str:
+    """Give a value as a call would take it, if it is a name, else an example."""
+    return repr(value if isinstance(value, str) else example)
 
 
 def _named(layers: Iterable[Any] | Mapping[str, Any]) -> OrderedDict[str, Any]:

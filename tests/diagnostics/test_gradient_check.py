@@ -555,3 +555,10 @@ def test_the_numbers_of_a_report() -> None:
     assert "kink" not in text
     text = str(GradientReport([comparison(math.nan, quantity="db"), comparison(1e-4)], 5, 0))
     assert "db          nan >  1e-03 WRONG" in text
+
+
+def test_x_and_t_swapped_are_told(small: Batch) -> None:
+    network = TwoLayerNet(12, 6, 4, seed=0)
+    for x, t in ((small.t, small.x), (small.one_hot, small.x), (small.t.tolist(), small.x)):
+        with pytest.raises(ValueError, match=r"x and t seem to be swapped: x has the inputs"):
+            check_gradients(network, x, t, backends="numpy")
