@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from inspect import signature
 from numbers import Real
 from os import PathLike
 from pathlib import Path
@@ -156,6 +157,19 @@ def check_file_path(value: object, name: str, *, such_as: str) -> Path:
             f"{str(path / such_as)!r}"
         )
     return path
+
+
+def unfit_for(function: Callable[..., Any], arguments: Sequence[object]) -> str | None:
+    """Say why a function does not take these arguments; None if it does, or nobody knows."""
+    try:
+        taken = signature(function)
+    except (TypeError, ValueError):  # of a builtin
+        return None
+    try:
+        taken.bind(*arguments)
+    except TypeError as error:
+        return str(error)
+    return None
 
 
 def check_flag(value: object, name: str) -> bool:

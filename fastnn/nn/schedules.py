@@ -11,12 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from fastnn.checks import check_count, check_rate
+from fastnn.checks import check_count, check_rate, unfit_for
 from fastnn.wording import shown
 
 Schedule = Callable[[int], float]
@@ -167,15 +166,12 @@ def check_lr(value: Any, name: str = "lr") -> float | Schedule:
         )
     if not callable(value):
         return check_rate(value, name)
-    try:
-        signature(value).bind(0)
-    except ValueError:  # of a builtin nobody knows
-        pass
-    except TypeError as error:
+    problem = unfit_for(value, (0,))
+    if problem is not None:
         raise TypeError(
             f"{name} must be a real number or a function of the step, called as {name}(step): "
-            f"{error}"
-        ) from None
+            f"{problem}"
+        )
     return value  # type: ignore[no-any-return]
 
 

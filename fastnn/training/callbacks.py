@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
 from typing import Any, ClassVar
 
+from fastnn.checks import unfit_for
 from fastnn.nn.sequential import Sequential
 from fastnn.training.history import History
 from fastnn.training.state import Training
@@ -138,17 +139,12 @@ def _check_called(callback: Callback) -> None:
 
 
 def _check_takes(function: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:
-    try:
-        taken = signature(function)
-    except (TypeError, ValueError):  # of a builtin nobody knows
-        return
-    try:
-        taken.bind(*arguments)
-    except TypeError as error:
+    problem = unfit_for(function, arguments)
+    if problem is not None:
         raise TypeError(
-            f"callback {name}{taken} is not to be called as fit calls it, with "
-            f"({', '.join(arguments)}): {error}"
-        ) from None
+            f"callback {name}{signature(function)} is not to be called as fit calls it, with "
+            f"({', '.join(arguments)}): {problem}"
+        )
 
 
 def name_of(callback: Callback) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from fastnn.backends.arrays import Array
 from fastnn.backends.loop import Loop
 from fastnn.backends.mapped import stays_in_its_file
-from fastnn.backends.plan import DATA_DTYPES, Rule, state_name
+from fastnn.backends.plan import DATA_DTYPES, Counter, Rule, state_name
 from fastnn.checks import dtype_name
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.parameters import problem_with_parameters
@@ -28,6 +28,9 @@ from fastnn.training.planner import make_plan
 from fastnn.training.rounds import Rounds, may_change
 from fastnn.training.standstill import StandstillCheck
 from fastnn.training.state import Training
+
+Evaluations = list[tuple[tuple[list[float], ...], Callable[[], tuple[float, ...]]]]
+"""Lists of results to append to, and what gives these for an epoch."""
 
 
 def train(
@@ -152,22 +155,27 @@ class Session:
         steps = math.ceil(self.samples / self.batch_size)
         return StandstillCheck(self.network, self.data, self.scale, steps)
 
-    def evaluations(
-        self, held_out: tuple[Array, Array], training: Training
-    ) -> list[tuple[tuple[list[float], ...], Callable[[], tuple[float, ...]]]]:
-        """For both data sets give the lists of results to append to, and what evaluates them."""
+    def evaluations(self, held_out: tuple[Array, Array], training: Training) -> Evaluations:
+        """For each data set give the lists of results to append to, and what evaluates them."""
         history, measure = training.history, training.measure
-        count = None if self.feed is not None else self.runner.counter()
-        count_other = None if stays_in_its_file(held_out[0]) else self.runner.counter(held_out)
-        own = Evaluation(self.network, self.data, self.labels, self.scale, count)
-        other = Evaluation(self.network, *held_out, self.scale, count_other)
+        own = self._own_evaluation()
+        other = Evaluation(self.network, *held_out, self.scale, self._counter(held_out))
         if measure is None:
             return [((history.validation_losses,), other.of_loss)]
-        train, validation = (history.results(name, measure) for name in ("train", "validation"))
-        return [
-            ((train,), own.of_measure),
-            ((validation, history.validation_losses), other.of_both),
-        ]
+        validation = history.results("validation", measure)
+        both: Evaluations = [((validation, history.validation_losses), other.of_both)]
+        if own is None:
+            return both
+        return [((history.results("train", measure),), own.of_measure), *both]
+
+    def _own_evaluation(self) -> Evaluation | None:
+        """Give what evaluates the training data; None where they are not kept."""
+        count = None if self.feed is not None else self.runner.counter()
+        return Evaluation(self.network, self.data, self.labels, self.scale, count)
+
+    def _counter(self, held_out: tuple[Array, Array]) -> Counter | None:
+        """Give what counts right answers to validation data in the runner's own way, or None."""
+        return None if stays_in_its_file(held_out[0]) else self.runner.counter(held_out)
 
     def call_back(self, rounds: Rounds, due: Sequence[Callback], method: str) -> None:
         """Call callbacks, and take over what those have changed that may change something."""

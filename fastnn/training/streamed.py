@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
@@ -14,14 +14,12 @@ from fastnn.backends.loop import Loop
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.sequential import Sequential
 from fastnn.training.batch_feed import BatchFeed, Chunk
-from fastnn.training.evaluation import Evaluation
 from fastnn.training.interruption import Interruption
 from fastnn.training.layer_state import LayerState
 from fastnn.training.planner import plan_over
 from fastnn.training.rounds import Rounds
 from fastnn.training.session import Session
 from fastnn.training.standstill import StandstillCheck
-from fastnn.training.state import Training
 
 
 class StreamedSession(Session):
@@ -49,15 +47,11 @@ class StreamedSession(Session):
         steps = self.batches.steps or sys.maxsize
         return StandstillCheck(self.network, self.batches.first[0], self.scale, steps)
 
-    def evaluations(
-        self, held_out: tuple[Array, Array], training: Training
-    ) -> list[tuple[tuple[list[float], ...], Callable[[], tuple[float, ...]]]]:
-        """Give where the results of the validation data go, and what evaluates them."""
-        history, found = training.history, Evaluation(self.network, *held_out, self.scale, None)
-        if training.measure is None:
-            return [((history.validation_losses,), found.of_loss)]
-        results = history.results("validation", training.measure)
-        return [((results, history.validation_losses), found.of_both)]
+    def _own_evaluation(self) -> None:
+        """Give nothing: the training data are gone."""
+
+    def _counter(self, held_out: tuple[Array, Array]) -> None:
+        """Give nothing: the runner counts beside a data set that stays."""
 
     def _chunks(
         self, order: np.ndarray[Any, Any], rounds: Rounds, interruption: Interruption
