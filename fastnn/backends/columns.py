@@ -122,9 +122,17 @@ def gaps(table: Any, numbers: np.ndarray[Any, Any], name: str, argument: str) ->
     row, column = np.argwhere(missing)[0].tolist()
     place = words.place.format(x=argument, row=row, column=column)
     plural = "s" if len(found) > 1 else ""
+    told = about_gaps(
+        f"in row {row}, {place}",
+        words.fill.format(x=argument),
+        f"those where np.isnan({argument}).any(axis=1)",
+    )
     return (
         f"{name} is {a_kind(table)} with gaps (NaN) in the column{plural} "
-        f"{', '.join(shortened(found))}, the first in row {row}, {place}: fill them, "
-        f"{words.fill.format(x=argument)}, or leave such samples out, those where "
-        f"np.isnan({argument}).any(axis=1)"
+        f"{', '.join(shortened(found))}, {told}"
     )
+
+
+def about_gaps(first: str, fill: str, leave_out: str) -> str:
+    """Say where the first gap is, and by which code they are filled, or samples left out."""
+    return f"the first {first}: fill them, {fill}, or leave such samples out, {leave_out}"

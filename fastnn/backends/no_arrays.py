@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.backends.columns import gaps, no_number_columns
+from fastnn.backends.columns import about_gaps, gaps, no_number_columns
 from fastnn.wording import a_kind, class_name, kind_of, shown
 
 Mend = str | Callable[[Any, str], str | None]
@@ -105,10 +105,8 @@ def _table(table: Any, name: str) -> str | None:
         row, *column = missing[0].tolist()
         place = f"{name}.iloc[{', '.join(map(str, (row, *column)))}]"
         named = f", in column {shown(table.columns[column[0]])}" if is_frame else ""
-        return (
-            f"it has gaps, the first at {place}{named}: fill them, "
-            f'{name}.to_numpy(dtype="{wanted}", na_value=0), or leave them out, {name}.dropna()'
-        )
+        fill = f'{name}.to_numpy(dtype="{wanted}", na_value=0)'
+        return f"it has gaps, {about_gaps(f'at {place}{named}', fill, f'{name}.dropna()')}"
     return f'its numbers are of dtypes of pandas\' own: pass {name}.to_numpy(dtype="{wanted}")'
 
 
