@@ -1,4 +1,5 @@
-// The gradient by a layer's input: dx = dout @ W.T, taken back through the ReLU that gave x.
+// The gradient by a layer's input: dx = dout @ W.T, taken back through dropout and activation, by
+// what these have kept of x.
 //
 // dout (N, M), W (D, M): both are read along M, so both go to shared memory as [row][m] and are
 // read 4 m at a time.
@@ -9,9 +10,9 @@
 //          threads read 16 neighbouring rows of w: 4 words each, 36 words apart, all banks once
 //          for every 8 of them
 
-template <typename T>
+template <typename T, typename Before>
 __global__ void __launch_bounds__(THREADS, BLOCKS) back(
-    const T* dout, const T* W, const T* x, int behind_relu, T* dx, int N, int D, int M)
+    const T* dout, const T* W, const T* kept, Between<T> between, T* dx, int N, int D, int M)
 {
     constexpr int PAD = 16 / sizeof(T);
     __shared__ __align__(16) T a[ROWS][DEPTH + PAD];
@@ -49,19 +50,20 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) back(
         __syncthreads();
     }
 
-    T out[SIDE][SIDE];  // all of them are read before any dx is written, which might be the same memory
+    const Before before(between);
+    T of_x[SIDE][SIDE];  // all of them are read before any dx is written, which might be the same memory
 #pragma unroll
     for (int r = 0; r < SIDE; r++)
 #pragma unroll
         for (int c = 0; c < SIDE; c++) {
             int n = row0 + my_rows + r, d = column0 + my_column + ACROSS * c;
-            out[r][c] = behind_relu && n < N && d < D ? x[int64(n) * D + d] : T(1);
+            of_x[r][c] = n < N && d < D ? kept[int64(n) * D + d] : T(0);
         }
 #pragma unroll
     for (int r = 0; r < SIDE; r++)
 #pragma unroll
         for (int c = 0; c < SIDE; c++) {
             int n = row0 + my_rows + r, d = column0 + my_column + ACROSS * c;
-            if (n < N && d < D) dx[int64(n) * D + d] = relu_backward(out[r][c], sum[r][c]);
+            if (n < N && d < D) dx[int64(n) * D + d] = before.backward(of_x[r][c], sum[r][c]);
         }
 }

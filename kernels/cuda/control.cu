@@ -5,9 +5,10 @@
 template <typename T>
 __global__ void begin(
     Control<T>* control, const int64* rows, T* losses, T* numbers, int stride,
+    uint64* const* draws, int draw_count,
     T n0, T n1, T n2, T n3, T n4, T n5, T n6, T n7)
 {
-    *control = Control<T>{rows, losses, numbers, 0, 0, stride};
+    *control = Control<T>{rows, losses, numbers, draws, 0, 0, stride, draw_count};
     if (stride == 0) {
         const T same[] = {n0, n1, n2, n3, n4, n5, n6, n7};
         for (int i = 0; i < 8; i++) numbers[i] = same[i];

@@ -23,12 +23,22 @@ class ControlBlock:
     ----------
     array : array of int64
         ``Control`` of ``step.cuh``, for the launchers of a step.
+
+    Parameters
+    ----------
+    dtype : str
+        Of the network.
+    draws : sequence of array () of int64, optional
+        Numbers of draws that each step takes on by one, if `UpdateWeights` ends it.
     """
 
-    def __init__(self, dtype: str) -> None:
+    def __init__(self, dtype: str, draws: Sequence[Array] = ()) -> None:
         import cupy
 
-        self.array = cupy.zeros(5, "int64")
+        self.array = cupy.zeros(6, "int64")
+        self._draws = list(draws)  # which the table points to
+        table = cupy.asarray(np.array([each.data.ptr for each in draws], "uint64"))
+        self._draw_table = table, np.int32(len(draws))
         self._dtype = np.dtype(dtype)
         self._same = cupy.zeros(MOST, dtype)
         self._begin = kernel("control", "begin", dtype)
@@ -45,7 +55,8 @@ class ControlBlock:
             table, stride = _on_device(numbers, len(rows), self._dtype), len(numbers)
         self._table = table  # for the device, as long as the steps run
         padded = map(self._dtype.type, same + [0.0] * (MOST - len(same)))
-        arguments = (self.array, rows, losses, table, np.int32(stride), *padded)
+        numbers_of_steps = (table, np.int32(stride))
+        arguments = (self.array, rows, losses, *numbers_of_steps, *self._draw_table, *padded)
         self._begin((1,), (1,), arguments)
 
 

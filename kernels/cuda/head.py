@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from fastnn.kernels.cuda.between import Between
 from fastnn.kernels.cuda.loading import kernel
+from fastnn.kernels.cuda.losses import Targets
 from fastnn.kernels.cuda.sizes import HEAD, WARP, blocks_of
 
 Array = Any
@@ -42,19 +44,25 @@ def fits(M: int, C: int, rows: int, itemsize: int) -> bool:
 class Head:
     """``h``, scores, losses, and the gradients by both, of the last layer with its loss."""
 
-    def __init__(self, dtype: str, rows: int) -> None:
-        self._kernel = kernel("head", "head", dtype)
+    def __init__(self, dtype: str, rows: int, between: Between, targets: Targets) -> None:
+        types = dtype, between.type(dtype), targets.type(dtype)
+        self._kernel = kernel("head", "head", *types)
+        self._between, self._targets = between.record(dtype), targets.record()
+        self._samples = np.int64(len(targets.t))
         self._rows = rows
 
     def __call__(
-        self, *, control: Array, before: Array, b_before: Array, relu: bool, W: Array, b: Array,
-        labels: Array, h: Array, dout: Array, dh: Array, losses: Array, N: int,
+        self, *, control: Array, before: Array, b_before: Array, W: Array, b: Array, h: Array,
+        kept: Array, dout: Array, dh: Array, losses: Array, N: int,
     ) -> None:  # fmt: skip
-        """Launch it for N samples; before (splits, N or more, M), W (M, C)."""
+        """Launch it for N samples; before (splits, N or more, M), W (M, C).
+
+        `kept` is what the activation's way back reads, and h itself unless that is its input.
+        """
         M, C = W.shape
         warps, depth = slices(M)
-        sums = (before, np.int32(len(before)), b_before, np.int32(relu))
-        results = (labels, np.int64(len(labels)), h, dout, dh, losses)
+        sums = (before, np.int32(len(before)), b_before, self._between)
+        results = (self._targets, self._samples, h, kept, dout, dh, losses)
         self._kernel(
             (blocks_of(N, self._rows),),
             (warps * WARP, self._rows),

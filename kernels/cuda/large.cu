@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(COLUMN_WARPS * WARP) bias_gradient(
 #pragma unroll
         for (int j = 0; j < ROWS_AT_ONCE; j++) {
             const int64 n = n0 + j * COLUMN_WARPS;
-            const T through = relu_backward(out[j], d[j]);
+            const T through = Relu<T>(Between<T>{}).backward(out[j], d[j]);
             if (h && n < end) dout[n * M + m] = through;
             const T term = through - lost, more = sum + term;
             lost = (more - sum) - term;
@@ -55,5 +55,5 @@ __global__ void __launch_bounds__(COLUMN_WARPS * WARP) bias_gradient(
 template <typename T> __global__ void through_relu(const T* h, T* dh, int64 size)
 {
     int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < size) dh[i] = relu_backward(h[i], dh[i]);
+    if (i < size) dh[i] = Relu<T>(Between<T>{}).backward(h[i], dh[i]);
 }

@@ -19,7 +19,18 @@ HERE = Path(__file__).parent
 SOURCES = tuple(SIZES)
 """Names of the files, without ``.cu``."""
 
-PIECES = {"weights": ("rules.cuh", "update.cuh"), "clipping": ("rules.cuh",)}
+PIECES = {
+    "product": ("activations.cuh", "dropout.cuh"),
+    "head": ("activations.cuh", "dropout.cuh", "losses.cuh"),
+    "back": ("activations.cuh", "dropout.cuh"),
+    "loss": ("losses.cuh",),
+    "large": ("activations.cuh",),
+    "primitives": ("losses.cuh",),
+    "activations": ("activations.cuh",),
+    "dropout": ("activations.cuh", "dropout.cuh"),
+    "weights": ("rules.cuh", "update.cuh"),
+    "clipping": ("rules.cuh",),
+}
 """What a source is put together from besides ``step.cuh``, by its name."""
 
 C_TYPES = {

@@ -1,18 +1,18 @@
 // The loss by itself, for a last layer too wide for `head`, or the only one: scores are the sum of
-// parts and bias; then softmax, cross-entropy and gradient. One warp a row, WARPS rows a block, any
+// parts and bias; then the loss and its gradient. One warp a row, WARPS rows a block, any
 // number of classes: dout holds the scores first, each lane reading back what it wrote.
 
-template <typename T>
+template <typename T, typename Loss>
 __global__ void __launch_bounds__(WARPS * WARP, 4) loss(
     Control<T>* control, const T* parts, int splits, const T* b,
-    const int64* labels, int64 samples, T* dout, T* losses, int N, int C)
+    Targets<typename Loss::Target> targets, int64 samples, T* dout, T* losses, int N, int C)
 {
     const int lane = threadIdx.x % WARP, n = blockIdx.x * WARPS + threadIdx.x / WARP;
     const int step = control->step;
     if (blockIdx.x == 0 && threadIdx.x == 0) control->step_last = step;
     if (n >= N) return;
     constexpr int CLASSES = 4;  // under way in a thread
-    const int64 row = batch_of(control, step, N, samples)[n], t = row < 0 ? -1 : labels[row];
+    const Loss of_sample(targets, batch_of(control, step, N, samples)[n], C, lane);
     parts += int64(n) * C, dout += int64(n) * C;
     for (int c0 = lane; c0 < C; c0 += CLASSES * WARP) {
         T bias[CLASSES], sum[CLASSES];
@@ -28,5 +28,6 @@ __global__ void __launch_bounds__(WARPS * WARP, 4) loss(
         for (int j = 0; j < CLASSES; j++)
             if (c0 + j * WARP < C) dout[c0 + j * WARP] = sum[j] + bias[j];
     }
-    softmax_cross_entropy_row<T, false>(dout, dout, C, t, T(N), lane, losses + n);
+    const T value = of_sample(dout, dout, C, T(N), lane);
+    if (lane == 0) losses[n] = value;
 }

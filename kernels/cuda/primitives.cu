@@ -8,10 +8,12 @@ template <typename T>
 __global__ void __launch_bounds__(WARPS * WARP, 4) softmax_cross_entropy(
     const T* x, const int64* t, T* losses, T* y, int64 N, int C)
 {
+    const int lane = threadIdx.x % WARP;
     const int64 n = int64(blockIdx.x) * WARPS + threadIdx.x / WARP;
     if (n >= N) return;
-    softmax_cross_entropy_row<T, true>(
-        x + n * C, y + n * C, C, t[n], T(1), threadIdx.x % WARP, losses + n);
+    const SoftmaxCrossEntropy<T> loss(t[n]);
+    const T value = loss.template operator()<true>(x + n * C, y + n * C, C, T(N), lane);
+    if (lane == 0) losses[n] = value;
 }
 
 template <typename T>
@@ -21,38 +23,18 @@ __global__ void softmax_cross_entropy_backward(const T* y, const int64* t, T* dx
     if (i < N * C) dx[i] = (y[i] - T(t[i / C] == i % C)) / T(N);
 }
 
-template <typename T>
-__global__ void __launch_bounds__(WARPS * WARP, 4) sigmoid_cross_entropy(
+// Where y is null nobody asked for it.
+template <typename T, typename Loss>
+__global__ void __launch_bounds__(WARPS * WARP, 4) loss_of_outputs(
     const T* x, const T* t, T* losses, T* y, int64 N, int C)
 {
     const int lane = threadIdx.x % WARP;
     const int64 n = int64(blockIdx.x) * WARPS + threadIdx.x / WARP;
     if (n >= N) return;
-    T loss = 0;
-    for (int64 i = n * C + lane; i < (n + 1) * C; i += WARP) {
-        bool positive = x[i] > T(0);
-        T size = positive ? x[i] : -x[i], e = exponential(-size);
-        loss += size * (positive ? T(1) - t[i] : t[i]) + logarithm_of_one_and(e);
-        y[i] = (positive ? T(1) : e) / (T(1) + e);
-    }
-    loss = sum_over_warp(loss);
-    if (lane == 0) losses[n] = loss > largest_loss(loss) ? largest_loss(loss) : loss;
-}
-
-template <typename T>
-__global__ void __launch_bounds__(WARPS * WARP, 4) squared_error(
-    const T* x, const T* t, T* losses, int64 N, int C)
-{
-    const int lane = threadIdx.x % WARP;
-    const int64 n = int64(blockIdx.x) * WARPS + threadIdx.x / WARP;
-    if (n >= N) return;
-    T loss = 0;
-    for (int64 i = n * C + lane; i < (n + 1) * C; i += WARP) {
-        T difference = x[i] - t[i];
-        loss += difference * difference / T(2);
-    }
-    loss = sum_over_warp(loss);
-    if (lane == 0) losses[n] = loss > largest_loss(loss) ? largest_loss(loss) : loss;
+    const Loss loss(Targets<T>{t}, n, C, lane);
+    const T value =
+        loss.template operator()<true>(x + n * C, y ? y + n * C : nullptr, C, T(N), lane);
+    if (lane == 0) losses[n] = value;
 }
 
 template <typename T>

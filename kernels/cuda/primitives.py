@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cuda.loading import kernel
+from fastnn.kernels.cuda.losses import loss_type
 from fastnn.kernels.cuda.sizes import ENTRY_THREADS, ROW_BY_ROW, WARP, blocks_of
 
 Array = Any
@@ -37,22 +38,19 @@ def softmax_cross_entropy_backward(*, y: Array, t: Array, dx: Array) -> None:
     launch(*_entries(N * C), (y, t, dx, np.int64(N), np.int32(C)))
 
 
-def sigmoid_cross_entropy(*, x: Array, t: Array, losses: Array, y: Array) -> None:
-    """``y = sigmoid(x)`` and its losses; x, t, y (N, C), losses (N,)."""
+def loss_of_outputs(
+    primitive: str, *, x: Array, t: Array, losses: Array, y: Array | None = None
+) -> None:
+    """Do what the primitive of a loss does that is a sum over outputs; x, t, y (N, C)."""
     N, C = x.shape
-    launch = kernel("primitives", "sigmoid_cross_entropy", x.dtype.name)
-    launch(*_rows(N), (x, t, losses, y, np.int64(N), np.int32(C)))
-
-
-def squared_error(*, x: Array, t: Array, losses: Array) -> None:
-    """``losses = sum((x - t)**2) / 2``; x, t (N, C), losses (N,)."""
-    N, C = x.shape
-    launch = kernel("primitives", "squared_error", x.dtype.name)
-    launch(*_rows(N), (x, t, losses, np.int64(N), np.int32(C)))
+    dtype = x.dtype.name
+    launch = kernel("primitives", "loss_of_outputs", dtype, loss_type(primitive, dtype))
+    answers = np.uintp(0) if y is None else y
+    launch(*_rows(N), (x, t, losses, answers, np.int64(N), np.int32(C)))
 
 
 def difference_over_samples(*, y: Array, t: Array, dx: Array) -> None:
-    """``dx = (y - t) / N``, the gradient of both losses; y, t, dx (N, C)."""
+    """``dx = (y - t) / N``, the gradient of those losses; y, t, dx (N, C)."""
     launch = kernel("primitives", "difference_over_samples", y.dtype.name)
     launch(*_entries(y.size), (y, t, dx, np.int64(y.shape[0]), np.int64(y.size)))
 

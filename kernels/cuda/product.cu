@@ -15,18 +15,22 @@
 //
 // Where x comes from: `gather_product` takes the rows of the batch from the data set (uint8, int8
 // or floating), casts and scales them on the way; `hidden_product` makes x from the parts of the layer
-// before it: added up, with bias and ReLU, and writes it to `h` for the backward pass (only the
-// blocks of the first 64 columns do); `matrix_product` has it in memory. Outside of x and
-// W both are 0, inside nothing is skipped: 0 * infinity is NaN here as in NumPy.
+// before it: added up, with bias, activation and dropout, and writes it to `h` for the backward pass,
+// and to `kept` what that needs besides (only the blocks of the first 64 columns do);
+// `matrix_product` has it in memory. Outside of x and W both are 0, inside nothing is skipped:
+// 0 * infinity is NaN here as in NumPy.
 //
-// `finish` ends a product that stands by itself: parts added up, bias, ReLU.
+// `finish` ends a product that stands by itself: parts added up, bias, activation.
 
-template <typename T> struct Hidden {
+template <typename T, typename Before> struct Hidden {
     using Raw = T;
+    static constexpr bool PASSES = true;
+    static constexpr int AT_ONCE = Before::KEEPS_INPUT ? 1 : 4;  // as registers allow
     const T *parts, *b;
-    T* h;
+    T *h, *kept;
+    Before before;
     int splits, N, D;
-    bool through_relu, write;
+    bool write;
     __device__ int64 start(int n) const { return int64(n) * D; }
     template <int COUNT>
     __device__ void load(const int64 (&start)[COUNT], int k, bool inside, Raw (&raw)[COUNT]) const {
@@ -38,9 +42,16 @@ template <typename T> struct Hidden {
 #pragma unroll
         for (int j = 0; j < COUNT; j++) raw[j] += bias;
     }
-    __device__ T value(Raw raw, int64) const { return through_relu ? relu(raw) : raw; }
-    __device__ void keep(T x, int64 start, int k, bool inside) const {
-        if (write && inside && start >= 0) h[start + k] = x;
+    __device__ T value(Raw raw, int64) const { return raw; }
+    __device__ bool is_kept(int n, int k) const { return before.is_kept(n, k, D); }
+    // Outside of x it need not be 0: W is, and nobody reads the rows behind the last one.
+    __device__ T pass(T sum, bool is_kept, int64 start, int k, bool inside) const {
+        const Passed<T> passed = ::pass(before, sum, is_kept);
+        if (write && inside && start >= 0) {
+            h[start + k] = passed.out;
+            if constexpr (Before::KEEPS_INPUT) kept[start + k] = passed.kept;
+        }
+        return passed.out;
     }
 };
 
@@ -79,12 +90,19 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
             int i = thread + j * THREADS, k = k0 + i / COLUMNS, m = column0 + i % COLUMNS;
             w[i / COLUMNS][i % COLUMNS] = k < last && m < M ? W[int64(k) * M + m] : T(0);
         }
-        __syncthreads();
-#pragma unroll
-        for (int j = 0; j < X_LOADS; j++) {
-            int r = (thread + j * THREADS) / LOADS_OF_A_ROW;
-            x.keep(a[r][my_k], start[r], k0 + my_k, inside);
+        if constexpr (Source::PASSES) {
+            const int r0 = thread / DEPTH, apart = THREADS / DEPTH, k = k0 + my_k;
+            unsigned kept = 0;  // a bit for each entry
+#pragma unroll 1
+            for (int j = 0; j < X_LOADS; j++)
+                kept |= unsigned(x.is_kept(row0 + r0 + j * apart, k)) << j;
+#pragma unroll Source::AT_ONCE
+            for (int j = 0; j < X_LOADS; j++) {
+                const int r = r0 + j * apart;
+                a[r][my_k] = x.pass(a[r][my_k], kept >> j & 1, start[r], k, inside);
+            }
         }
+        __syncthreads();
 #pragma unroll
         for (int k = 0; k < DEPTH; k += 4) {
             Four<T> across[SIDE];
@@ -122,21 +140,45 @@ __device__ void product(const Source& x, const T* W, T* parts, int N, int D, int
     }
 }
 
+// The mean of the weights of a batch, by a block: each thread adds every 128th of them, and the first
+// one what the threads have.
+__device__ void mean_weight_of(const Batch& batch, int N, const double* weights, double* mean)
+{
+    __shared__ double sums[THREADS / WARP];
+    double sum = 0;
+#pragma unroll 4
+    for (int n = threadIdx.x; n < N; n += THREADS) {
+        int64 row = batch[n];
+        sum += row < 0 ? not_a_number<double>() : weights[row];
+    }
+    sum = sum_over_warp(sum);
+    if (threadIdx.x % WARP == 0) sums[threadIdx.x / WARP] = sum;
+    __syncthreads();
+    if (threadIdx.x) return;
+    for (int warp = 1; warp < THREADS / WARP; warp++) sum += sums[warp];
+    *mean = sum / N;
+}
+
+// Where samples have weights a block gives the mean of those of the batch as well, for the loss.
 template <typename T, typename Data>
 __global__ void __launch_bounds__(THREADS, BLOCKS) gather_product(
     const Control<T>* control, const Data* data, int64 samples, T scale,
+    const double* weights, double* mean_weight,
     const T* W, T* parts, int N, int D, int M, int depth)
 {
-    Gathered<T, Data> x{data, batch_of(control, control->step, N, samples), D, scale};
+    const Batch batch = batch_of(control, control->step, N, samples);
+    Gathered<T, Data> x{data, batch, D, scale};
     product(x, W, parts, N, D, M, depth);
+    if (weights && blockIdx.x == 0 && blockIdx.y == 0 && blockIdx.z == 0)
+        mean_weight_of(batch, N, weights, mean_weight);
 }
 
-template <typename T>
+template <typename T, typename Before>
 __global__ void __launch_bounds__(THREADS, BLOCKS) hidden_product(
-    const T* before, int splits, const T* b, int through_relu, T* h,
+    const T* before, int splits, const T* b, Between<T> between, T* h, T* kept,
     const T* W, T* parts, int N, int D, int M, int depth)
 {
-    Hidden<T> x{before, b, h, splits, N, D, through_relu != 0, blockIdx.x == 0};
+    Hidden<T, Before> x{before, b, h, kept, Before(between), splits, N, D, blockIdx.x == 0};
     product(x, W, parts, N, D, M, depth);
 }
 
@@ -149,10 +191,10 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) matrix_product(
 }
 
 // One thread an entry; `out` may be `parts` where there is one part.
-template <typename T>
-__global__ void finish(
-    const T* parts, int splits, const T* b, int through_relu, T* out, int64 size, int M)
+template <typename T, typename Behind>
+__global__ void finish(const T* parts, int splits, const T* b, T* out, int64 size, int M)
 {
     int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < size) out[i] = whole(parts + i, splits, size, b[i % M], through_relu != 0);
+    if (i >= size) return;
+    out[i] = Behind(Between<T>{}).forward(whole(parts + i, splits, size, b[i % M]));
 }

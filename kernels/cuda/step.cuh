@@ -16,10 +16,19 @@ template <typename T> struct Control {
     const int64* rows;  // (steps, N): which samples make the batches
     T* losses;          // (steps,)
     const T* numbers;   // what the update rule reads: a row of hyperparameters for each step
+    uint64* const* draws;  // the numbers of the next draws of dropout, which a step takes on
     int step;           // written by the last kernel of a step
     int step_last;      // written by the kernel that has the loss
     int stride;         // from one row of numbers to the next; 0 if they are the same in all steps
+    int draw_count;
 };
+
+// Ends a step: what is next of everything that goes from step to step. By one thread, when no kernel
+// before it is at work.
+template <typename T> __device__ void go_on(Control<T>* control, int step) {
+    control->step = step + 1;
+    for (int i = 0; i < control->draw_count; i++) ++*control->draws[i];
+}
 
 // The rows of the batch of this step, as places in the data set; -1 where there is no such sample.
 struct Batch {
@@ -41,11 +50,6 @@ template <typename T> __device__ T infinity() { return T(__int_as_float(0x7f8000
 // Half the largest finite number: where base.py cuts a loss.
 __device__ inline float largest_loss(float) { return __int_as_float(0x7effffff); }
 __device__ inline double largest_loss(double) { return __longlong_as_double(0x7fdfffffffffffffLL); }
-
-// As in base.py: NaN is not <= 0, so it stays.
-template <typename T> __device__ T relu(T x) { return x <= T(0) ? T(0) : x; }
-// The gradient by what went into ReLU, of what came out and the gradient by that.
-template <typename T> __device__ T relu_backward(T out, T dout) { return out <= T(0) ? T(0) : dout; }
 
 __device__ inline float exponential(float x) { return expf(x); }
 __device__ inline double exponential(double x) { return exp(x); }
@@ -116,14 +120,17 @@ __device__ Neighbours<T, SIZE> scaled(Neighbours<Data, SIZE> x, T scale) {
 // Where a kernel has x (N, D) from: rows of the data set, cast and scaled, or an array.
 //
 // `start` is asked once for a row, then `load` for COUNT rows from an entry on, as many neighbours
-// as there are in Raw, and `value` for what each of these is. A load of nothing but numbers, under a condition that is no branch, and all loads of
-// a thread before the first `value`: so they are under way together, where one after the other each
-// would take a trip to memory. Outside of x, in rows or columns, numbers are 0.
+// as there are in Raw, and `value` for what each of these is. A load of nothing but numbers, under a
+// condition that is no branch, and all loads of a thread before the first `value`: so they are under
+// way together, where one after the other each would take a trip to memory. Outside of x, in rows or
+// columns, numbers are 0. Where x PASSES what stands between layers, `pass` takes its numbers
+// through that, one after the other.
 constexpr int64 NO_SAMPLE = -1, OUTSIDE = -2;  // for the start of a row
 
 // Data is the type of a number of the data set, or Neighbours of it where rows allow that.
 template <typename T, typename Data> struct Gathered {
     using Raw = Data;
+    static constexpr bool PASSES = false;
     const Data* data;
     Batch batch;
     int D;
@@ -141,11 +148,11 @@ template <typename T, typename Data> struct Gathered {
     __device__ auto value(Raw raw, int64 start) const {
         return scaled(raw, start == NO_SAMPLE ? not_a_number<T>() : scale);
     }
-    __device__ void keep(T, int64, int, bool) const {}
 };
 
 template <typename T> struct Matrix {
     using Raw = T;
+    static constexpr bool PASSES = false;
     const T* x;
     int D;
     __device__ int64 start(int n) const { return int64(n) * D; }
@@ -155,7 +162,6 @@ template <typename T> struct Matrix {
         for (int j = 0; j < COUNT; j++) raw[j] = inside && start[j] >= 0 ? x[start[j] + d] : T(0);
     }
     __device__ T value(Raw raw, int64) const { return raw; }
-    __device__ void keep(T, int64, int, bool) const {}
 };
 
 // COUNT entries of a split product, each the sum of its parts from first to last. AT_ONCE parts of
@@ -183,44 +189,11 @@ __device__ void sums_of_parts(
     }
 }
 
-// One entry of a split product: the sum of its parts, with the bias, through ReLU on request.
+// One entry of a split product: the sum of its parts, with the bias.
 template <typename T>
-__device__ T whole(const T* parts, int splits, int64 stride, T b, bool through_relu) {
+__device__ T whole(const T* parts, int splits, int64 stride, T b) {
     const int64 place[1] = {0};
     T sum[1];
     sums_of_parts<8>(parts, splits, stride, place, sum);
-    sum[0] += b;
-    return through_relu ? relu(sum[0]) : sum[0];
-}
-
-// Softmax, cross-entropy and its gradient, for one row of C scores, by one warp.
-//
-// `scores` and `dout` may be the same memory: a lane reads back only what it wrote. A label that is
-// no class is compared, never used as an address; its loss is NaN. The largest score is found
-// without regard to NaN, which then shows in the sum, as it does in NumPy.
-template <typename T, bool PROBABILITIES>
-__device__ void softmax_cross_entropy_row(
-    const T* scores, T* result, int C, int64 t, T scale, int lane, T* loss)
-{
-    T largest = -infinity<T>();
-    for (int c = lane; c < C; c += WARP) largest = scores[c] > largest ? scores[c] : largest;
-    largest = max_over_warp(largest);
-    T total = 0, of_label = 0;
-    for (int c = lane; c < C; c += WARP) {
-        T s = scores[c] - largest, e = exponential(s);
-        total += e;
-        if (c == t) of_label = s;
-        result[c] = e;
-    }
-    total = sum_over_warp(total);
-    of_label = sum_over_warp(of_label);  // one lane has it, the others add 0
-    for (int c = lane; c < C; c += WARP) {
-        T y = result[c] / total;
-        result[c] = PROBABILITIES ? y : (y - T(c == t)) / scale;
-    }
-    if (lane == 0) {
-        T value = logarithm(total) - of_label;
-        if (value > largest_loss(value)) value = largest_loss(value);
-        *loss = t >= 0 && t < C ? value : not_a_number<T>();
-    }
+    return sum[0] + b;
 }

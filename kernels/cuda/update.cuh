@@ -125,5 +125,5 @@ __device__ void close_step(
     if (threadIdx.x) return;
     if constexpr (Rule::PENALISES) loss += T(times * double(rule.penalty) / 2 * of_weights);
     control->losses[step] = loss;
-    control->step = step + 1;
+    go_on(control, step);
 }

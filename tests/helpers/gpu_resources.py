@@ -13,6 +13,8 @@ from typing import Any
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
+TYPES = ("float", "double")
+
 ROWS_OF = {
     T: (T, f"Neighbours<{T}, {n}>", "unsigned char", f"Neighbours<unsigned char, {n}>")
     for T, n in (("float", 4), ("double", 2))
@@ -27,16 +29,44 @@ CLIPPED_RULES = (
 )  # fmt: skip
 """Each rule but SGD, and each of what may be around one."""
 
+
+def between(T: str) -> tuple[str, ...]:
+    """Give what may stand between layers: every activation, and dropout behind some of them."""
+    activations = [
+        f"{name}<{T}>" for name in ("Identity", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "Gelu")
+    ]
+    return (*activations, *(f"Dropped<{T}, {inner}>" for inner in activations[1::2]))
+
+
+def losses(T: str) -> tuple[str, ...]:
+    """Give the losses, with weights of samples and without."""
+    softmax, *of_outputs = (
+        f"{name}<{T}>"
+        for name in (
+            "SoftmaxCrossEntropy", "SigmoidCrossEntropy", "SquaredError", "PoissonDeviance",
+        )
+    )  # fmt: skip
+    weighted = (f"Weighted<{T}, {inner}>" for inner in (softmax, of_outputs[0]))
+    return (softmax, *of_outputs, *weighted)
+
+
+def heads(T: str) -> list[str]:
+    """Give heads in which every part that there is comes up."""
+    first, *others = losses(T)
+    pairs = [(each, first) for each in between(T)] + [(between(T)[1], each) for each in others]
+    return [f"head<{T}, {before}, {loss}>" for before, loss in pairs]
+
+
 INSTANTIATIONS = {
     "product": [
         *[f"gather_product<{T}, {D}>" for T in ("float", "double") for D in ROWS_OF[T]],
-        *[f"hidden_product<{T}>" for T in ("float", "double")],
+        *[f"hidden_product<{T}, {before}>" for T in TYPES for before in between(T)],
         *[f"matrix_product<{T}>" for T in ("float", "double")],
-        *[f"finish<{T}>" for T in ("float", "double")],
+        *[f"finish<{T}, {name}<{T}>>" for T in TYPES for name in ("Identity", "Relu")],
     ],
-    "head": ["head<float>", "head<double>"],
-    "loss": ["loss<float>", "loss<double>"],
-    "back": ["back<float>", "back<double>"],
+    "head": [expression for T in TYPES for expression in heads(T)],
+    "loss": [f"loss<{T}, {loss}>" for T in TYPES for loss in losses(T)],
+    "back": [f"back<{T}, {before}>" for T in TYPES for before in between(T)],
     "weights": [
         *[
             f"update_weights<{T}, {D}, Sgd<{T}>>" for T in ("float", "double") for D in ROWS_OF[T]
@@ -62,11 +92,12 @@ INSTANTIATIONS = {
         *[
             f"{name}<{T}>"
             for name in (
-                "softmax_cross_entropy", "softmax_cross_entropy_backward", "sigmoid_cross_entropy",
-                "squared_error", "difference_over_samples", "count_correct", "mean",
+                "softmax_cross_entropy", "softmax_cross_entropy_backward",
+                "difference_over_samples", "count_correct", "mean",
             )
             for T in ("float", "double")
         ],
+        *[f"loss_of_outputs<{T}, {loss}>" for T in TYPES for loss in losses(T)[1:4]],
         *[f"take_rows<{T}, {D}>" for T in ("float", "double") for D in (T, "unsigned char")],
         "take_rows<long long, long long>",
     ],
@@ -76,12 +107,10 @@ INSTANTIATIONS = {
         *[f"through_relu<{T}>" for T in ("float", "double")],
     ],
     "activations": [
-        f"{name}<{T}>"
-        for name in (
-            "sigmoid", "sigmoid_backward", "tanh_forward", "tanh_backward", "leaky_relu",
-            "leaky_relu_backward", "gelu", "gelu_backward",
-        )
-        for T in ("float", "double")
+        f"{name}<{T}, {activation}>"
+        for name in ("activate", "activate_backward")
+        for T in TYPES
+        for activation in between(T)[:6]
     ],
     "dropout": ["dropout<float>", "dropout<double>"],
     "normalization": [
@@ -103,10 +132,9 @@ THREADS_OF_A_BLOCK = {
     "update_clipped": 128,
     "begin": 1, "next_batch": 128, "keep_loss": 1,
     "softmax_cross_entropy": 128, "softmax_cross_entropy_backward": 256, "count_correct": 128,
-    "sigmoid_cross_entropy": 128, "squared_error": 128, "difference_over_samples": 256,
+    "loss_of_outputs": 128, "difference_over_samples": 256,
     "take_rows": 256, "dropout": 256,
-    "sigmoid": 256, "sigmoid_backward": 256, "tanh_forward": 256, "tanh_backward": 256,
-    "leaky_relu": 256, "leaky_relu_backward": 256, "gelu": 256, "gelu_backward": 256,
+    "activate": 256, "activate_backward": 256,
     "batch_norm": 256, "batch_norm_backward": 256, "batch_norm_evaluation": 256,
     "moving_average": 256, "squared_sum": 256, "clip_factor": 32,
     "mean": 32, "gather": 256, "bias_gradient": 256, "through_relu": 256,
@@ -118,8 +146,10 @@ DOCUMENTED = (
     "gather_product<float, unsigned char>", "gather_product<double, unsigned char>",
     "gather_product<float, Neighbours<unsigned char, 4>>",
     "gather_product<double, Neighbours<unsigned char, 2>>",
-    "hidden_product<float>", "hidden_product<double>", "head<float>", "head<double>",
-    "loss<float>", "loss<double>", "back<float>", "back<double>",
+    *[f"hidden_product<{T}, Relu<{T}>>" for T in TYPES],
+    *[f"head<{T}, Relu<{T}>, SoftmaxCrossEntropy<{T}>>" for T in TYPES],
+    *[f"loss<{T}, SoftmaxCrossEntropy<{T}>>" for T in TYPES],
+    *[f"back<{T}, Relu<{T}>>" for T in TYPES],
     "update_weights<float, unsigned char, Sgd<float>>",
     "update_weights<double, unsigned char, Sgd<double>>",
     "update_weights<float, Neighbours<unsigned char, 4>, Sgd<float>>",

@@ -1,10 +1,12 @@
-"""A training step of a few kernels, for networks of Affine layers with or without ReLU.
+"""A training step of a few kernels, for networks of Affine layers.
 
-With L layers, and the kernels of `fastnn.kernels.cuda`:
+Between them may be an activation, and dropout; behind them is a loss. With L layers, and the
+kernels of `fastnn.kernels.cuda`:
 
 1. ``gather_product``: the batch from the data set, times W1.
-2. ``hidden_product`` for each layer in the middle: bias and ReLU of the layer before, times W.
-3. ``head``: bias and ReLU, the last product, softmax, loss, and back to the hidden gradient.
+2. ``hidden_product`` for each layer in the middle: bias, activation and dropout of the layer
+   before, times W.
+3. ``head``: the same, the last product, the loss, and back to the hidden gradient.
 4. ``back`` for each layer in the middle, in reverse.
 5. ``update_weights``: all weight gradients, with the update; and ``update_clipped`` where a norm of
    all gradients is needed first.
@@ -25,21 +27,31 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.cupy import cublas
 from fastnn.backends.cupy.large_passes import LargePasses
-from fastnn.backends.cupy.passes import Passes
+from fastnn.backends.cupy.passes import Passes, draws_of
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.cupy.update import Update
-from fastnn.backends.known_parts import CLIPPING, PENALTY, WEIGHT_DECAY, KnownParts, Reason
+from fastnn.backends.known_parts import (
+    CLIPPING,
+    PENALTY,
+    SAMPLE_WEIGHTS,
+    WEIGHT_DECAY,
+    KnownParts,
+    Reason,
+)
 from fastnn.backends.plan import DATA_DTYPES, Numbers, StepPlan
 from fastnn.backends.stages import stages_of
+from fastnn.kernels.cuda.between import ACTIVATIONS
 from fastnn.kernels.cuda.control import ControlBlock
+from fastnn.kernels.cuda.losses import LOSSES
 from fastnn.kernels.cuda.rules import BY_PRIMITIVE
 
 KNOWN = KnownParts(
     "the fused step",
-    activations=("relu",),
-    losses=("softmax_cross_entropy",),
+    activations=ACTIVATIONS,
+    losses=LOSSES,
     rules=BY_PRIMITIVE,
-    extras=(WEIGHT_DECAY, PENALTY, CLIPPING),
+    extras=(WEIGHT_DECAY, PENALTY, CLIPPING, SAMPLE_WEIGHTS),
+    drops=True,
 )
 
 LARGE = KnownParts(
@@ -107,8 +119,8 @@ class FusedStep:
         for name, array in plan.arrays.items():
             if name.endswith("_data") and not array.flags.c_contiguous:
                 plan.arrays[name] = array.copy(order="C")
-        self._control = ControlBlock(plan.dtype)
         stages = stages_of(plan.chain.blocks)
+        self._control = ControlBlock(plan.dtype, draws_of(stages, plan))
         self.passes: Passes | LargePasses
         if are_large(plan, products):
             self.passes = LargePasses(backend, plan, stages, self._control.array)

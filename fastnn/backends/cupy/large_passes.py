@@ -24,6 +24,7 @@ from fastnn.backends.plan import StepPlan
 from fastnn.backends.stages import Stage
 from fastnn.kernels.cuda.large import BiasGradient, Gather
 from fastnn.kernels.cuda.loss import Loss
+from fastnn.kernels.cuda.losses import Targets
 from fastnn.kernels.cuda.product import Finish
 
 
@@ -81,11 +82,12 @@ class LargePasses:
         for i, (stage, out) in enumerate(zip(self._stages, outs, strict=True)):
             yield self._product(self.x[i], self._W[i], out, whole=(1,))
             if i < len(outs) - 1:
-                relu = stage.activation is not None
-                yield partial(_finish, Finish(dtype), b=self._b[i], relu=relu, out=out)
+                finish = Finish(dtype, relu=stage.activation is not None)
+                yield partial(_finish, finish, b=self._b[i], out=out)
+        targets = Targets("softmax_cross_entropy", plan.arrays["t_data"])
         yield partial(
-            Loss(dtype), control=self._control, parts=self._scores, b=self._b[-1],
-            labels=plan.arrays["t_data"], dout=self.dout[-1], losses=self.losses,
+            Loss(dtype, targets), control=self._control, parts=self._scores, b=self._b[-1],
+            dout=self.dout[-1], losses=self.losses,
         )  # fmt: skip
 
     def _backward(self) -> Iterator[Launch]:
@@ -116,5 +118,5 @@ def _of_leading_rows(
     cublas.product(a, b, out, precision=precision, **transposed)
 
 
-def _finish(finish: Finish, *, b: Array, relu: bool, out: Array, N: int) -> None:
-    finish(parts=out[:N], splits=1, b=b, relu=relu, out=out[:N])
+def _finish(finish: Finish, *, b: Array, out: Array, N: int) -> None:
+    finish(parts=out[:N], splits=1, b=b, out=out[:N])

@@ -13,6 +13,7 @@ from fastnn.backends.philox import least_word
 from fastnn.kernels import cuda
 from fastnn.kernels.cuda import activations, normalization, primitives
 from fastnn.kernels.cuda.back import Back
+from fastnn.kernels.cuda.between import Between
 from fastnn.kernels.cuda.dropout import dropout
 from fastnn.kernels.cuda.large import BiasGradient, ThroughRelu
 from fastnn.kernels.cuda.product import Finish, MatrixProduct
@@ -50,7 +51,7 @@ class LayerPrimitives(Backend):
             splits, depth = self.products.slices(N, D, M)
             parts = result if splits == 1 else cp.empty((splits, N, M), dtype)
             MatrixProduct(dtype)(x=x, W=W, parts=parts, splits=splits, depth=depth)
-        Finish(dtype)(parts=parts, splits=splits, b=b, relu=relu, out=result)
+        Finish(dtype, relu=relu)(parts=parts, splits=splits, b=b, out=result)
         return result
 
     @kernel_for(
@@ -87,7 +88,8 @@ class LayerPrimitives(Backend):
         )
         if self.products.by_ours(N, D, M, dtype):
             if input_gradient:
-                Back(dtype)(dout=dout, W=W, x=x, relu=relu, dx=dx, N=N)
+                before = Between("relu" if relu else None)
+                Back(dtype, before)(dout=dout, W=W, kept=x, dx=dx, N=N)
             WeightGradients(dtype)(x=x, dout=dout, dW=dW, db=db)
         else:
             if input_gradient:
@@ -120,7 +122,7 @@ class LayerPrimitives(Backend):
     def sigmoid(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.sigmoid`."""
         out = self._cupy.empty(x.shape, x.dtype) if out is None else out
-        activations.sigmoid(x=self._cupy.ascontiguousarray(x), out=out)
+        activations.activate("sigmoid", x=self._cupy.ascontiguousarray(x), out=out)
         return out
 
     @kernel_for(lambda dout, y, out: same_floats(dout, y) and fills(out, y.shape, y.dtype))
@@ -129,14 +131,14 @@ class LayerPrimitives(Backend):
         cp = self._cupy
         out = cp.empty(y.shape, y.dtype) if out is None else out
         dout, y = cp.ascontiguousarray(dout), cp.ascontiguousarray(y)
-        activations.sigmoid_backward(dout=dout, y=y, out=out)
+        activations.activate_backward("sigmoid", dout=dout, kept=y, out=out)
         return out
 
     @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
     def tanh(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.tanh`."""
         out = self._cupy.empty(x.shape, x.dtype) if out is None else out
-        activations.tanh(x=self._cupy.ascontiguousarray(x), out=out)
+        activations.activate("tanh", x=self._cupy.ascontiguousarray(x), out=out)
         return out
 
     @kernel_for(lambda dout, y, out: same_floats(dout, y) and fills(out, y.shape, y.dtype))
@@ -145,14 +147,14 @@ class LayerPrimitives(Backend):
         cp = self._cupy
         out = cp.empty(y.shape, y.dtype) if out is None else out
         dout, y = cp.ascontiguousarray(dout), cp.ascontiguousarray(y)
-        activations.tanh_backward(dout=dout, y=y, out=out)
+        activations.activate_backward("tanh", dout=dout, kept=y, out=out)
         return out
 
     @kernel_for(lambda x, out: same_floats(x) and fills(out, x.shape, x.dtype))
     def gelu(self, x: Array, *, out: Array | None = None) -> Array:
         """See `Backend.gelu`."""
         out = self._cupy.empty(x.shape, x.dtype) if out is None else out
-        activations.gelu(x=self._cupy.ascontiguousarray(x), out=out)
+        activations.activate("gelu", x=self._cupy.ascontiguousarray(x), out=out)
         return out
 
     @kernel_for(lambda dout, x, out: same_floats(dout, x) and fills(out, x.shape, x.dtype))
@@ -161,14 +163,14 @@ class LayerPrimitives(Backend):
         cp = self._cupy
         out = cp.empty(x.shape, x.dtype) if out is None else out
         dout, x = cp.ascontiguousarray(dout), cp.ascontiguousarray(x)
-        activations.gelu_backward(dout=dout, x=x, out=out)
+        activations.activate_backward("gelu", dout=dout, kept=x, out=out)
         return out
 
     @kernel_for(lambda x, slope, out: same_floats(x) and fills(out, x.shape, x.dtype))
     def leaky_relu(self, x: Array, *, slope: float, out: Array | None = None) -> Array:
         """See `Backend.leaky_relu`."""
         out = self._cupy.empty(x.shape, x.dtype) if out is None else out
-        activations.leaky_relu(x=self._cupy.ascontiguousarray(x), slope=slope, out=out)
+        activations.activate("leaky_relu", x=self._cupy.ascontiguousarray(x), slope=slope, out=out)
         return out
 
     @kernel_for(
@@ -181,7 +183,7 @@ class LayerPrimitives(Backend):
         cp = self._cupy
         out = cp.empty(dout.shape, dout.dtype) if out is None else out
         dout, y = cp.ascontiguousarray(dout), cp.ascontiguousarray(y)
-        activations.leaky_relu_backward(dout=dout, y=y, slope=slope, out=out)
+        activations.activate_backward("leaky_relu", dout=dout, kept=y, slope=slope, out=out)
         return out
 
     @kernel_for(

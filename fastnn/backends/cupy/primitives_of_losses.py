@@ -63,7 +63,7 @@ class LossPrimitives(Backend):
         cp, dtype = self._cupy, x.dtype.name
         losses, y = out or (cp.empty(x.shape[:1], dtype), cp.empty(x.shape, dtype))
         x, t = cp.ascontiguousarray(x), cp.ascontiguousarray(t)
-        primitives.sigmoid_cross_entropy(x=x, t=t, losses=losses, y=y)
+        primitives.loss_of_outputs("sigmoid_cross_entropy", x=x, t=t, losses=losses, y=y)
         return losses, y
 
     @kernel_for(lambda y, t, out: same_floats(y, t) and fills(out, y.shape, y.dtype))
@@ -79,13 +79,37 @@ class LossPrimitives(Backend):
         cp = self._cupy
         losses = cp.empty(x.shape[:1], x.dtype.name) if out is None else out
         x, t = cp.ascontiguousarray(x), cp.ascontiguousarray(t)
-        primitives.squared_error(x=x, t=t, losses=losses)
+        primitives.loss_of_outputs("squared_error", x=x, t=t, losses=losses)
         return losses
 
     @kernel_for(lambda x, t, out: same_floats(x, t) and fills(out, x.shape, x.dtype))
     def squared_error_backward(self, x: Array, t: Array, *, out: Array | None = None) -> Array:
         """See `Backend.squared_error_backward`."""
         return self._difference_over_samples(x, t, out)
+
+    @kernel_for(
+        lambda x, t, out: (
+            same_floats(x, t)
+            and (
+                out is None
+                or (fills(out[0], x.shape[:1], x.dtype) and fills(out[1], x.shape, x.dtype))
+            )
+        )
+    )
+    def poisson_deviance(
+        self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
+        """See `Backend.poisson_deviance`."""
+        cp, dtype = self._cupy, x.dtype.name
+        losses, y = out or (cp.empty(x.shape[:1], dtype), cp.empty(x.shape, dtype))
+        x, t = cp.ascontiguousarray(x), cp.ascontiguousarray(t)
+        primitives.loss_of_outputs("poisson_deviance", x=x, t=t, losses=losses, y=y)
+        return losses, y
+
+    @kernel_for(lambda y, t, out: same_floats(y, t) and fills(out, y.shape, y.dtype))
+    def poisson_deviance_backward(self, y: Array, t: Array, *, out: Array | None = None) -> Array:
+        """See `Backend.poisson_deviance_backward`."""
+        return self._difference_over_samples(y, t, out)
 
     def _difference_over_samples(self, y: Array, t: Array, out: Array | None) -> Array:
         cp = self._cupy

@@ -203,12 +203,14 @@ def test_primitives_at_ragged_shapes(cuda: Any, dtype: str, primitive: str) -> N
 
 
 def test_the_compilers_log_is_in_the_error(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = cuda_kernels.source("head").replace("__syncthreads();", "__sync_threads_();", 1)
+    right = cuda_kernels.source("columns").replace("__syncthreads();", "__sync_threads_();", 1)
     monkeypatch.setattr(loading, "source", lambda file: right)
     loading._compiled.cache_clear()
     with pytest.raises(
-        RuntimeError, match=r"NVRTC \d+\.\d+ does not compile head<float> of head.cu"
+        RuntimeError, match=r"NVRTC \d+\.\d+ does not compile column_sums<float> of columns.cu"
     ):
-        loading.kernel("head", "head", "float32")
-    with pytest.raises(RuntimeError, match=r'head.cu\(\d+\): error: identifier "__sync_threads_"'):
-        loading.kernel("head", "head", "float32")
+        loading.kernel("columns", "column_sums", "float32")
+    with pytest.raises(
+        RuntimeError, match=r'columns.cu\(\d+\): error: identifier "__sync_threads_"'
+    ):
+        loading.kernel("columns", "column_sums", "float32")

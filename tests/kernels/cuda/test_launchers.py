@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from fastnn.kernels.cuda.back import Back
+from fastnn.kernels.cuda.between import Between
 from fastnn.kernels.cuda.control import ControlBlock
 from fastnn.kernels.cuda.head import Head
 from fastnn.kernels.cuda.loading import C_TYPES
 from fastnn.kernels.cuda.loss import Loss
+from fastnn.kernels.cuda.losses import Targets
 from fastnn.kernels.cuda.product import GatherProduct, HiddenProduct
 from fastnn.kernels.cuda.weights import LayerParameters, Parameter, UpdateWeights
 
@@ -109,7 +111,9 @@ def test_gather_product(arrays: Arrays, dtype: str) -> None:
 def test_hidden_product(arrays: Arrays, dtype: str, relu: bool) -> None:
     (before, slow_before), (b, slow_b) = arrays.normal(2, N, D), arrays.normal(D)
     (W, slow_W), h, parts = arrays.normal(D, M), arrays.empty(N, D), arrays.empty(SPLITS, N, M)
-    HiddenProduct(dtype)(before=before, b=b, relu=relu, h=h, W=W, parts=parts, N=N, depth=DEPTH)
+    HiddenProduct(dtype, Between("relu" if relu else None))(
+        before=before, b=b, h=h, kept=h, W=W, parts=parts, N=N, depth=DEPTH
+    )
     slow_h = slow_hidden(slow_before, slow_b, relu)
     arrays.check(h, slow_h, "h")
     arrays.check(parts.sum(axis=0), slow_h @ slow_W, "product")
@@ -121,9 +125,10 @@ def test_head(arrays: Arrays, dtype: str, relu: bool, warps: int) -> None:
     (before, slow_before), (b_before, slow_b_before) = arrays.normal(2, N, M), arrays.normal(M)
     (W, slow_W), (b, slow_b) = arrays.normal(M, C), arrays.normal(C)
     h, dh, dout, losses = (arrays.empty(*shape) for shape in ((N, M), (N, M), (N, C), (N,)))
-    Head(dtype, warps)(
-        control=arrays.control.array, before=before, b_before=b_before, relu=relu, W=W, b=b,
-        labels=arrays.put(arrays.labels), h=h, dout=dout, dh=dh, losses=losses, N=N,
+    targets = Targets("softmax_cross_entropy", arrays.put(arrays.labels))
+    Head(dtype, warps, Between("relu" if relu else None), targets)(
+        control=arrays.control.array, before=before, b_before=b_before, W=W, b=b, h=h, kept=h,
+        dout=dout, dh=dh, losses=losses, N=N,
     )  # fmt: skip
     slow_h = slow_hidden(slow_before, slow_b_before, relu)
     slow_losses, slow_dout = slow_loss(slow_h @ slow_W + slow_b, arrays.labels[arrays.rows])
@@ -136,9 +141,9 @@ def test_head(arrays: Arrays, dtype: str, relu: bool, warps: int) -> None:
 def test_loss(arrays: Arrays, dtype: str) -> None:
     (parts, slow_parts), (b, slow_b) = arrays.normal(SPLITS, N, C), arrays.normal(C)
     dout, losses = arrays.empty(N, C), arrays.empty(N)
-    Loss(dtype)(
-        control=arrays.control.array, parts=parts, b=b, labels=arrays.put(arrays.labels),
-        dout=dout, losses=losses, N=N,
+    targets = Targets("softmax_cross_entropy", arrays.put(arrays.labels))
+    Loss(dtype, targets)(
+        control=arrays.control.array, parts=parts, b=b, dout=dout, losses=losses, N=N
     )  # fmt: skip
     scores = slow_parts.sum(axis=0) + slow_b
     slow_losses, slow_dout = slow_loss(scores, arrays.labels[arrays.rows])
@@ -150,7 +155,7 @@ def test_loss(arrays: Arrays, dtype: str) -> None:
 def test_back(arrays: Arrays, dtype: str, relu: bool) -> None:
     (dout, slow_dout), (W, slow_W) = arrays.normal(N, M), arrays.normal(D, M)
     (x, slow_x), dx = arrays.normal(N, D), arrays.empty(N, D)
-    Back(dtype)(dout=dout, W=W, x=x, relu=relu, dx=dx, N=N)
+    Back(dtype, Between("relu" if relu else None))(dout=dout, W=W, kept=x, dx=dx, N=N)
     arrays.check(dx, slow_back(slow_dout, slow_W, slow_x, relu), "dx")
 
 
