@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,41 +13,16 @@ from fastnn.kernels.cpu.activations import BACKWARD, BY_NAME, FORWARD
 
 import fastnn
 from fastnn import Affine, Gelu, LeakyRelu, Relu, Sigmoid, Tanh
-from fastnn.backends.loop import Loop
 from fastnn.backends.numba import layout as numba_layout
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba.runner import CompiledStep
-from fastnn.training.planner import ACTIVATIONS, make_plan
+from fastnn.training.planner import ACTIVATIONS
 from tests.helpers.compiled_networks import use_threads
-from tests.helpers.compiled_training import data_set
-from tests.helpers.problems import relative_error
+from tests.helpers.problems import data_set, relative_error
+from tests.helpers.trained_parts import with_activations as trained
 
-SIZES = (30, 70, 20, 9, 3)
-STEPS = 5
 KINDS: list[tuple[Any, ...]] = [(Sigmoid,), (Tanh,), (LeakyRelu,), (Gelu,), (Gelu, Relu)]
 MIXED = (Tanh, Sigmoid, Relu)
-
-
-def trained(
-    engine: str, activations: tuple[Any, ...], density: float, dtype: str, batch: int,
-    optimizer: Any,
-) -> tuple[dict[str, Any], Any, Any]:  # fmt: skip
-    """Parameters after some steps, their losses, and what ran them."""
-    with fastnn.use_backend(engine):
-        rng = np.random.default_rng(3)
-        layers: list[Any] = []
-        for i, (D, M) in enumerate(pairwise(SIZES)):
-            W = rng.standard_normal((D, M)) / np.sqrt(D)
-            layers += [Affine(W.astype(dtype), np.zeros(M, dtype))]
-            layers += [activations[i % len(activations)]()]
-        network = fastnn.Sequential(layers[:-1])
-        x, t = data_set(700, SIZES[0], SIZES[-1], density=density)
-        plan = make_plan(network, x.astype(dtype), t.astype("int64"), optimizer, batch)
-        runner: Any = network.backend.compile(plan) or Loop(network.backend, plan)
-        rows = np.array([rng.permutation(700)[:batch] for _ in range(STEPS)])
-        losses = runner.run(rows, optimizer.hyperparameters_of_steps(STEPS))
-        runner.flush()
-        return {name: plan.arrays[name] for name in network.params}, losses, runner
 
 
 def test_every_activation_of_fastnn_is_compiled() -> None:

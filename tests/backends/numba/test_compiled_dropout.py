@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,64 +13,16 @@ from fastnn.kernels.cpu.compiler import kernel
 from fastnn.kernels.cpu.mask import COUNTERS, draw, row_of_mask
 
 import fastnn
-from fastnn import Affine, Dropout, LeakyRelu, MeanSquaredError, Relu, Tanh
-from fastnn.backends.loop import Loop
+from fastnn import Affine, Dropout, Relu, Tanh
 from fastnn.backends.numba import layout as numba_layout
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba.runner import CompiledStep
 from fastnn.backends.philox import least_word, random_words
 from fastnn.training.planner import make_plan
 from tests.helpers.compiled_networks import use_threads
-from tests.helpers.compiled_training import data_set
-from tests.helpers.problems import relative_error
-
-SIZES = (30, 70, 20, 9, 30, 8, 3)
-ACTIVATIONS: tuple[Any, ...] = (Relu, Tanh, None, LeakyRelu, Tanh)
-RATIOS = (0.2, 0.5, 0.0, 0.99, None)
-STEPS = 5
-
-
-def network_of(dtype: str, normalised: tuple[int, ...] = ()) -> fastnn.Sequential:
-    """A network with dropout behind several activations, behind none, and not at all.
-
-    If some of its layers are normalised it is one of numbers, not of classes.
-    """
-    rng = np.random.default_rng(3)
-    layers: list[Any] = []
-    for i, (D, M) in enumerate(pairwise(SIZES)):
-        W = rng.standard_normal((D, M)) / np.sqrt(D)
-        layers += [Affine(W.astype(dtype), (rng.standard_normal(M) / 4).astype(dtype))]
-        if i in normalised:
-            gamma = rng.uniform(0.5, 1.5, M).astype(dtype)
-            layers += [fastnn.BatchNormalization(gamma, gamma - 1)]
-        if i < len(ACTIVATIONS):
-            activation, ratio = ACTIVATIONS[i], RATIOS[i]
-            layers += [] if activation is None else [activation()]
-            layers += [] if ratio is None else [Dropout(ratio, seed=i)]
-    return fastnn.Sequential(layers, MeanSquaredError() if normalised else None)
-
-
-def trained(
-    engine: str, density: float, dtype: str, batch: int, held: int, normalised: tuple[int, ...]
-) -> tuple[dict[str, Any], Any, Any]:
-    """Parameters and draws after a run and a shorter one, their losses, and what ran them."""
-    with fastnn.use_backend(engine):
-        network = network_of(dtype, normalised)
-        for number, layer in enumerate(network.layers.values()):
-            if isinstance(layer, Dropout):
-                layer.draws, layer.held = 2**32 * number + 2**32 - 3, number == held
-        x, t = data_set(700, SIZES[0], SIZES[-1], density=density)
-        t = np.eye(SIZES[-1], dtype=dtype)[t] if normalised else t.astype("int64")
-        optimizer = fastnn.SGD(0.1)
-        plan = make_plan(network, x.astype(dtype), t, optimizer, batch)
-        runner: Any = network.backend.compile(plan) or Loop(network.backend, plan)
-        rng, losses = np.random.default_rng(1), []
-        for samples in (batch, batch - 2):
-            rows = np.array([rng.permutation(700)[:samples] for _ in range(STEPS)])
-            losses.append(runner.run(rows, optimizer.hyperparameters_of_steps(STEPS)))
-        runner.flush()
-        found = {name: plan.arrays[name] for name in plan.arrays if "data" not in name}
-        return found, np.concatenate(losses), runner
+from tests.helpers.problems import data_set, relative_error
+from tests.helpers.trained_parts import OF_DROPOUT, network_with_dropout
+from tests.helpers.trained_parts import with_dropout as trained
 
 
 @kernel  # type: ignore[untyped-decorator]
@@ -143,8 +94,8 @@ def test_dropout_gives_what_the_loop_gives(
 
 def test_right_answers_are_counted_without_dropping() -> None:
     with fastnn.use_backend("numba"):
-        network = network_of("float32")
-        x, t = data_set(700, SIZES[0], SIZES[-1])
+        network = network_with_dropout("float32")
+        x, t = data_set(700, OF_DROPOUT[0], OF_DROPOUT[-1])
         plan = make_plan(network, x.astype("float32"), t.astype("int64"), fastnn.SGD(0.1), 64)
         runner: Any = network.backend.compile(plan)
         for held_out in (None, (plan.arrays["x_data"][:301], plan.arrays["t_data"][:301])):
@@ -160,11 +111,11 @@ def test_right_answers_are_counted_without_dropping() -> None:
 
 def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_not_stopped() -> None:
     """With the number of the next draw, which layers have after a fit."""
-    x, t = data_set(100, SIZES[0], SIZES[-1])
+    x, t = data_set(100, OF_DROPOUT[0], OF_DROPOUT[-1])
     results = []
     for epochs in ((3,), (1, 2)):
         with fastnn.use_backend("numba"):
-            network, rng = network_of("float32"), np.random.default_rng(0)
+            network, rng = network_with_dropout("float32"), np.random.default_rng(0)
             for some in epochs:
                 fastnn.fit(network, x, t, epochs=some, batch_size=30, seed=rng, progress=False)
             draws = [

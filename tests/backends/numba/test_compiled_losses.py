@@ -5,7 +5,6 @@ That of numbers in float32 is a part of a network in `test_compiled_dropout`.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,39 +15,14 @@ pytest.importorskip("numba")
 from fastnn.kernels.cpu.losses_in_strips import BY_NAME
 
 import fastnn
-from fastnn import Affine, MeanSquaredError, Relu, SigmoidWithLoss
-from fastnn.backends.loop import Loop
+from fastnn import MeanSquaredError, SigmoidWithLoss
 from fastnn.backends.numba.runner import CompiledStep
 from fastnn.backends.plan import LOSSES
-from fastnn.training.planner import make_plan
 from tests.helpers.compiled_networks import use_threads
-from tests.helpers.compiled_training import data_set
-from tests.helpers.problems import relative_error
+from tests.helpers.problems import data_set, relative_error
+from tests.helpers.trained_parts import with_loss as trained
 
 SIZES = [(30, 9, 70, 3), (30, 9, 70, 9, 70), (30, 9, 70, 1)]
-STEPS = 5
-
-
-def trained(
-    engine: str, loss: Any, sizes: tuple[int, ...], dtype: str, batch: int, density: float = 0.2,
-    *, magnitude: float = 1.0, steps: int = STEPS,
-) -> tuple[dict[str, Any], Any, Any]:  # fmt: skip
-    """Parameters after some steps, their losses, and what ran them."""
-    with fastnn.use_backend(engine):
-        rng = np.random.default_rng(3)
-        layers: list[Any] = []
-        for D, M in pairwise(sizes):
-            W = magnitude ** (1 / (len(sizes) - 1)) * rng.standard_normal((D, M)) / np.sqrt(D)
-            layers += [Affine(W.astype(dtype), np.zeros(M, dtype)), Relu()]
-        network = fastnn.Sequential(layers[:-1], loss())
-        x, _ = data_set(700, sizes[0], 2, density=density)
-        t = np.round(rng.random((700, sizes[-1])), 1).astype(dtype)
-        plan = make_plan(network, x.astype(dtype), t, fastnn.SGD(0.05), batch)
-        runner: Any = network.backend.compile(plan) or Loop(network.backend, plan)
-        rows = np.array([rng.permutation(700)[:batch] for _ in range(steps)])
-        losses = runner.run(rows, {"lr": 0.05})
-        runner.flush()
-        return {name: plan.arrays[name] for name in network.params}, losses, runner
 
 
 def test_every_loss_of_fastnn_is_compiled_but_that_of_counts() -> None:
