@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) back(
 #pragma unroll
         for (int c = 0; c < SIDE; c++) {
             int n = row0 + my_rows + r, d = column0 + my_column + ACROSS * c;
-            of_x[r][c] = n < N && d < D ? kept[int64(n) * D + d] : T(0);
+            of_x[r][c] = kept[int64(min(n, N - 1)) * D + min(d, D - 1)];  // no branch
         }
 #pragma unroll
     for (int r = 0; r < SIDE; r++)
