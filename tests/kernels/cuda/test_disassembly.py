@@ -27,12 +27,12 @@ WAITS_AND_LARGEST = {
     "weights": {"update_weights": (32, 12), "weight_gradients": (3, 12), "update_clipped": (6, 5)},
 }  # fmt: skip
 """How often a kernel waits for loads at most, in the order of its text; and how many loads its
-largest group has at least. A tile of x and W are 24 loads of a thread, of which those of double may
-have to go in two groups for want of registers. The waits of `loss` are those of softmax, which goes
-over the scores four times, and of targets and weights, as are more than half of those of `head`;
-some of `gather_product` are the weights of the batch. `update_weights` has tiles of the data set and
-of a hidden layer, vectors, the mean loss, draws of dropout, and with some rules two sums over all
-blocks."""
+largest group has at least. A tile of x and W are 24 loads of a thread, of which those of double
+may have to go in two groups for want of registers. The waits of `loss` are those of softmax,
+which goes over the scores four times, and of targets and weights, as are more than half of those
+of `head`; some of `gather_product` are the weights of the batch. `update_weights` has tiles of
+the data set and of a hidden layer, vectors, the mean loss, draws of dropout, and with some rules
+two sums over all blocks."""
 
 
 @pytest.fixture(autouse=True)
