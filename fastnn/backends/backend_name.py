@@ -8,9 +8,10 @@ from typing import NamedTuple
 from fastnn.backends.names import what_was_meant
 from fastnn.wording import shown
 
-HIGHEST, HIGH = "highest", "high"
-PRECISIONS = (HIGHEST, HIGH)
-"""How products of float32 are computed: in float32, or from factors that are rounded to TF32."""
+HIGHEST, HIGH, MEDIUM = "highest", "high", "medium"
+PRECISIONS = (HIGHEST, HIGH, MEDIUM)
+"""How products of float32 are computed: in float32, or from factors that are rounded to TF32 or to
+bfloat16. The names are PyTorch's."""
 
 MOST_DEVICES = 1 << 31
 """More than CUDA can number."""
@@ -25,7 +26,7 @@ class BackendName(NamedTuple):
         One of the registered names.
     device : str
         The number behind the colon; empty if there is none.
-    precision : {"highest", "high"}
+    precision : {"highest", "high", "medium"}
         What stands behind another colon; "highest" if nothing does.
     """
 
@@ -76,13 +77,13 @@ def with_precision(name: object, precision: str) -> str:
         If it is none, or the name has one already, or leaves open which backend it is.
     """
     if precision not in PRECISIONS:
-        raise ValueError(f"precision must be 'highest' or 'high', got {shown(precision)}")
+        raise ValueError(f"precision must be 'highest', 'high' or 'medium', got {shown(precision)}")
     given = BackendName.read(name) if isinstance(name, str) else None
     if given is None or given.precision != HIGHEST:
         raise ValueError(f"{name!r} has a precision already: leave out precision={precision!r}")
     if given.kind == "auto" and precision != HIGHEST:
         raise ValueError(
-            "precision='high' is of the cupy backend: name it instead of 'auto', as in "
-            "set_backend('cupy', precision='high')"
+            f"precision={precision!r} is of the cupy backend: name it instead of 'auto', as in "
+            f"set_backend('cupy', precision={precision!r})"
         )
     return str(given._replace(precision=precision))

@@ -66,12 +66,12 @@ def set_backend(
         Another way to write the number after the colon. A device that is named so becomes the
         current one of the calling thread, as with ``cupy.cuda.Device(1).use()``, so that the
         script's own operations on parameters and gradients happen there too.
-    precision : {"highest", "high"}, optional
+    precision : {"highest", "high", "medium"}, optional
         How cuBLAS multiplies matrices of float32: in float32, the default, or with "high" from
         factors rounded to TF32 (8 bits of exponent as before, 10 instead of 23 behind the point),
-        several times as fast on devices with tensor cores. Products that are small enough for
-        kernels of fastnn's own, and everything in float64, are computed as ever. "cupy:high" and
-        "cupy:1:high" are names that say the same.
+        with "medium" to bfloat16 (7 behind the point), several times as fast on devices with
+        tensor cores. Products that are small enough for kernels of fastnn's own, and everything in
+        float64, are computed as ever. "cupy:high" and "cupy:1:high" are names that say the same.
 
     Returns
     -------

@@ -225,7 +225,9 @@ def test_precision_is_of_backends_that_have_a_choice(fresh: None) -> None:
     for backend, precision, words in (
         ("numpy", "high", "'high' is of the cupy backend: numpy computes as with 'highest'"),
         ("numba", "high", "numba computes as with"), ("auto", "high", "instead of 'auto'"),
-        ("numpy", "medium", "must be 'highest' or 'high', got 'medium'"),
+        ("numpy", "medium", "'medium' is of the cupy backend"),
+        ("auto", "medium", "precision='medium'"),
+        ("numpy", "low", "must be 'highest', 'high' or 'medium', got 'low'"),
         ("cupi", "high", "did you mean 'cupy'"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=words):

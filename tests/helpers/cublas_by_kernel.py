@@ -20,25 +20,26 @@ from fastnn.backends.cupy import cublas
 
 INVALID_VALUE, ALLOCATION_FAILED = 7, 3
 LEAST_WORKSPACE = 16 << 10
-TF32 = 77
+BITS_LOST = {68: 0, 77: 13, 75: 16, 70: 0}
+"""By ``cublasComputeType_t``: of the 23 behind the point."""
 
 SOURCE = """
 template <typename T> __device__ T rounded(T x, int) { return x; }
-template <> __device__ float rounded(float x, int tf32) {  // to 10 bits behind the point
-    unsigned bits = __float_as_uint(x);
-    return tf32 ? __uint_as_float((bits + 0xfffu + (bits >> 13 & 1)) & ~0x1fffu) : x;
+template <> __device__ float rounded(float x, int lost) {  // ties to even
+    unsigned bits = __float_as_uint(x), rest = (1u << lost) - 1;
+    return lost ? __uint_as_float((bits + (rest >> 1) + (bits >> lost & 1)) & ~rest) : x;
 }
 template <typename T> __global__ void product(
     const T* A, int ta, int lda, const T* B, int tb, int ldb, T* C, int ldc, int m, int n, int k,
-    int tf32)
+    int lost)
 {
     long long at = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= (long long)m * n) return;
     long long i = at % m, j = at / m;
     T sum = 0;
     for (long long p = 0; p < k; p++)
-        sum += rounded(A[ta ? i * lda + p : p * lda + i], tf32)
-             * rounded(B[tb ? p * ldb + j : j * ldb + p], tf32);
+        sum += rounded(A[ta ? i * lda + p : p * lda + i], lost)
+             * rounded(B[tb ? p * ldb + j : j * ldb + p], lost);
     C[j * ldc + i] = sum;
 }
 """
@@ -97,10 +98,10 @@ class Cublas:
         if not self.workspaces[handle.value - 1]:  # it would allocate: a node more in a graph
             return INVALID_VALUE
         assert (alpha._obj.value, beta._obj.value) == (1, 0)
-        assert compute in {0: (68, TF32), 1: (70,)}[c_type]
+        assert compute in {0: (68, 77, 75), 1: (70,)}[c_type]
         stream = self.streams[handle.value - 1]
         assert stream == cupy.cuda.get_current_stream().ptr
-        sizes = [np.int32(size) for size in (m, n, k, compute == TF32)]
+        sizes = [np.int32(size) for size in (m, n, k, BITS_LOST[compute])]
         arguments = [np.uintp(a), np.int32(ta), np.int32(lda), np.uintp(b), np.int32(tb)]
         arguments += [np.int32(ldb), np.uintp(c), np.int32(ldc)]
         kernel = _kernel("float" if c_type == 0 else "double")

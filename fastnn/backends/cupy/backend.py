@@ -41,7 +41,7 @@ class CupyBackend(LayerPrimitives, LossPrimitives, RulePrimitives):
     ----------
     device : int, optional
         Its index; by default that of the device that is current now.
-    precision : {"highest", "high"}, optional
+    precision : {"highest", "high", "medium"}, optional
         Of products by cuBLAS; see `fastnn.set_backend`.
 
     Raises

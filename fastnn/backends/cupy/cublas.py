@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.backend_name import HIGH, HIGHEST
+from fastnn.backends.backend_name import HIGH, HIGHEST, MEDIUM
 
 WORKSPACE = 4 << 20
 WORKSPACE_SINCE_HOPPER = 32 << 20
@@ -33,13 +33,11 @@ NORMAL, TRANSPOSED = 0, 1
 DEFAULT_ALGORITHM = -1
 TYPES = {"float32": (0, ctypes.c_float), "float64": (1, ctypes.c_double)}
 """The number in ``cudaDataType``, and what the factors are for the host."""
-COMPUTE = {
-    ("float32", HIGHEST): 68,  # CUBLAS_COMPUTE_32F
-    ("float32", HIGH): 77,  # CUBLAS_COMPUTE_32F_FAST_TF32
-    ("float64", HIGHEST): 70,  # CUBLAS_COMPUTE_64F
-    ("float64", HIGH): 70,
-}
-"""``cublasComputeType_t``: what is rounded, and how."""
+COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_32F_FAST_16BF, COMPUTE_64F = 68, 77, 75, 70
+COMPUTE = {HIGHEST: COMPUTE_32F, HIGH: COMPUTE_32F_FAST_TF32, MEDIUM: COMPUTE_32F_FAST_16BF}
+"""``cublasComputeType_t`` of float32: what is rounded, and how."""
+ROUNDED_TO = {HIGH: "TF32", MEDIUM: "bfloat16"}
+"""What factors of float32 are rounded to."""
 ALLOCATION_FAILED = 3
 """``CUBLAS_STATUS_ALLOC_FAILED``."""
 
@@ -106,8 +104,8 @@ def problem_with(precision: str, device: Any) -> str:
     capability = int(device.compute_capability)
     if capability < AMPERE:
         return (
-            f"TF32 is of devices from compute capability 8.0 (Ampere) on, and device {device.id} "
-            f"has {capability // 10}.{capability % 10}"
+            f"{ROUNDED_TO[precision]} is of devices from compute capability 8.0 (Ampere) on, and "
+            f"device {device.id} has {capability // 10}.{capability % 10}"
         )
     return problem()
 
@@ -127,8 +125,9 @@ def product(
     ----------
     a, b, out : array (m, k), (k, n), (m, n)
         All of float32 or all of float64, in C order; (k, m), (n, k) where they are transposed.
-    precision : {"highest", "high"}
-        With "high" factors of float32 are rounded to TF32, 10 bits behind the point.
+    precision : {"highest", "high", "medium"}
+        With "high" factors of float32 are rounded to TF32, 10 bits behind the point; with "medium"
+        to bfloat16, 7 bits.
 
     Raises
     ------
@@ -144,6 +143,7 @@ def product(
     dtype = out.dtype.name
     kind, number = TYPES[dtype]
     one, zero = number(1), number(0)
+    compute = COMPUTE[precision] if dtype == "float32" else COMPUTE_64F
     operations = [TRANSPOSED if transposed else NORMAL for transposed in (transpose_b, transpose_a)]
     operands = [(x.data.ptr, kind, max(1, x.shape[1])) for x in (b, a)]
     size = _workspace_size(cupy.cuda.runtime.getDevice())
@@ -155,7 +155,7 @@ def product(
         _check(functions.cublasSetWorkspace_v2(handle, workspace.ptr, size))
         status = functions.cublasGemmEx(
             handle, *operations, n, m, k, ctypes.byref(one), *operands[0], *operands[1],
-            ctypes.byref(zero), out.data.ptr, kind, n, COMPUTE[dtype, precision], DEFAULT_ALGORITHM,
+            ctypes.byref(zero), out.data.ptr, kind, n, compute, DEFAULT_ALGORITHM,
         )  # fmt: skip
     _check(status, f"the product of ({m}, {k}) and ({k}, {n}) in {dtype}")
 

@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.backend_name import HIGH
+from fastnn.backends.backend_name import HIGHEST
 from fastnn.backends.base import Backend
+from fastnn.backends.cupy.cublas import ROUNDED_TO
 from fastnn.backends.cupy.fused import KNOWN, FusedStep, reasons_against
 from fastnn.backends.cupy.graph import CapturedGraph, Obstacle, capture, stream_for_captures
 from fastnn.backends.cupy.op_by_op import OpByOpStep, own_code
@@ -36,7 +37,7 @@ CALL_BY_CALL = (
 )
 
 
-TF32 = 'precision "high": cuBLAS rounds the factors of products in float32 to TF32'
+ROUNDED = 'precision "{precision}": cuBLAS rounds the factors of products in float32 to {kind}'
 
 CUBLAS = "large batches and layers leave products to cuBLAS, in the same graph, beside more kernels"
 
@@ -233,7 +234,9 @@ def step_launcher(backend: Backend, products: Products, plan: StepPlan) -> StepL
 def course(chain: Chain, precision: str) -> Course:
     """Say how a chain runs; see `Backend.explain`."""
     reasons = KNOWN.reasons(chain)
-    data = (CUBLAS, *([TF32] if precision == HIGH else []))
+    data: tuple[str, ...] = (CUBLAS,)
+    if precision != HIGHEST:
+        data += (ROUNDED.format(precision=precision, kind=ROUNDED_TO[precision]),)
     if not reasons:
         return Course("fused", data=data)
     own = own_code(chain)

@@ -317,6 +317,9 @@ def test_high_precision_is_of_backends_that_name_it(cuda: Any) -> None:
         assert network.backend is high
         assert pickle.loads(pickle.dumps(network)).backend is high
         assert "TF32" in str(fastnn.explain(network))
+        medium = network.to("cupy:medium")
+        assert "bfloat16" in str(fastnn.explain(medium))
+        assert repr(medium.backend).endswith("precision medium>")
         assert fastnn.set_backend("cupy", precision="highest") is cuda
         assert "TF32" not in str(fastnn.explain(network.to("cupy")))
         with pytest.raises(ValueError, match="has a precision already"):
