@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastnn.backends.cupy.backend import CupyBackend
-from fastnn.backends.cupy.passes import Launch
+from fastnn.backends.cupy.launch import Launch
 from first_hour.extent import Extent
 from first_hour.networks import name_of, rows_of, runner_of
 from first_hour.timing import microseconds_of_graph

@@ -28,6 +28,7 @@ PIECES = {
     "primitives": ("losses.cuh",),
     "activations": ("activations.cuh",),
     "dropout": ("activations.cuh", "dropout.cuh"),
+    "normalization": ("activations.cuh", "dropout.cuh"),
     "weights": ("rules.cuh", "update.cuh"),
     "clipping": ("rules.cuh",),
 }

@@ -6,7 +6,7 @@ a thread 168 registers, 4 leave 128, so that none spills. A thread has ``SIDE`` 
 columns of a tile, ``ACROSS`` threads lie side by side in it. Where one warp takes a row, ``WARPS``
 are those of a block, where several may share it there are ``MOST_WARPS`` at most, ``COLUMN_WARPS``
 where a lane takes a column, and ``NORM_THREADS`` threads sum squares. ``ENTRIES`` of a parameter
-are a thread's where its gradient is in memory.
+are a thread's where its gradient is in memory, ``NORM_COLUMNS`` a block's that normalises.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ HEAD = {"MOST_WARPS": 16}
 BY_COLUMN = {"COLUMN_WARPS": 8}
 LARGE = {**BY_COLUMN, "ROWS_AT_ONCE": 4}
 NORM = {"NORM_THREADS": 256}
+NORMALIZATION = {"NORM_THREADS": 256, "NORM_COLUMNS": 8}
 
 SIZES: dict[str, dict[str, int]] = {
     "product": PRODUCT,
@@ -36,7 +37,7 @@ SIZES: dict[str, dict[str, int]] = {
     "primitives": ROW_BY_ROW,
     "activations": {},
     "dropout": {},
-    "normalization": BY_COLUMN,
+    "normalization": NORMALIZATION,
     "clipping": NORM,
     "large": LARGE,
 }

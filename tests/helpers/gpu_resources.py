@@ -114,11 +114,17 @@ INSTANTIATIONS = {
     ],
     "dropout": ["dropout<float>", "dropout<double>"],
     "normalization": [
-        f"{name}<{T}>"
-        for name in (
-            "batch_norm", "batch_norm_backward", "batch_norm_evaluation", "moving_average",
-        )
-        for T in ("float", "double")
+        *[
+            f"{name}<{T}, {behind.format(T=T)}>"
+            for name in ("batch_norm", "batch_norm_backward")
+            for T in ("float", "double")
+            for behind in ("Identity<{T}>", "Relu<{T}>", "Dropped<{T}, Gelu<{T}>>")
+        ],
+        *[
+            f"{name}<{T}>"
+            for name in ("batch_norm_evaluation", "moving_average")
+            for T in ("float", "double")
+        ],
     ],
     "clipping": [
         f"{name}<{T}>" for name in ("squared_sum", "clip_factor") for T in ("float", "double")

@@ -1,7 +1,7 @@
 """A training step of a few kernels, for networks of Affine layers.
 
-Between them may be an activation, and dropout; behind them is a loss. With L layers, and the
-kernels of `fastnn.kernels.cuda`:
+Between them may be batch normalisation, an activation, and dropout; behind them is a loss. With L
+layers, and the kernels of `fastnn.kernels.cuda`:
 
 1. ``gather_product``: the batch from the data set, times W1.
 2. ``hidden_product`` for each layer in the middle: bias, activation and dropout of the layer
@@ -12,11 +12,14 @@ kernels of `fastnn.kernels.cuda`:
    all gradients is needed first.
 
 That is 2 L - 1 kernels; three for the book's network. Where the last layer is too wide for `head`
-its product is one more ``hidden_product``, and `loss` and `back` follow: 2 L + 1.
+its product is one more ``hidden_product``, and `loss` and `back` follow: 2 L + 1. A layer that is
+normalised takes one more each way, ``batch_norm`` behind its product and ``batch_norm_backward``
+before its gradients.
 
 Large products go to cuBLAS instead: see `fastnn.backends.cupy.large_passes`.
 
-`fastnn.backends.cupy.passes` puts 1 to 4 together, `fastnn.backends.cupy.update` the last one.
+`fastnn.backends.cupy.passes` puts 1 to 4 together, with `fastnn.backends.cupy.normalised`, and
+`fastnn.backends.cupy.update` the last one.
 """
 
 from __future__ import annotations
@@ -51,6 +54,7 @@ KNOWN = KnownParts(
     losses=LOSSES,
     rules=BY_PRIMITIVE,
     extras=(WEIGHT_DECAY, PENALTY, CLIPPING, SAMPLE_WEIGHTS),
+    normalises=True,
     drops=True,
 )
 

@@ -19,7 +19,7 @@ from functools import partial
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
 from fastnn.backends.cupy import cublas
-from fastnn.backends.cupy.passes import Launch
+from fastnn.backends.cupy.launch import Launch
 from fastnn.backends.plan import StepPlan
 from fastnn.backends.stages import Stage
 from fastnn.kernels.cuda.large import BiasGradient, Gather

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import Backend
+from fastnn.backends.cupy.launch import Launch
+from fastnn.backends.cupy.normalised import Normalised
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.philox import least_word
 from fastnn.backends.plan import StepPlan
@@ -21,10 +23,26 @@ from fastnn.kernels.cuda.product import GatherProduct, HiddenProduct
 from fastnn.kernels.cuda.rows import row_type
 
 
-class Launch(Protocol):
-    """A kernel with all that it is given but the samples of the batch."""
+class Output(NamedTuple):
+    """What a layer leaves for the kernel that reads it, which puts it together.
 
-    def __call__(self, *, N: int) -> None: ...
+    Attributes
+    ----------
+    parts : array (splits, N, units)
+        Of its product.
+    b : array (units,)
+        To be added to their sum.
+    between : Between
+        What that goes through.
+    h, kept : array (N, units) or None
+        Where the result goes, and what of it the way back reads: see `Passes`.
+    """
+
+    parts: Array
+    b: Array
+    between: Between
+    h: Array | None = None
+    kept: Array | None = None
 
 
 class Passes:
@@ -37,9 +55,11 @@ class Passes:
     W, b : list of array
         The parameters of each layer.
     h : list of array (N, units)
-        What each layer but the last gives.
+        What each layer gives; of the last one only if it is normalised.
     kept : list of array (N, units)
         What of it the way back reads: the sums, where an activation needs those; else `h`.
+    normalised : list of Normalised or None
+        The batch normalisation of each layer.
     dout : list of array (N, units)
         Of each layer the gradient by its sums.
     losses : array (N,)
@@ -57,30 +77,57 @@ class Passes:
         N, units = plan.batch_size, [stage.affine.units for stage in stages]
         names = [stage.affine.parameters for stage in stages]
         self.W, self.b = ([plan.arrays[pair[i]] for pair in names] for i in (0, 1))
-        self.h = [backend.empty((N, M), plan.dtype) for M in units[:-1]]
+        read = units if stages[-1].normalisation is not None else units[:-1]
+        self.h = [backend.empty((N, M), plan.dtype) for M in read]
         self.kept = [
             backend.empty(h.shape, plan.dtype) if _keeps_sums(stage) else h
             for h, stage in zip(self.h, stages, strict=False)
         ]
+        self.normalised = [
+            Normalised(backend, plan, stage.normalisation, between(stage, plan))
+            if stage.normalisation is not None
+            else None
+            for stage in stages
+        ]
         self.dout = [backend.empty((N, M), plan.dtype) for M in units]
         self.losses = backend.empty((N,), plan.dtype)
         self._plan, self._control = plan, control
-        self._between = [between(stage, plan) for stage in stages[:-1]]
+        self._between = [between(stage, plan) for stage in stages]
         weights = plan.arrays["w_data"] if plan.chain.weighted else None
         mean_weight = None if weights is None else backend.empty((), "float64")
         assert isinstance(plan.chain.loss, str)
         self._targets = Targets(plan.chain.loss, plan.arrays["t_data"], weights, mean_weight)
-        rows = _rows_of_head(self.W, N, products.multiprocessors)
+        rows = 0
+        if self.normalised[-1] is None:
+            rows = _rows_of_head(self.W, N, products.multiprocessors)
         in_head = len(stages) - 1 if rows else len(stages)
         self._slices = [products.slices(N, *W.shape) for W in self.W[:in_head]]
         self._parts = [
             backend.empty((splits, N, M), plan.dtype)
             for (splits, _), M in zip(self._slices, units, strict=False)
         ]
+        self._outputs = [self._output(backend, i) for i in range(in_head)]
         self.launches: list[Launch] = [*self._products(), self._loss(rows), *self._back(in_head)]
 
+    def gradients_of_normalised(self) -> dict[str, Array]:
+        """Give the gradients by gamma and beta of all layers, by the names of these."""
+        normalised = [each for each in self.normalised if each is not None]
+        return {name: array for each in normalised for name, array in each.gradients.items()}
+
+    def _output(self, backend: Backend, i: int) -> Output:
+        """Say what layer i leaves.
+
+        If it is normalised that is a product of one part, through which nothing has to go any more:
+        what is made of it is a copy, of which the way back needs nothing.
+        """
+        if self.normalised[i] is None:
+            places = (self.h[i], self.kept[i]) if i < len(self.h) else ()
+            return Output(self._parts[i], self.b[i], self._between[i], *places)
+        copy = backend.empty(self.h[i].shape, self._plan.dtype)
+        return Output(self.h[i][None], backend.xp.zeros_like(self.b[i]), Between(), copy, copy)
+
     def _products(self) -> Iterator[Launch]:
-        """Make the products, but for one that `head` does."""
+        """Make the products, but for one that `head` does, each with its normalisation."""
         plan, dtype, targets = self._plan, self._plan.dtype, self._targets
         data = plan.arrays["x_data"]
         yield partial(
@@ -88,35 +135,50 @@ class Passes:
             scale=plan.scale, weights=targets.weights, mean_weight=targets.mean_weight,
             W=self.W[0], parts=self._parts[0], depth=self._slices[0][1],
         )  # fmt: skip
+        yield from self._normalise(0)
         for i in range(1, len(self._parts)):
+            before = self._outputs[i - 1]
             yield partial(
-                HiddenProduct(dtype, self._between[i - 1]), before=self._parts[i - 1],
-                b=self.b[i - 1], h=self.h[i - 1], kept=self.kept[i - 1], W=self.W[i],
-                parts=self._parts[i], depth=self._slices[i][1],
+                HiddenProduct(dtype, before.between), before=before.parts, b=before.b, h=before.h,
+                kept=before.kept, W=self.W[i], parts=self._parts[i], depth=self._slices[i][1],
             )  # fmt: skip
+            yield from self._normalise(i)
+
+    def _normalise(self, i: int) -> Iterator[Launch]:
+        normalised = self.normalised[i]
+        if normalised is not None:
+            yield normalised.forward(
+                parts=self._parts[i], b=self.b[i], y=self.h[i], kept=self.kept[i]
+            )
 
     def _loss(self, rows: int) -> Launch:
         """Make the loss: with the last product where a block has some rows of both."""
         shared: dict[str, Any] = {
-            "control": self._control, "b": self.b[-1], "dout": self.dout[-1],
-            "losses": self.losses,
+            "control": self._control, "dout": self.dout[-1], "losses": self.losses,
         }  # fmt: skip
-        dtype = self._plan.dtype
+        dtype, last = self._plan.dtype, self._outputs[-1]
         if not rows:
-            return partial(Loss(dtype, self._targets), **shared, parts=self._parts[-1])
+            return partial(Loss(dtype, self._targets), **shared, parts=last.parts, b=last.b)
         return partial(
-            Head(dtype, rows, self._between[-1], self._targets), **shared,
-            before=self._parts[-1], b_before=self.b[-2], W=self.W[-1], h=self.h[-1],
-            kept=self.kept[-1], dh=self.dout[-2],
+            Head(dtype, rows, last.between, self._targets), **shared, before=last.parts,
+            b_before=last.b, h=last.h, kept=last.kept, W=self.W[-1], b=self.b[-1],
+            dh=self.dout[-2],
         )  # fmt: skip
 
     def _back(self, layers: int) -> Iterator[Launch]:
-        """Make the gradients by the inputs of so many layers, from the last one on."""
-        for i in reversed(range(1, layers)):
-            yield partial(
-                Back(self._plan.dtype, self._between[i - 1]), dout=self.dout[i], W=self.W[i],
-                kept=self.kept[i - 1], dx=self.dout[i - 1],
-            )  # fmt: skip
+        """Make the gradients by the sums of so many layers, from the last one on.
+
+        The gradient by what that one gives is there.
+        """
+        for i in reversed(range(layers)):
+            normalised = self.normalised[i]
+            if normalised is not None:
+                yield normalised.backward(dout=self.dout[i], kept=self.kept[i])
+            if i > 0:
+                yield partial(
+                    Back(self._plan.dtype, self._outputs[i - 1].between), dout=self.dout[i],
+                    W=self.W[i], kept=self.kept[i - 1], dx=self.dout[i - 1],
+                )  # fmt: skip
 
 
 def between(stage: Stage, plan: StepPlan) -> Between:

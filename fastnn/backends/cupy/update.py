@@ -8,7 +8,8 @@ from functools import partial
 from fastnn.backends.arrays import Array
 from fastnn.backends.base import CLIP_EPSILON, EPSILON, Backend
 from fastnn.backends.cupy.large_passes import LargePasses
-from fastnn.backends.cupy.passes import Launch, Passes
+from fastnn.backends.cupy.launch import Launch
+from fastnn.backends.cupy.passes import Passes
 from fastnn.backends.plan import Chain, Numbers, Rule, StepPlan, state_name
 from fastnn.backends.stages import Stage
 from fastnn.kernels.cuda.loading import C_TYPES
@@ -43,14 +44,15 @@ class Update:
         chain, data = plan.chain, plan.arrays["x_data"]
         rule, self._names = rule_of(chain, plan.dtype)
         layers: list[LayerParameters] = []
-        others: list[Parameter] = []
         if isinstance(passes, LargePasses):
-            others = [self._parameter(*each) for each in passes.gradients.items()]
+            gradients = passes.gradients
         else:
+            gradients = passes.gradients_of_normalised()
             layers = [
                 LayerParameters(x, dout, *map(self._parameter, stage.affine.parameters))
-                for x, dout, stage in zip((None, *passes.h), passes.dout, stages, strict=True)
+                for x, dout, stage in zip((None, *passes.h), passes.dout, stages, strict=False)
             ]
+        others = [self._parameter(*each) for each in gradients.items()]
         update = UpdateWeights(
             layers, others, rule, row_type(plan.dtype, data), clip_epsilon=CLIP_EPSILON,
             penalty_times=1 if chain.penalty is None else chain.penalty.times,

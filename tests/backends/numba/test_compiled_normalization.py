@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,66 +11,18 @@ import pytest
 pytest.importorskip("numba")
 
 import fastnn
-from fastnn import Affine, BatchNormalization, Gelu, Relu, Sigmoid
-from fastnn.backends.loop import Loop
+from fastnn import BatchNormalization, Gelu, Relu
 from fastnn.backends.numba import layout as numba_layout
 from fastnn.backends.numba import runner as numba_runner
 from fastnn.backends.numba.runner import CompiledStep
-from fastnn.training.planner import make_plan
 from tests.helpers.compiled_networks import use_threads
-from tests.helpers.compiled_training import data_set
-from tests.helpers.problems import relative_error
+from tests.helpers.normalised_networks import largest_error, network_of, trained
+from tests.helpers.problems import data_set, relative_error
 
-SIZES = (30, 70, 20, 9, 3)
-SMOOTH, GELU = (Sigmoid, Relu, Sigmoid), (Gelu, Relu, Gelu)
-"""Activations behind the layers; in float64 GELU would take long to compile."""
+GELU = (Gelu, Relu, Gelu)
+"""Activations behind the layers, of which in float64 GELU would take long to compile."""
 NORMALISED = [(0, 2), (1, 3), (0, 1, 2, 3)]
 """Which layers are: for all of these one step is compiled."""
-
-
-def network_of(
-    normalised: tuple[int, ...], dtype: str, sizes: tuple[int, ...], activations: Any = SMOOTH
-) -> Any:
-    rng = np.random.default_rng(3)
-    layers: list[Any] = []
-    for i, (D, M) in enumerate(pairwise(sizes)):
-        W, b = rng.standard_normal((D, M)) / np.sqrt(D), rng.standard_normal(M)
-        layers += [Affine(W.astype(dtype), b.astype(dtype))]
-        if i in normalised:
-            gamma, beta = rng.uniform(0.5, 1.5, M), rng.standard_normal(M)
-            layers += [BatchNormalization(gamma.astype(dtype), beta.astype(dtype), 0.9 - 0.1 * i)]
-        if i < len(sizes) - 2:
-            layers += [activations[i]()]
-    return fastnn.Sequential(layers)
-
-
-def trained(
-    engine: str, normalised: tuple[int, ...], density: float, dtype: str, batches: tuple[int, ...],
-    *, optimizer: Any = None, sizes: tuple[int, ...] = SIZES,
-    activations: Any = SMOOTH,
-) -> tuple[dict[str, Any], Any, Any]:  # fmt: skip
-    """All that is trained and kept after two steps of each batch, the losses, and what ran them."""
-    optimizer = optimizer or fastnn.Momentum(0.1)
-    with fastnn.use_backend(engine):
-        rng, network = np.random.default_rng(5), network_of(normalised, dtype, sizes, activations)
-        x, t = data_set(700, sizes[0], sizes[-1], density=density)
-        plan = make_plan(network, x.astype(dtype), t.astype("int64"), optimizer, max(batches))
-        runner: Any = network.backend.compile(plan) or Loop(network.backend, plan)
-        losses = []
-        for batch in batches:
-            rows = np.array([rng.permutation(700)[:batch] for _ in range(2)])
-            losses.append(runner.run(rows, optimizer.hyperparameters_of_steps(2)))
-            runner.flush()
-            runner.reload()
-        kept = {name: array for name, array in plan.arrays.items() if not name.endswith("_data")}
-        return kept, np.concatenate(losses), runner
-
-
-def largest_error(found: dict[str, Any], right: dict[str, Any], normalised: tuple[int, ...]) -> Any:
-    """Without the state of a bias before a normalisation, whose gradient is but rounding."""
-    assert found.keys() == right.keys()
-    names = right.keys() - {f"v:b{i + 1}" for i in normalised}
-    return max((relative_error(found[name], right[name]), name) for name in names)
 
 
 def cases(*usual: tuple[bool, bool]) -> list[Any]:
