@@ -24,7 +24,7 @@ WAITS_AND_LARGEST = {
     "head": {"head": (17, 16)},
     "loss": {"loss": (23, 16)},
     "back": {"back": (3, 12)},
-    "weights": {"update_weights": (32, 12), "weight_gradients": (3, 12), "update_clipped": (6, 5)},
+    "weights": {"update_weights": (35, 12), "weight_gradients": (3, 12), "update_clipped": (6, 5)},
 }  # fmt: skip
 """How often a kernel waits for loads at most, in the order of its text; and how many loads its
 largest group has at least. A tile of x and W are 24 loads of a thread, of which those of double
