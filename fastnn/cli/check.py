@@ -12,6 +12,7 @@ from fastnn.cli.options import HiddenOption, sizes
 from fastnn.cli.output import folded
 from fastnn.datasets import load_mnist
 from fastnn.diagnostics.every_part import check_every_part
+from fastnn.diagnostics.every_rule import check_every_rule
 from fastnn.diagnostics.gradient_check import GradientReport
 
 
@@ -34,7 +35,8 @@ def check(
 
     Prints the largest relative errors of every backend, dtype and layer, and of the whole network,
     each with its bound, and exits with status 1 if one is over. What fastnn has besides that
-    network is checked in small networks on random data.
+    network is checked in small networks on random data, and every optimizer by a few steps beside
+    the same steps by hand.
     """
     (x, t), _ = load_mnist()
     with use_backend("numpy"):
@@ -42,7 +44,7 @@ def check(
     report = check_gradients(network, x[:samples], t[:samples], backends=backend or None)
     others = check_every_part(backend or None, seed=seed)
     report = GradientReport(
-        [*report.comparisons, *others.comparisons],
+        [*report.comparisons, *others.comparisons, *check_every_rule(backend or None, seed=seed)],
         report.samples,
         report.left_out + others.left_out,
     )
