@@ -54,7 +54,13 @@ FULL = Extent(
     samples=300_000,
     rounds=5,
     tests=("tests",),
-    kernel_tests=("tests/kernels/cuda/test_kernels.py",),
+    kernel_tests=(
+        "tests/kernels/cuda/test_kernels.py",
+        "tests/kernels/cuda/test_rows.py",
+        "tests/backends/cupy/test_fused_parts.py",
+        "tests/backends/cupy/test_fused_rules.py",
+        "tests/backends/cupy/test_fused_normalization.py",
+    ),
     rivals=True,
 )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastnn.backends.arrays import Array
+from fastnn.backends.base import Backend
 from fastnn.backends.plan import (
     Activation,
     Block,
@@ -24,6 +25,7 @@ from fastnn.backends.plan import (
 )
 from fastnn.backends.sparse_rows import SparseRows
 from fastnn.backends.steps import lay_out
+from fastnn.checks import common_dtype
 from fastnn.nn import activations
 from fastnn.nn.batch_normalization import BatchNormalization
 from fastnn.nn.dropout import Dropout
@@ -34,6 +36,7 @@ from fastnn.nn.modes import training_forward
 from fastnn.nn.optimizer import Optimizer
 from fastnn.nn.sequential import Sequential
 from fastnn.nn.updating import state_of
+from fastnn.nn.validation import real_array
 
 ACTIVATIONS: dict[type[Layer], Callable[[Any], Activation]] = {
     Relu: lambda layer: Activation("relu"),
@@ -83,14 +86,18 @@ def make_plan(
         What `x` is multiplied by as a batch is gathered.
     w : array (K,) of float64, on the network's backend, optional
         Weights of the samples.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the state of a layer holds no real numbers, or is of another shape than it has to be.
     """
     owners = network.owners()
     parameters = {name: getattr(layer, attribute) for name, (layer, attribute) in owners.items()}
     if not isinstance(x, SparseRows) and _begins_flat(list(network.layers.values())):
         x = network.backend.xp.reshape(x, (x.shape[0], -1))
     state = {
-        name: network.backend.copy(network.backend.asarray(getattr(*owner)))
-        for name, owner in state_owners(network).items()
+        name: _state(name, network.backend, *owner) for name, owner in state_owners(network).items()
     }
     chain = make_chain(network, optimizer, flat=x.ndim == 2, weighted=w is not None)
     arrays = {"x_data": x, "t_data": t, **parameters, **state}
@@ -153,6 +160,21 @@ def state_owners(network: Sequential) -> dict[str, tuple[Any, str]]:
         if is_unmodified(layer, cls)
         for attribute in attributes
     }
+
+
+def _state(name: str, backend: Backend, layer: Any, attribute: str) -> Array:
+    """Copy the state of a layer, as the steps of a plan take it."""
+    array = real_array(getattr(layer, attribute), backend, name)
+    shape: tuple[int, ...] = ()
+    dtype = "int64"
+    if isinstance(layer, BatchNormalization):
+        shape, dtype = tuple(layer.gamma.shape), common_dtype([layer.gamma, layer.beta])
+    if tuple(array.shape) != shape:
+        raise ValueError(
+            f"{name} has shape {tuple(array.shape)}, and training changes it as an array {shape}: "
+            "set it to one"
+        )
+    return backend.copy(backend.asarray(array, dtype))
 
 
 def _begins_flat(layers: list[Any]) -> bool:

@@ -376,3 +376,19 @@ def test_the_rate_is_read_at_each_run(batch: Batch) -> None:
     gradient = fastnn.to_numpy(network.gradient(batch.x[:5], batch.t[:5])["W1"])
     loop.run(rows, {"lr": 2.0})
     assert relative_error(network.params["W1"], before - 2 * gradient) < 1e-12
+
+
+def test_the_state_of_layers_is_taken_as_the_steps_take_it(backend: Backend) -> None:
+    network = MultiLayerNet(6, [5], 4, use_batchnorm=True, seed=0)
+    layer = list(network.layers.values())[1]
+    assert isinstance(layer, BatchNormalization)
+    x, t = np.zeros((4, 6), "float32"), np.zeros(4, "int64")
+    layer.running_mean = backend.asarray(np.arange(5.0))
+    taken = plan_of(network, x, t).arrays["BatchNorm1.running_mean"]
+    assert taken.dtype == layer.gamma.dtype
+    np.testing.assert_array_equal(backend.to_numpy(taken), np.arange(5.0))
+    layer.running_mean = backend.asarray(np.arange(3.0))
+    with pytest.raises(
+        ValueError, match=r"BatchNorm1.running_mean has shape .3,., and .* .5,.: set"
+    ):
+        plan_of(network, x, t)

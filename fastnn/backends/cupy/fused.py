@@ -11,10 +11,10 @@ layers, and the kernels of `fastnn.kernels.cuda`:
 5. ``update_weights``: all weight gradients, with the update; and ``update_clipped`` where a norm of
    all gradients is needed first.
 
-That is 2 L - 1 kernels; three for the book's network. Where the last layer is too wide for `head`
-its product is one more ``hidden_product``, and `loss` and `back` follow: 2 L + 1. A layer that is
-normalised takes one more each way, ``batch_norm`` behind its product and ``batch_norm_backward``
-before its gradients.
+That is 2 L - 1 kernels; three for the book's network. Where the last layer is too wide for `head`,
+or normalised, its product is one more ``hidden_product``, and `loss` and `back` follow: 2 L + 1. A
+layer that is normalised takes one more each way, ``batch_norm`` behind its product and
+``batch_norm_backward`` before its gradients.
 
 Large products go to cuBLAS instead: see `fastnn.backends.cupy.large_passes`.
 
@@ -93,13 +93,18 @@ def _reasons_of_large_products(plan: StepPlan) -> Iterator[Reason]:
 
 def _reasons_of_kernels(plan: StepPlan) -> Iterator[Reason]:
     x = plan.arrays["x_data"]
-    arrays = [array for name, array in plan.arrays.items() if not name.endswith("_data")]
+    arrays = {name: array for name, array in plan.arrays.items() if not name.endswith("_data")}
+    dropouts = [block.operation for block in plan.chain.blocks if block.drops]
+    draws = {name for dropout in dropouts if dropout is not None for name in dropout.state}
     if x.dtype.name not in (*DATA_DTYPES, plan.dtype):
         yield Reason("x", f"x has dtype {x.dtype.name}")
     if not Products.fits(plan.batch_size):
         yield Reason("", f"a batch of {plan.batch_size} does not fit into a grid")
-    if not all(array.flags.c_contiguous for array in arrays):
-        yield Reason("", "a parameter, or its state, is not contiguous")
+    for name, array in arrays.items():
+        if name not in draws and array.dtype.name != plan.dtype:
+            yield Reason("", f"{name} is of {array.dtype.name}, and the network of {plan.dtype}")
+        if not array.flags.c_contiguous:
+            yield Reason("", f"{name} is not contiguous")
 
 
 class FusedStep:

@@ -129,10 +129,16 @@ class CupyRunner(Runner):
             self._held = held
 
     def findings(self) -> tuple[str, ...]:
-        """See `Runner.findings`: that there were no graphs, unless that was foretold."""
-        if not self.call_by_call or own_code(self.plan.chain) is not None:
-            return ()
-        return (f"steps were launched without CUDA graphs: {self.call_by_call}",)
+        """See `Runner.findings`: why it was another course than `course` foretold."""
+        found = []
+        if not KNOWN.reasons(self.plan.chain):
+            reasons = reasons_against(self.plan, self._products)
+            if reasons:
+                said = ", ".join(reason.sentence for reason in reasons)
+                found.append(f"steps were single operations, not fused: {said}")
+        if self.call_by_call and own_code(self.plan.chain) is None:
+            found.append(f"steps were launched without CUDA graphs: {self.call_by_call}")
+        return tuple(found)
 
     def _graph(self, n: int, count: int) -> CapturedGraph | None:
         """Give the graph of `count` steps of n samples; None where there can be none."""
@@ -225,7 +231,7 @@ def _what(error: Exception) -> str:
 
 
 def step_launcher(backend: Backend, products: Products, plan: StepPlan) -> StepLauncher:
-    """Choose how a plan's steps run: fused, or op by op if products are large or nothing fits."""
+    """Choose how a plan's steps run: fused, or op by op if there is a reason against that."""
     if reasons_against(plan, products):
         return OpByOpStep(backend, products, plan)
     return FusedStep(backend, products, plan)

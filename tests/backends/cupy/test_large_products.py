@@ -303,6 +303,17 @@ def test_a_cublas_that_cannot_be_called_is_a_warning(
     np.testing.assert_allclose(cuda.to_numpy(losses), cuda.to_numpy(right), rtol=1e-5)
 
 
+def test_explain_tells_that_a_large_step_was_not_fused(cuda: Any) -> None:
+    x, t = np.ones((8, 6), "float32"), np.arange(8) % 4
+    for activation, fused in (("relu", True), ("tanh", False)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cuda.products, "by_cublas", lambda *_: True)
+            network = fastnn.MultiLayerNet(6, [5], 4, activation, seed=0)
+            fastnn.fit(network, x, t, epochs=1, batch_size=4, seed=0, progress=False)
+        said = str(fastnn.explain(network))
+        assert ("single operations, not fused: the fused step with products" in said) != fused
+
+
 # Precision
 
 
