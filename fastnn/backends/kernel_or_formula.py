@@ -101,6 +101,15 @@ def contiguous(*arrays: Array) -> bool:
     return True
 
 
+def of_one_shape(*arrays: Array) -> bool:
+    """Whether arrays are of the same shape; the formula knows what to say where they are not."""
+    shape = arrays[0].shape
+    for array in arrays[1:]:  # noqa: SIM110 - see above
+        if array.shape != shape:
+            return False
+    return True
+
+
 def fills(out: Array | None, shape: tuple[int, ...], dtype: Any) -> bool:
     """Whether a kernel can write a result to `out`; it makes an array if there is none."""
     return out is None or bool(out.shape == shape and out.dtype == dtype and out.flags.c_contiguous)

@@ -492,3 +492,14 @@ def test_a_variance_is_not_negative(backend: Backend) -> None:
         BatchNormalization(ones, ones, running_mean=-ones, running_var=variance)
     layer = BatchNormalization(ones, ones, running_mean=-ones, running_var=np.abs(variance))
     np.testing.assert_array_equal(backend.to_numpy(layer.running_var), [1, 0, 0.5])
+
+
+def test_averages_that_do_not_fit_are_refused(backend: Backend) -> None:
+    """Rather than read beyond their end."""
+    layer = layer_of(np.ones(300), np.zeros(300))
+    dtype = layer.gamma.dtype
+    x = backend.asarray(np.ones((4, 300)), dtype)
+    layer.running_mean = backend.asarray(np.ones(3), dtype)
+    for training in (True, False):
+        with pytest.raises(ValueError, match=r"shape|broadcast"):
+            layer.forward(x, training)

@@ -8,7 +8,13 @@ from fastnn.backends.arrays import Array
 from fastnn.backends.base import BATCH_NORM_EPSILON, Backend
 from fastnn.backends.cupy import cublas
 from fastnn.backends.cupy.products import Products
-from fastnn.backends.kernel_or_formula import contiguous, fills, kernel_for, same_floats
+from fastnn.backends.kernel_or_formula import (
+    contiguous,
+    fills,
+    kernel_for,
+    of_one_shape,
+    same_floats,
+)
 from fastnn.backends.philox import least_word
 from fastnn.kernels import cuda
 from fastnn.kernels.cuda import activations, normalization, primitives
@@ -217,6 +223,7 @@ class LayerPrimitives(Backend):
     @kernel_for(
         lambda x, gamma, beta, out: (
             same_floats(x, gamma, beta)
+            and of_one_shape(gamma, beta)
             and (out is None or (same_floats(x, *out) and contiguous(*out)))
         )
     )
@@ -268,7 +275,9 @@ class LayerPrimitives(Backend):
 
     @kernel_for(
         lambda x, gamma, beta, mean, var, out: (
-            same_floats(x, gamma, beta, mean, var) and fills(out, x.shape, x.dtype)
+            same_floats(x, gamma, beta, mean, var)
+            and of_one_shape(gamma, beta, mean, var)
+            and fills(out, x.shape, x.dtype)
         )
     )
     def batch_norm_evaluation(
@@ -291,7 +300,9 @@ class LayerPrimitives(Backend):
         return y
 
     @kernel_for(
-        lambda average, value, momentum: same_floats(average, value) and contiguous(average)
+        lambda average, value, momentum: (
+            same_floats(average, value) and of_one_shape(average, value) and contiguous(average)
+        )
     )
     def moving_average(self, average: Array, value: Array, *, momentum: float) -> Array:
         """See `Backend.moving_average`."""

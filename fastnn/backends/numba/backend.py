@@ -18,6 +18,7 @@ from fastnn.backends.kernel_or_formula import (
     contiguous,
     fills,
     kernel_for,
+    of_one_shape,
     same_floats,
     same_floats_as_gradient,
 )
@@ -209,6 +210,7 @@ class NumbaBackend(NumpyBackend):
     @kernel_for(
         lambda x, gamma, beta, out: (
             same_floats(x, gamma, beta)
+            and of_one_shape(gamma, beta)
             and contiguous(gamma, beta)
             and (out is None or contiguous(*out))
         )
@@ -262,6 +264,7 @@ class NumbaBackend(NumpyBackend):
     @kernel_for(
         lambda x, gamma, beta, mean, var, out: (
             same_floats(x, gamma, beta, mean, var)
+            and of_one_shape(gamma, beta, mean, var)
             and contiguous(gamma, beta, mean, var)
             and (out is None or contiguous(out))
         )
@@ -283,7 +286,9 @@ class NumbaBackend(NumpyBackend):
         return y
 
     @kernel_for(
-        lambda average, value, momentum: same_floats(average, value) and contiguous(average)
+        lambda average, value, momentum: (
+            same_floats(average, value) and of_one_shape(average, value) and contiguous(average)
+        )
     )
     def moving_average(self, average: Array, value: Array, *, momentum: float) -> Array:
         """See `Backend.moving_average`."""
