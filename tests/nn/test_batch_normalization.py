@@ -497,9 +497,7 @@ def test_a_variance_is_not_negative(backend: Backend) -> None:
 def test_averages_that_do_not_fit_are_refused(backend: Backend) -> None:
     """Rather than read beyond their end."""
     layer = layer_of(np.ones(300), np.zeros(300))
-    dtype = layer.gamma.dtype
-    x = backend.asarray(np.ones((4, 300)), dtype)
-    layer.running_mean = backend.asarray(np.ones(3), dtype)
+    x, layer.running_mean = backend.asarray(np.ones((4, 300))), backend.asarray(np.ones(3))
     for training in (True, False):
         with pytest.raises(ValueError, match=r"shape|broadcast"):
             layer.forward(x, training)

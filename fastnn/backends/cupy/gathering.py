@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.backends.sparse_rows import SparseRows
 from fastnn.chunks import chunks
 from fastnn.errors import TrainingWarning
 from fastnn.system.standard_streams import warn
@@ -103,7 +104,7 @@ def _gather(pieces: Sequence[tuple[HostArray, ...]], stop: Callable[[], bool]) -
         gather_rows(*piece)
 
 
-def gather_rows(source: HostArray, out: HostArray, rows: HostArray) -> None:
+def gather_rows(source: HostArray | SparseRows, out: HostArray, rows: HostArray) -> None:
     """Write ``source[rows]`` to `out`, cast.
 
     Raises
@@ -115,11 +116,15 @@ def gather_rows(source: HostArray, out: HostArray, rows: HostArray) -> None:
         raise IndexError(
             f"rows {rows.min()} to {rows.max()} are asked of an array of {len(source)} rows"
         )
-    # Any other array would be copied as a whole before.
-    if source.dtype == out.dtype and source.flags.c_contiguous and source.flags.aligned:
+    if isinstance(source, np.ndarray) and _is_taken_in_place(source, out):
         np.take(source, rows, axis=0, out=out, mode="clip")
     else:
         out[...] = source[rows]
+
+
+def _is_taken_in_place(source: HostArray, out: HostArray) -> bool:
+    """Whether `numpy.take` copies rows alone: any other array it would copy as a whole before."""
+    return source.dtype == out.dtype and source.flags.c_contiguous and source.flags.aligned
 
 
 def _done_here(work: Callable[[], None]) -> Future[None]:
