@@ -20,6 +20,7 @@ from fastnn.nn.sequential import Sequential
 from fastnn.nn.updating import state_of
 from fastnn.training.callbacks import Callback
 from fastnn.training.evaluation import Evaluation
+from fastnn.training.fixed_numbers import FixedNumbers
 from fastnn.training.history import LossQueue
 from fastnn.training.interruption import Interruption, defer_interruption
 from fastnn.training.last_fit import remember
@@ -114,6 +115,7 @@ class Session:
             x, t, weights = self.feed.x, self.feed.t, self.feed.w
         self.plan = make_plan(network, x, t, optimizer, batch_size, scale, weights)
         self.layer_state = LayerState(network, self.plan)
+        self.fixed_numbers = FixedNumbers(network, optimizer, self.plan)
         self.runner = self.backend.compile(self.plan) or Loop(self.backend, self.plan)
 
     def epoch(
@@ -244,6 +246,7 @@ class Session:
     def _problem(self, shown: Mapping[str, Array]) -> Exception | None:
         """Make the error for what callbacks must not do, and restore parameters they broke."""
         problem: Exception | None = self._moved() or self._regularized()
+        problem = problem or self.fixed_numbers.problem()
         if problem is not None:
             return problem
         arrays = {name: getattr(*owner, None) for name, owner in self.owners.items()}
