@@ -6,12 +6,8 @@ import operator
 from typing import NamedTuple
 
 from fastnn.backends.names import what_was_meant
+from fastnn.backends.precision import HIGHEST, PRECISIONS
 from fastnn.wording import shown
-
-HIGHEST, HIGH, MEDIUM = "highest", "high", "medium"
-PRECISIONS = (HIGHEST, HIGH, MEDIUM)
-"""How products of float32 are computed: in float32, or from factors that are rounded to TF32 or to
-bfloat16. The names are PyTorch's."""
 
 MOST_DEVICES = 1 << 31
 """More than CUDA can number."""

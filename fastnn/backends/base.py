@@ -19,12 +19,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array
-from fastnn.backends.backend_name import HIGHEST
 from fastnn.backends.feed import Feed
 from fastnn.backends.known_parts import Course, Reason
 from fastnn.backends.normal_distribution import normal_distribution
 from fastnn.backends.philox import least_word, random_words
 from fastnn.backends.plan import Chain, Runner, StepPlan
+from fastnn.backends.precision import HIGHEST
 
 BATCH_NORM_EPSILON = 1e-6
 """What keeps batch normalisation from dividing by 0: the book's 10e-7."""

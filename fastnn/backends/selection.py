@@ -13,7 +13,6 @@ from typing import Any
 
 from fastnn.backends.arrays import loaded, loaded_backends
 from fastnn.backends.backend_name import (
-    HIGHEST,
     MOST_DEVICES,
     BackendName,
     with_device,
@@ -21,6 +20,7 @@ from fastnn.backends.backend_name import (
 )
 from fastnn.backends.base import Backend, BackendInfo
 from fastnn.backends.names import what_was_meant
+from fastnn.backends.precision import HIGHEST
 from fastnn.errors import BackendFallbackWarning, BackendUnavailableError
 from fastnn.system.standard_streams import warn
 from fastnn.system.uninterrupted import uninterrupted

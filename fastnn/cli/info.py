@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from fastnn import BackendInfo, __version__, available_backends, get_num_threads
-from fastnn.backends.backend_name import HIGHEST
+from fastnn.backends.precision import HIGHEST
 from fastnn.cli.options import select_backend
 from fastnn.cli.output import folded
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import Array, host_array, views_share_memory
-from fastnn.backends.backend_name import HIGHEST, PRECISIONS
 from fastnn.backends.base import BackendInfo
 from fastnn.backends.cupy import cublas
 from fastnn.backends.cupy.detection import problem_with_cupy, problem_with_device
@@ -30,6 +29,7 @@ from fastnn.backends.cupy.streaming import PinnedFeed
 from fastnn.backends.feed import Feed
 from fastnn.backends.known_parts import Course
 from fastnn.backends.plan import Chain, StepPlan
+from fastnn.backends.precision import HIGHEST, PRECISIONS
 from fastnn.errors import BackendUnavailableError
 from fastnn.kernels import cuda
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.backend_name import HIGH, HIGHEST, MEDIUM
+from fastnn.backends.precision import HIGH, HIGHEST, MEDIUM
 
 WORKSPACE = 4 << 20
 WORKSPACE_SINCE_HOPPER = 32 << 20

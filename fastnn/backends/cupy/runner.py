@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from fastnn.backends.arrays import Array
-from fastnn.backends.backend_name import HIGHEST
 from fastnn.backends.base import Backend
 from fastnn.backends.cupy.cublas import ROUNDED_TO
 from fastnn.backends.cupy.fused import KNOWN, FusedStep, reasons_against
@@ -22,6 +21,7 @@ from fastnn.backends.cupy.op_by_op import OpByOpStep, own_code
 from fastnn.backends.cupy.products import Products
 from fastnn.backends.known_parts import Course
 from fastnn.backends.plan import Chain, LayerCalls, Numbers, Runner, StepPlan
+from fastnn.backends.precision import HIGHEST
 from fastnn.backends.stop import Stop
 from fastnn.errors import CaptureWarning
 from fastnn.system.standard_streams import warn
