@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LAUNCH = 1.3
-"""Microseconds from a kernel of a graph to the next, on an H100 (Spector and others, Look Ma, No
-Bubbles, hazyresearch.stanford.edu, 2025); taken for every device."""
+from fastnn.backends.cupy import crossing
+
+LAUNCH = 1e6 * crossing.LAUNCH
+"""Microseconds from a kernel of a graph to the next."""
 
 
 @dataclass(frozen=True)

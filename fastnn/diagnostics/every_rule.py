@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import host_array
-from fastnn.backends.selection import available_backends, load_backend, use_backend
+from fastnn.backends.selection import use_backend
 from fastnn.checks import DTYPES
 from fastnn.diagnostics.checked_parts import Arrays, relative_error
 from fastnn.diagnostics.every_part import FEATURES, HIDDEN, OUTPUTS, SAMPLES
-from fastnn.diagnostics.gradient_check import BOUNDS, NUMPY, Comparison
+from fastnn.diagnostics.gradient_check import BOUNDS, NUMPY, Comparison, engines_to_check
 from fastnn.errors import TrainingWarning
 from fastnn.nn.networks import MultiLayerNet
 from fastnn.nn.optimizer import Optimizer
@@ -64,9 +64,7 @@ def check_every_rule(
         Of how much `STEPS` steps change each parameter, relative to the largest change of it. There
         is no numerical gradient of that: `fastnn.diagnostics.every_part` checks the gradients.
     """
-    if backends is None:
-        backends = [name for name, info in available_backends().items() if info.usable]
-    engines = [load_backend(name) for name in backends]
+    engines = engines_to_check(backends)
     generator = np.random.default_rng(seed)
     x = generator.standard_normal((SAMPLES, FEATURES)).astype("float32").astype("float64")
     t = generator.integers(0, OUTPUTS, SAMPLES)

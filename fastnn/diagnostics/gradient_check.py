@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.arrays import host_array
+from fastnn.backends.base import Backend
 from fastnn.backends.selection import available_backends, load_backend
 from fastnn.checks import DTYPES
 from fastnn.diagnostics.checked_parts import (
@@ -185,12 +186,7 @@ def check_gradients(
     BackendUnavailableError
         If a backend that was asked for cannot run here.
     """
-    if backends is None:
-        backends = [name for name, info in available_backends().items() if info.usable]
-    names = [backends] if isinstance(backends, str) else list(backends)
-    if not names:
-        raise ValueError("backends is empty: there is nothing to compare")
-    engines = [load_backend(name) for name in names]
+    engines = engines_to_check(backends)
     network.find_parameters(x, t)
     if not network.params:
         raise no_parameters(network, "to check")
@@ -216,6 +212,16 @@ def check_gradients(
             for way in ways:
                 comparisons += _compare(way, way.evaluate(twin), engine.name, dtype)
     return GradientReport(comparisons, len(batch), left_out)
+
+
+def engines_to_check(backends: Iterable[str] | None) -> list[Backend]:
+    """Load backends by their names; by default all that can run here."""
+    if backends is None:
+        backends = [name for name, info in available_backends().items() if info.usable]
+    names = [backends] if isinstance(backends, str) else list(backends)
+    if not names:
+        raise ValueError("backends is empty: there is nothing to compare")
+    return [load_backend(name) for name in names]
 
 
 def _batch(network: Sequential, x: object, t: object) -> tuple[Any, Any, int]:

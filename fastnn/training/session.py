@@ -245,8 +245,9 @@ class Session:
 
     def _problem(self, shown: Mapping[str, Array]) -> Exception | None:
         """Make the error for what callbacks must not do, and restore parameters they broke."""
-        problem: Exception | None = self._moved() or self._regularized()
-        problem = problem or self.fixed_numbers.problem()
+        problem: Exception | None = (
+            self._moved() or self._regularized() or self.fixed_numbers.problem()
+        )
         if problem is not None:
             return problem
         arrays = {name: getattr(*owner, None) for name, owner in self.owners.items()}

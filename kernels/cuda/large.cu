@@ -4,7 +4,6 @@
 //   bias_gradient  sums of dout (N, M) over the samples; dout is taken back through ReLU first, if
 //                  `h` (N, M) is there, which it gave. A block does WARP columns, its warps share
 //                  the samples, so that 32 threads read 32 neighbours
-//   through_relu   what a product gave for a gradient, taken back through ReLU by itself
 //
 // A thread adds N / COLUMN_WARPS numbers of a column with compensation (Kahan, 1965); the sums of
 // the warps are added in order, whoever is first.
@@ -50,10 +49,4 @@ __global__ void __launch_bounds__(COLUMN_WARPS * WARP) bias_gradient(
     T total = 0;
     for (int other = 0; other < COLUMN_WARPS; other++) total += parts[other][lane];
     db[m] = total;
-}
-
-template <typename T> __global__ void through_relu(const T* h, T* dh, int64 size)
-{
-    int64 i = int64(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < size) dh[i] = Relu<T>(Between<T>{}).backward(h[i], dh[i]);
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cuda.loading import kernel
+from fastnn.kernels.cuda.loading import kernel, or_null
 from fastnn.kernels.cuda.sizes import ENTRY_THREADS, LARGE, WARP, blocks_of
 
 Array = Any
@@ -35,17 +35,4 @@ class BiasGradient:
         """Launch it for N samples; dout (N or more, M), db (M,), h as dout: what the ReLU gave."""
         M = db.size
         grid, block = (blocks_of(M, WARP),), (LARGE["COLUMN_WARPS"] * WARP,)
-        before = np.uintp(0) if h is None else h
-        self._kernel(grid, block, (before, dout, db, np.int64(N), np.int64(M)))
-
-
-class ThroughRelu:
-    """``dh = 0`` where h, which a ReLU gave, is 0."""
-
-    def __init__(self, dtype: str) -> None:
-        self._kernel = kernel("large", "through_relu", dtype)
-
-    def __call__(self, *, h: Array, dh: Array) -> None:
-        """Launch it; h, dh of one shape."""
-        blocks = blocks_of(h.size, ENTRY_THREADS)
-        self._kernel((blocks,), (ENTRY_THREADS,), (h, dh, np.int64(h.size)))
+        self._kernel(grid, block, (or_null(h), dout, db, np.int64(N), np.int64(M)))

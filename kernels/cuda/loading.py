@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fastnn.kernels.cuda.sizes import SIZES, WARP
 
 HERE = Path(__file__).parent
@@ -95,6 +96,11 @@ def _compiled(file: str, name: str, dtypes: tuple[str, ...], device: int) -> Any
         ) from error
     finally:
         _spent.append(time.perf_counter() - began)
+
+
+def or_null(array: Any) -> Any:
+    """Give what a kernel takes for an array, which may be None: then a null pointer."""
+    return np.uintp(0) if array is None else array
 
 
 _spent: list[float] = []

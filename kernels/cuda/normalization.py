@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cuda.between import Between
-from fastnn.kernels.cuda.loading import kernel
+from fastnn.kernels.cuda.loading import kernel, or_null
 from fastnn.kernels.cuda.sizes import ENTRY_THREADS, NORMALIZATION, blocks_of
 
 Array = Any
@@ -54,7 +54,7 @@ class Normalise:
         reads, if that is not y. `averages` of mean and variance follow.
         """
         D, splits = len(gamma), np.int32(len(x))
-        addresses = [np.uintp(0) if array is None else array for array in (b, kept, *averages)]
+        addresses = list(map(or_null, (b, kept, *averages)))
         arguments = (
             x, splits, addresses[0], gamma, beta, self._epsilon, self._between, y, addresses[1],
             xn, std, mean, var, *addresses[2:], *self._momentum, np.int64(N), np.int64(D),

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from fastnn.kernels.cuda.loading import kernel
+from fastnn.kernels.cuda.loading import kernel, or_null
 from fastnn.kernels.cuda.losses import loss_type
 from fastnn.kernels.cuda.sizes import ENTRY_THREADS, ROW_BY_ROW, WARP, blocks_of
 
@@ -45,8 +45,7 @@ def loss_of_outputs(
     N, C = x.shape
     dtype = x.dtype.name
     launch = kernel("primitives", "loss_of_outputs", dtype, loss_type(primitive, dtype))
-    answers = np.uintp(0) if y is None else y
-    launch(*_rows(N), (x, t, losses, answers, np.int64(N), np.int32(C)))
+    launch(*_rows(N), (x, t, losses, or_null(y), np.int64(N), np.int32(C)))
 
 
 def difference_over_samples(*, y: Array, t: Array, dx: Array) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from fastnn.kernels.cuda.between import Between, activation_type
-from fastnn.kernels.cuda.loading import kernel
+from fastnn.kernels.cuda.loading import kernel, or_null
 from fastnn.kernels.cuda.sizes import ENTRY_THREADS, PRODUCT, blocks_of
 
 Array = Any
@@ -18,10 +18,6 @@ def _grid(N: int, M: int, splits: int) -> tuple[int, int, int]:
 
 def _sizes(N: int, D: int, M: int, depth: int) -> tuple[np.int32, ...]:
     return np.int32(N), np.int32(D), np.int32(M), np.int32(depth)
-
-
-def _or_null(array: Array | None) -> Any:
-    return np.uintp(0) if array is None else array
 
 
 class GatherProduct:
@@ -42,7 +38,7 @@ class GatherProduct:
         """Launch it for N samples; parts (splits, N or more, M), `depth` features a slice."""
         D, M = W.shape
         samples, factor = np.int64(len(data)), W.dtype.type(scale)
-        of_samples = (samples, factor, _or_null(weights), _or_null(mean_weight))
+        of_samples = (samples, factor, or_null(weights), or_null(mean_weight))
         arguments = (control, data, *of_samples, W, parts, *_sizes(N, D, M, depth))
         self._kernel(_grid(N, M, len(parts)), (PRODUCT["THREADS"],), arguments)
 

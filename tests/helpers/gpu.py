@@ -165,3 +165,12 @@ def run_script(script: str, **environment: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def prints_the_same_in_any_order(code: str) -> None:
+    """Hold what a script prints to the same text whatever order the simulated device takes."""
+    simulator()
+    expected = run_script(code)
+    for setting in ("ORDER=1", "ORDER=2", "LAZY=1", "RACECHECK=1"):
+        name, value = setting.split("=")
+        assert run_script(code, **{f"CUPYSIM_{name}": value}) == expected, setting

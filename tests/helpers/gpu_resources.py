@@ -104,7 +104,6 @@ INSTANTIATIONS = {
     "large": [
         *[f"gather<{T}, {D}>" for T in ("float", "double") for D in (T, "unsigned char")],
         *[f"bias_gradient<{T}>" for T in ("float", "double")],
-        *[f"through_relu<{T}>" for T in ("float", "double")],
     ],
     "activations": [
         f"{name}<{T}, {activation}>"
@@ -143,7 +142,7 @@ THREADS_OF_A_BLOCK = {
     "activate": 256, "activate_backward": 256,
     "batch_norm": 256, "batch_norm_backward": 256, "batch_norm_evaluation": 256,
     "moving_average": 256, "squared_sum": 256, "clip_factor": 32,
-    "mean": 32, "gather": 256, "bias_gradient": 256, "through_relu": 256,
+    "mean": 32, "gather": 256, "bias_gradient": 256,
 }  # fmt: skip
 DYNAMIC_SHARED = {"head": lambda itemsize: (50 * 11 + 2 * (50 + 10)) * itemsize}
 """Bytes that the launch adds, at the book's sizes."""

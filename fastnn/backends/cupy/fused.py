@@ -142,9 +142,8 @@ class FusedStep:
         """See `StepLauncher.obstacle`: there is none."""
 
     def prepare(self, n: int) -> None:
-        """See `StepLauncher.prepare`: the kernels are compiled as they are made."""
-        if isinstance(self.passes, LargePasses):
-            self.passes.prepare(n)
+        """See `StepLauncher.prepare`."""
+        self.passes.prepare(n)
 
     def begin(self, rows: Array, losses: Array, hyperparameters: Mapping[str, Numbers]) -> None:
         """Start many steps: their rows, where their losses go, the numbers of the rule."""

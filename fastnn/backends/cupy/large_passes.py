@@ -39,8 +39,10 @@ class LargePasses:
         What each layer is given, the batch first.
     dout : list of array (N, units)
         Of each layer the gradient by its sums.
+    factors : list of tuple
+        x and dout of each layer whose gradients are left to the update: of none.
     gradients : dict
-        Of each parameter, by its name.
+        Those that are in memory, by the names of parameters: all.
     losses : array (N,)
         Of the samples.
     """
@@ -52,6 +54,7 @@ class LargePasses:
         self._plan, self._stages, self._control = plan, stages, control
         self._W, self._b = ([plan.arrays[pair[i]] for pair in names] for i in (0, 1))
         self._precision = backend.precision
+        self.factors: list[tuple[Array | None, Array]] = []
         self.gradients = {
             name: backend.empty(plan.arrays[name].shape, plan.dtype)
             for pair in names

@@ -83,16 +83,16 @@ class Passes:
             backend.empty(h.shape, plan.dtype) if _keeps_sums(stage) else h
             for h, stage in zip(self.h, stages, strict=False)
         ]
+        self._between = [between(stage, plan) for stage in stages]
         self.normalised = [
-            Normalised(backend, plan, stage.normalisation, between(stage, plan))
+            Normalised(backend, plan, stage.normalisation, behind)
             if stage.normalisation is not None
             else None
-            for stage in stages
+            for stage, behind in zip(stages, self._between, strict=True)
         ]
         self.dout = [backend.empty((N, M), plan.dtype) for M in units]
         self.losses = backend.empty((N,), plan.dtype)
         self._plan, self._control = plan, control
-        self._between = [between(stage, plan) for stage in stages]
         weights = plan.arrays["w_data"] if plan.chain.weighted else None
         mean_weight = None if weights is None else backend.empty((), "float64")
         assert isinstance(plan.chain.loss, str)
@@ -109,10 +109,19 @@ class Passes:
         self._outputs = [self._output(backend, i) for i in range(in_head)]
         self.launches: list[Launch] = [*self._products(), self._loss(rows), *self._back(in_head)]
 
-    def gradients_of_normalised(self) -> dict[str, Array]:
-        """Give the gradients by gamma and beta of all layers, by the names of these."""
+    @property
+    def factors(self) -> list[tuple[Array | None, Array]]:
+        """See `LargePasses.factors`: the batch itself is in no array."""
+        return list(zip((None, *self.h), self.dout, strict=False))
+
+    @property
+    def gradients(self) -> dict[str, Array]:
+        """See `LargePasses.gradients`: those by gamma and beta."""
         normalised = [each for each in self.normalised if each is not None]
         return {name: array for each in normalised for name, array in each.gradients.items()}
+
+    def prepare(self, n: int) -> None:
+        """See `LargePasses.prepare`: the kernels are compiled as they are made."""
 
     def _output(self, backend: Backend, i: int) -> Output:
         """Say what layer i leaves.

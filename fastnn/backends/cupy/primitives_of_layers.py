@@ -21,7 +21,7 @@ from fastnn.kernels.cuda import activations, normalization, primitives
 from fastnn.kernels.cuda.back import Back
 from fastnn.kernels.cuda.between import Between
 from fastnn.kernels.cuda.dropout import dropout
-from fastnn.kernels.cuda.large import BiasGradient, ThroughRelu
+from fastnn.kernels.cuda.large import BiasGradient
 from fastnn.kernels.cuda.product import Finish, MatrixProduct
 from fastnn.kernels.cuda.weights import WeightGradients
 
@@ -101,7 +101,7 @@ class LayerPrimitives(Backend):
             if input_gradient:
                 self._product(dout, W, dx, transpose_b=True)
                 if relu:
-                    ThroughRelu(dtype)(h=x, dh=dx)
+                    activations.activate_backward("relu", dout=dx, kept=x, out=dx)
             self._product(x, dout, dW, transpose_a=True)
             BiasGradient(dtype)(h=None, dout=dout, db=db, N=N)
         return (dx if input_gradient else None), dW, db

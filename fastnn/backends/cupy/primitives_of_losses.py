@@ -10,20 +10,17 @@ from fastnn.backends.kernel_or_formula import fills, kernel_for, same_floats
 from fastnn.kernels.cuda import primitives
 
 
+def fills_both(x: Array, out: tuple[Array, Array] | None) -> bool:
+    """Whether kernels can write to `out`: a number for each sample of x, and what is as x is."""
+    return out is None or (fills(out[0], x.shape[:1], x.dtype) and fills(out[1], x.shape, x.dtype))
+
+
 class LossPrimitives(Backend):
     """Overrides of `Backend`; see there."""
 
     _cupy: Any
 
-    @kernel_for(
-        lambda x, t, out: (
-            same_floats(x)
-            and (
-                out is None
-                or (fills(out[0], x.shape[:1], x.dtype) and fills(out[1], x.shape, x.dtype))
-            )
-        )
-    )
+    @kernel_for(lambda x, t, out: same_floats(x) and fills_both(x, out))
     def softmax_cross_entropy(
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
     ) -> tuple[Array, Array]:
@@ -47,24 +44,12 @@ class LossPrimitives(Backend):
         primitives.softmax_cross_entropy_backward(y=y, t=t, dx=dx)
         return dx
 
-    @kernel_for(
-        lambda x, t, out: (
-            same_floats(x, t)
-            and (
-                out is None
-                or (fills(out[0], x.shape[:1], x.dtype) and fills(out[1], x.shape, x.dtype))
-            )
-        )
-    )
+    @kernel_for(lambda x, t, out: same_floats(x, t) and fills_both(x, out))
     def sigmoid_cross_entropy(
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
     ) -> tuple[Array, Array]:
         """See `Backend.sigmoid_cross_entropy`."""
-        cp, dtype = self._cupy, x.dtype.name
-        losses, y = out or (cp.empty(x.shape[:1], dtype), cp.empty(x.shape, dtype))
-        x, t = cp.ascontiguousarray(x), cp.ascontiguousarray(t)
-        primitives.loss_of_outputs("sigmoid_cross_entropy", x=x, t=t, losses=losses, y=y)
-        return losses, y
+        return self._losses_and_answers("sigmoid_cross_entropy", x, t, out)
 
     @kernel_for(lambda y, t, out: same_floats(y, t) and fills(out, y.shape, y.dtype))
     def sigmoid_cross_entropy_backward(
@@ -87,29 +72,26 @@ class LossPrimitives(Backend):
         """See `Backend.squared_error_backward`."""
         return self._difference_over_samples(x, t, out)
 
-    @kernel_for(
-        lambda x, t, out: (
-            same_floats(x, t)
-            and (
-                out is None
-                or (fills(out[0], x.shape[:1], x.dtype) and fills(out[1], x.shape, x.dtype))
-            )
-        )
-    )
+    @kernel_for(lambda x, t, out: same_floats(x, t) and fills_both(x, out))
     def poisson_deviance(
         self, x: Array, t: Array, *, out: tuple[Array, Array] | None = None
     ) -> tuple[Array, Array]:
         """See `Backend.poisson_deviance`."""
-        cp, dtype = self._cupy, x.dtype.name
-        losses, y = out or (cp.empty(x.shape[:1], dtype), cp.empty(x.shape, dtype))
-        x, t = cp.ascontiguousarray(x), cp.ascontiguousarray(t)
-        primitives.loss_of_outputs("poisson_deviance", x=x, t=t, losses=losses, y=y)
-        return losses, y
+        return self._losses_and_answers("poisson_deviance", x, t, out)
 
     @kernel_for(lambda y, t, out: same_floats(y, t) and fills(out, y.shape, y.dtype))
     def poisson_deviance_backward(self, y: Array, t: Array, *, out: Array | None = None) -> Array:
         """See `Backend.poisson_deviance_backward`."""
         return self._difference_over_samples(y, t, out)
+
+    def _losses_and_answers(
+        self, primitive: str, x: Array, t: Array, out: tuple[Array, Array] | None
+    ) -> tuple[Array, Array]:
+        cp, dtype = self._cupy, x.dtype.name
+        losses, y = out or (cp.empty(x.shape[:1], dtype), cp.empty(x.shape, dtype))
+        x, t = cp.ascontiguousarray(x), cp.ascontiguousarray(t)
+        primitives.loss_of_outputs(primitive, x=x, t=t, losses=losses, y=y)
+        return losses, y
 
     def _difference_over_samples(self, y: Array, t: Array, out: Array | None) -> Array:
         cp = self._cupy

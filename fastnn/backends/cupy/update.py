@@ -43,16 +43,11 @@ class Update:
         self._backend, self._plan = backend, plan
         chain, data = plan.chain, plan.arrays["x_data"]
         rule, self._names = rule_of(chain, plan.dtype)
-        layers: list[LayerParameters] = []
-        if isinstance(passes, LargePasses):
-            gradients = passes.gradients
-        else:
-            gradients = passes.gradients_of_normalised()
-            layers = [
-                LayerParameters(x, dout, *map(self._parameter, stage.affine.parameters))
-                for x, dout, stage in zip((None, *passes.h), passes.dout, stages, strict=False)
-            ]
-        others = [self._parameter(*each) for each in gradients.items()]
+        layers = [
+            LayerParameters(x, dout, *map(self._parameter, stage.affine.parameters))
+            for (x, dout), stage in zip(passes.factors, stages, strict=False)
+        ]
+        others = [self._parameter(*each) for each in passes.gradients.items()]
         update = UpdateWeights(
             layers, others, rule, row_type(plan.dtype, data), clip_epsilon=CLIP_EPSILON,
             penalty_times=1 if chain.penalty is None else chain.penalty.times,

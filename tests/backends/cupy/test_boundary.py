@@ -12,15 +12,9 @@ import fastnn
 from fastnn import fit
 from fastnn.backends.cupy.runner import CupyRunner
 from tests.helpers.device_arrays import DLPack, Interface
-from tests.helpers.gpu import Problem, cupy_backend, run_script, simulator
+from tests.helpers.gpu import Problem, run_script, simulator
 
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture
-def cuda() -> Any:
-    with fastnn.use_backend(cupy_backend()) as backend:
-        yield backend
 
 
 # Arrays of other libraries on the device

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,9 @@ import pytest
 import fastnn
 from fastnn import SGD, BatchNormalization, Dropout, LeakyRelu, Relu, Sequential, fit
 from fastnn.backends.cupy import graph
-from tests.helpers.gpu import Problem, cupy_backend, runner_of
+from tests.helpers.gpu import Problem, runner_of
 
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture
-def cuda() -> Iterator[Any]:
-    with fastnn.use_backend(cupy_backend()) as backend:
-        yield backend
 
 
 @pytest.fixture

@@ -39,13 +39,6 @@ def cuda() -> Iterator[Any]:
         yield backend
 
 
-@pytest.fixture
-def numbers(cuda: Any) -> tuple[Problem, Any]:
-    """A problem and the rows of seven batches of 20."""
-    problem = Problem([12, 9, 4], 20)
-    return problem, cuda.asarray(np.concatenate([problem.rows] * 4)[:7])
-
-
 def state(runner: CupyRunner, losses: Any) -> list[bytes]:
     """All that a training leaves: losses, parameters, and what rule and layers keep."""
     arrays = [array for name, array in runner.plan.arrays.items() if not name.endswith("_data")]

@@ -12,7 +12,7 @@ from fastnn import Gelu, LeakyRelu, Relu, Sigmoid, Tanh
 from fastnn.backends.cupy.fused import FusedStep
 from fastnn.backends.cupy.runner import STEPS
 from fastnn.training.planner import make_plan
-from tests.helpers.gpu import cupy_backend, run_script, simulator
+from tests.helpers.gpu import cupy_backend, prints_the_same_in_any_order, simulator
 from tests.helpers.normalised_networks import SIZES, largest_error, network_of, trained
 from tests.helpers.problems import data_set, relative_error
 
@@ -136,8 +136,4 @@ SAME_BITS = """
 
 
 def test_the_same_bits_in_any_order_without_races() -> None:
-    simulator()
-    expected = run_script(SAME_BITS)
-    for setting in ("ORDER=1", "ORDER=2", "LAZY=1", "RACECHECK=1"):
-        name, value = setting.split("=")
-        assert run_script(SAME_BITS, **{f"CUPYSIM_{name}": value}) == expected, setting
+    prints_the_same_in_any_order(SAME_BITS)

@@ -12,7 +12,7 @@ import fastnn
 from fastnn.backends.cupy.fused import FusedStep
 from fastnn.backends.cupy.runner import STEPS
 from fastnn.training.planner import make_plan
-from tests.helpers.gpu import BOUNDS, Problem, cupy_backend, run_script, simulator
+from tests.helpers.gpu import BOUNDS, Problem, cupy_backend, prints_the_same_in_any_order, simulator
 from tests.helpers.problems import relative_error
 from tests.helpers.trained_by_rules import OPTIMIZERS, trained
 
@@ -141,11 +141,7 @@ SAME_BITS = """
 
 
 def test_the_same_bits_in_any_order_without_races() -> None:
-    simulator()
-    expected = run_script(SAME_BITS)
-    for setting in ("ORDER=1", "ORDER=2", "LAZY=1", "RACECHECK=1"):
-        name, value = setting.split("=")
-        assert run_script(SAME_BITS, **{f"CUPYSIM_{name}": value}) == expected, setting
+    prints_the_same_in_any_order(SAME_BITS)
 
 
 def test_state_goes_on_in_a_second_fit() -> None:

@@ -5,28 +5,14 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-import numpy as np
 import pytest
 
 import fastnn
 from fastnn import Relu, Sequential, fit
 from fastnn.backends.cupy.runner import CupyRunner
-from tests.helpers.gpu import Problem, cupy_backend, run_script, runner_of, simulator
+from tests.helpers.gpu import Problem, run_script, runner_of, simulator
 
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture
-def cuda() -> Any:
-    with fastnn.use_backend(cupy_backend()) as backend:
-        yield backend
-
-
-@pytest.fixture
-def numbers(cuda: Any) -> tuple[Problem, Any]:
-    """A problem and the rows of seven batches of 20."""
-    problem = Problem([12, 9, 4], 20)
-    return problem, cuda.asarray(np.concatenate([problem.rows] * 4)[:7])
 
 
 def state(runner: CupyRunner, losses: Any) -> list[bytes]:

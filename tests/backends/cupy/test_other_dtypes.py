@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from fastnn.backends import Backend
 from fastnn.nn.optimizers import Momentum
 from fastnn.nn.sequential import Sequential
 from fastnn.training.fit import fit
-from tests.helpers.gpu import cupy_backend
 
 pytestmark = pytest.mark.gpu
 
@@ -24,12 +22,6 @@ PLACES = (
     *[(3, name) for name in ("W", "b")],
 )
 """Of Affine, BatchNormalization, Relu, Affine."""
-
-
-@pytest.fixture
-def cuda() -> Iterator[Any]:
-    with fastnn.use_backend(cupy_backend()) as backend:
-        yield backend
 
 
 def losses_with(place: int, name: str, dtype: str, backend: Backend) -> tuple[Any, Sequential]:

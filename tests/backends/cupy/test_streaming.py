@@ -17,15 +17,9 @@ from fastnn import SGD, Relu, Sequential, TwoLayerNet, fit
 from fastnn.backends.cupy import gathering
 from fastnn.backends.cupy import streaming as cupy_feed
 from fastnn.training.planner import make_plan
-from tests.helpers.gpu import Problem, cupy_backend, run_script, simulator
+from tests.helpers.gpu import Problem, run_script, simulator
 
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture
-def cuda() -> Any:
-    with fastnn.use_backend(cupy_backend()) as backend:
-        yield backend
 
 
 def trained(network: Sequential, problem: Problem, **options: Any) -> Any:

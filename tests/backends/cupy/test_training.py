@@ -19,19 +19,12 @@ from fastnn.backends.loop import Loop
 from tests.helpers.gpu import (
     Problem,
     check_errors_of_a_step,
-    cupy_backend,
-    run_script,
+    prints_the_same_in_any_order,
     simulator,
 )
 from tests.helpers.problems import affine_of
 
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture
-def cuda() -> Any:
-    with fastnn.use_backend(cupy_backend()) as backend:
-        yield backend
 
 
 def rows_of(cuda: Any, problem: Problem, steps: int, seed: int = 0) -> Any:
@@ -210,11 +203,7 @@ SAME_BITS = """
 
 
 def test_the_same_bits_in_any_order_without_races() -> None:
-    simulator()
-    expected = run_script(SAME_BITS)
-    for setting in ("ORDER=1", "ORDER=2", "LAZY=1", "RACECHECK=1"):
-        name, value = setting.split("=")
-        assert run_script(SAME_BITS, **{f"CUPYSIM_{name}": value}) == expected, setting
+    prints_the_same_in_any_order(SAME_BITS)
 
 
 # Any network

@@ -12,7 +12,7 @@ from fastnn import AdamW, Cosine, Momentum, Relu, Sequential
 from fastnn.backends.cupy.op_by_op import OpByOpStep
 from fastnn.backends.cupy.runner import CupyRunner
 from fastnn.training.planner import make_plan
-from tests.helpers.gpu import Problem, cupy_backend, simulator
+from tests.helpers.gpu import Problem, simulator
 
 pytestmark = pytest.mark.gpu
 
@@ -21,12 +21,6 @@ OPTIMIZERS: dict[str, Any] = {
     "Momentum, decay": lambda: Momentum(0.1, weight_decay=0.1),
     "AdamW, all of it": lambda: AdamW(Cosine(0.1, steps=5), weight_decay=0.1, clip_norm=0.1),
 }
-
-
-@pytest.fixture
-def cuda() -> Any:
-    with fastnn.use_backend(cupy_backend()) as backend:
-        yield backend
 
 
 def runner_of(cuda: Any, problem: Problem, optimizer: Any) -> CupyRunner:
